@@ -1,0 +1,67 @@
+//! The few ways in which plugsmith touches files of its own: private directories, and writes that are seen whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// Makes `path` and its missing parents; those that it makes are private to the user (0700).
+///
+/// # Errors
+/// What making the directories gives.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Puts `bytes` at `path` in one rename, as a file that only the user can read (0600), on disk before this returns.
+///
+/// # Errors
+/// What writing, syncing or renaming gives; the file at `path` is then as it was.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(parent)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_data()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Reads the file at `path`, or nothing past `limit` bytes: `Ok(None)` is a file that is larger.
+///
+/// # Errors
+/// What opening or reading gives; something that is not a regular file is `InvalidInput`, so that a fifo cannot hang us.
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
+        return Err(what.into());
+    }
+    let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_up_to_the_limit_and_writes_privately() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_private(&path, b"12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap().as_deref(), Some(&b"12345"[..]));
+        assert_eq!(read_bounded(&path, 4).unwrap(), None);
+        assert!(read_bounded(dir.path(), 4).is_err());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            create_private_dir(&dir.path().join("x/y")).unwrap();
+            assert_eq!(fs::metadata(dir.path().join("x")).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+}

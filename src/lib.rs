@@ -1,0 +1,43 @@
+//! plugsmith gives any command-line program a plugin system that people can trust.
+//!
+//! A plugin is a directory with a `plugin.yaml`, or a signed tarball of one. It comes into the house by one way, and every
+//! arrow of that way is one module whose noun only the arrow before it can make:
+//!
+//! ```text
+//! use      argument -> Source -> Fetched -> Verified -> Staged -> Installed -> Plugin -> run
+//!             parse      fetch     verify     unpack     commit      gate
+//! publish  directory -> Metadata -> Package (.tgz) -> Provenance (.prov)
+//!             load         pack           sign
+//! ```
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`host`] | who the host is: its name, directories, environment names and own commands |
+//! | [`settings`] | what `config.yaml` and the environment set: limits, timeouts, the gate's strictness |
+//! | [`manifest`] | `plugin.yaml` to [`manifest::Metadata`], and what is wrong with one |
+//! | [`package`] | a directory to a tarball and back |
+//! | [`provenance`] | signatures: keyrings, policy, sign, verify |
+//! | [`source`] | what an install argument means, and how its bytes get here |
+//! | [`store`] | plugins on disk: layout, lock, staging, receipts, the gate before every run |
+//! | [`runtime`] | how a plugin is started: environment, subprocess, hooks |
+//! | [`manager`] | the verbs: install, uninstall, list, verify |
+//! | [`cli`] | the `plugin` command group, output, dispatch and completion |
+//!
+//! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `package`, `provenance` >
+//! `manifest` > `host`. The small modules [`digest`], [`files`], [`report`], [`text`] and [`yaml`] serve all of them.
+
+pub mod cli;
+pub mod digest;
+pub mod files;
+pub mod host;
+pub mod manager;
+pub mod manifest;
+pub mod package;
+pub mod provenance;
+pub mod report;
+pub mod runtime;
+pub mod settings;
+pub mod source;
+pub mod store;
+pub mod text;
+pub mod yaml;

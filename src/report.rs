@@ -1,0 +1,48 @@
+//! What long work tells whoever asked for it, as data: the library prints nothing.
+
+/// Something that happened during long work.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A step begins, such as `downloading foo-1.0.0.tgz`; `total` is in bytes, where it is known.
+    Started {
+        /// What is done, in the present participle and already safe to show.
+        what: &'a str,
+        /// How many bytes it will be.
+        total: Option<u64>,
+    },
+    /// So many bytes of the current step are done, counted from its beginning.
+    Advanced {
+        /// Bytes done so far.
+        done: u64,
+    },
+    /// The current step ended.
+    Finished,
+    /// Something worth a line that asks for no action.
+    Notice(&'a str),
+    /// Something that the user should know and may want to act on.
+    Warning(&'a str),
+}
+
+/// Receives events. Implementors must be quick: they are called from the thread that does the work.
+pub trait Report: Sync {
+    /// Takes one event.
+    fn event(&self, event: Event<'_>);
+
+    /// Shorthand for [`Event::Notice`].
+    fn notice(&self, text: &str) {
+        self.event(Event::Notice(text));
+    }
+
+    /// Shorthand for [`Event::Warning`].
+    fn warning(&self, text: &str) {
+        self.event(Event::Warning(text));
+    }
+}
+
+/// Drops every event.
+pub struct Silent;
+
+impl Report for Silent {
+    fn event(&self, _: Event<'_>) {}
+}

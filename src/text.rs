@@ -1,0 +1,70 @@
+//! Text of others on the way to a terminal: nothing that a plugin, an archive or a server says may move the cursor, change
+//! colours, reverse the reading order or forge a line of ours (CVE-2021-21303, CVE-2026-45803).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Shows the wrapped text with everything that could act on a terminal replaced: control characters, bidirectional
+/// overrides, invisible format characters and line separators become `\u{...}`; a tab or line break becomes one space.
+pub struct Plain<'a>(pub &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&plain(self.0))
+    }
+}
+
+/// The text of [`Plain`]; borrowed where nothing had to change.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(acts_on_a_terminal) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\t' | '\n' | '\r' => out.push(' '),
+            c if acts_on_a_terminal(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Like [`plain`], but line breaks and tabs stay: for long descriptions that are shown as a block of their own.
+pub fn plain_block(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            '\r' => {}
+            c if acts_on_a_terminal(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a terminal, or a reader's eye, could be misled by `c`.
+fn acts_on_a_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            // Arabic letter mark, zero-width characters and direction marks; line and paragraph separators, embeddings and
+            // overrides; invisible operators and isolates; byte order mark; interlinear annotation; tags.
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neutralises_what_acts_on_a_terminal() {
+        assert_eq!(plain("plain text, übung"), "plain text, übung");
+        assert_eq!(plain("a\x1b[31mred\x07"), "a\\u{1b}[31mred\\u{7}");
+        assert_eq!(plain("one\ntwo\tthree"), "one two three");
+        assert_eq!(plain("\u{202e}txt.exe"), "\\u{202e}txt.exe");
+        assert_eq!(plain_block("one\r\n\ttwo\x1b"), "one\n\ttwo\\u{1b}");
+        assert_eq!(format!("{:>4}|{:<4}|", Plain("ab"), Plain("cd")), "  ab|cd  |");
+    }
+}
