@@ -1,1 +1,1 @@
-//! To come.
+//! YAML of others, read strictly: located, budgeted, without duplicates. The one place that knows the parser.

@@ -1,1 +1,1 @@
-//! To come.
+//! The command line: clap commands, output, dispatch, completion.

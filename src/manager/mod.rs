@@ -1,1 +1,1 @@
-//! To come.
+//! The verbs: install, uninstall, list, info, verify.

@@ -1,1 +1,1 @@
-//! To come.
+//! How a plugin is started: environment, subprocess, hooks.

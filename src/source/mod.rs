@@ -1,1 +1,1 @@
-//! To come.
+//! Where packages come from: what an install argument means, and how its bytes get into a private spool.
