@@ -50,7 +50,7 @@ pub fn prints(c: char) -> bool {
 }
 
 /// Whether a terminal, or a reader's eye, could be misled by `c`.
-fn acts_on_a_terminal(c: char) -> bool {
+pub(crate) fn acts_on_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Arabic letter mark, zero-width characters and direction marks; line and paragraph separators, embeddings and
