@@ -11,6 +11,7 @@ use super::subprocess::End;
 use super::{Environment, StartError, Subject};
 use crate::manifest::PluginName;
 use crate::manifest::platform::{Platform, PlatformError, prepare};
+use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// How long to sleep at most between two looks at whether a hook has ended.
 const LONGEST_NAP: Duration = Duration::from_millis(20);
@@ -77,6 +78,16 @@ pub enum HookError {
         /// Why.
         #[source]
         source: StartError,
+    },
+    /// Hooks must be confined, and cannot be.
+    #[error(
+        "the {event} hook of plugin `{plugin}` cannot be confined, as `hooks.sandbox: require` asks; `--no-hooks` goes on without it"
+    )]
+    NoSandbox {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event.
+        event: HookEvent,
     },
     /// The program ended with an exit code other than 0.
     #[error("the {event} hook of plugin `{plugin}` failed with exit code {code}; `--no-hooks` goes on without it")]
@@ -145,7 +156,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Runs the hook of `subject` for `event`, for at most `limit`.
+/// Runs the hook of `subject` for `event`, as `settings` say.
 ///
 /// Working directory and standard streams are ours. The hook stays in our process group, so that it can ask the terminal and
 /// Ctrl-C reaches it without our help.
@@ -156,15 +167,23 @@ pub fn run_hook(
     subject: Subject<'_>,
     event: HookEvent,
     environment: &Environment<'_>,
-    limit: Duration,
+    settings: &HookSettings,
 ) -> Result<HookOutcome, HookError> {
+    let limit = settings.timeout;
     let plugin = || subject.metadata.name.clone();
     let Some(subprocess) = subject.metadata.subprocess() else { return Ok(HookOutcome::None) };
     let commands = match subprocess.hooks.get(event.as_str()) {
         Some(commands) if !commands.is_empty() => commands,
         _ => return Ok(HookOutcome::None),
     };
-    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    // Nothing here can confine a program yet; who requires it must not get less.
+    if settings.sandbox == Sandbox::Require {
+        return Err(HookError::NoSandbox { plugin: plugin(), event });
+    }
+    let mut environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    if settings.environment == HookEnvironment::Clean {
+        environment = environment.clean();
+    }
     let line = prepare(commands, &Platform::current(), subprocess.expand_hooks, &|name| environment.get(name), &[])
         .map_err(|source| HookError::Prepare { plugin: plugin(), event, source })?;
     let start_error = |source| HookError::Start { plugin: plugin(), event, source };

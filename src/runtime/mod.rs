@@ -3,7 +3,7 @@
 //! Whether it may be started is decided before, by the store's gate; here it is only prepared, run, and its end understood.
 
 mod environment;
-mod hooks;
+pub mod hooks;
 mod program;
 mod subprocess;
 
