@@ -59,9 +59,32 @@ impl Host {
     pub fn helm() -> Self {
         let mut host = Self::new("helm", this_version());
         for name in [
-            "completion", "create", "dependency", "env", "get", "help", "history", "install", "lint", "list", "package",
-            "plugin", "pull", "push", "registry", "repo", "rollback", "search", "show", "status", "template", "test",
-            "uninstall", "upgrade", "verify", "version",
+            "completion",
+            "create",
+            "dependency",
+            "env",
+            "get",
+            "help",
+            "history",
+            "install",
+            "lint",
+            "list",
+            "package",
+            "plugin",
+            "pull",
+            "push",
+            "registry",
+            "repo",
+            "rollback",
+            "search",
+            "show",
+            "status",
+            "template",
+            "test",
+            "uninstall",
+            "upgrade",
+            "verify",
+            "version",
         ] {
             host = host.reserve(name);
         }
