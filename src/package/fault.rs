@@ -57,7 +57,9 @@ pub enum Fault {
         limit: u64,
     },
     /// One file larger than the limit.
-    #[error("entry {name} has {size} bytes, more than the {limit} that one file may have (`limits.fileBytes` in config.yaml)")]
+    #[error(
+        "entry {name} has {size} bytes, more than the {limit} that one file may have (`limits.fileBytes` in config.yaml)"
+    )]
     FileBytes {
         /// The entry's path.
         name: Shown,

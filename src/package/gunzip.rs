@@ -112,7 +112,8 @@ impl Inflated {
 }
 
 fn inflate(file: File, limits: &Limits, send: &SyncSender<Result<Chunk, Fault>>, free: &Receiver<Vec<u8>>) {
-    let mut decoder = MultiGzDecoder::new(Counted { inner: BufReader::with_capacity(PACKED, file), consumed: 0, failed: false });
+    let mut decoder =
+        MultiGzDecoder::new(Counted { inner: BufReader::with_capacity(PACKED, file), consumed: 0, failed: false });
     let mut unpacked = 0_u64;
     while let Ok(mut bytes) = free.recv() {
         bytes.resize(CHUNK, 0);

@@ -43,8 +43,12 @@ pub(super) fn parse(block: &[u8; BLOCK], offset: u64) -> Result<Header, Fault> {
     let mut name = text(&block[..100]).ok_or_else(|| malformed("there is something behind the end of its name"))?.to_vec();
     let prefix = match dialect(block) {
         Dialect::V7 => &[][..],
-        Dialect::Ustar => text(&block[345..500]).ok_or_else(|| malformed("there is something behind the end of its prefix"))?,
-        Dialect::Star => text(&block[345..476]).ok_or_else(|| malformed("there is something behind the end of its prefix"))?,
+        Dialect::Ustar => {
+            text(&block[345..500]).ok_or_else(|| malformed("there is something behind the end of its prefix"))?
+        }
+        Dialect::Star => {
+            text(&block[345..476]).ok_or_else(|| malformed("there is something behind the end of its prefix"))?
+        }
         // GNU keeps two times there. Go takes them for a prefix when they are no numbers, others do not.
         Dialect::Gnu => match (gnu_time(&block[345..357]), gnu_time(&block[357..369])) {
             (true, true) => &[][..],
@@ -142,10 +146,13 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
     let malformed = |what| Fault::Extension { offset, what };
     let mut pax = Pax::default();
     while !data.is_empty() {
-        let (key, value, rest) = pax_record(data).ok_or_else(|| malformed("a record is not of the form `length key=value`"))?;
+        let (key, value, rest) =
+            pax_record(data).ok_or_else(|| malformed("a record is not of the form `length key=value`"))?;
         data = rest;
         match key {
-            b"path" if value.is_empty() || value.contains(&0) => return Err(malformed("the path is empty or has a NUL in it")),
+            b"path" if value.is_empty() || value.contains(&0) => {
+                return Err(malformed("the path is empty or has a NUL in it"));
+            }
             b"path" => {
                 if pax.path.replace(value.to_vec()).is_some() {
                     return Err(malformed("there are two paths"));
@@ -171,6 +178,15 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
         }
     }
     Ok(pax)
+}
+
+/// Reads over the records of a global PAX extension, whose values concern nothing that is read here.
+pub(super) fn parse_pax_global(mut data: &[u8], offset: u64) -> Result<(), Fault> {
+    while !data.is_empty() {
+        let what = "a record is not of the form `length key=value`";
+        (_, _, data) = pax_record(data).ok_or(Fault::Extension { offset, what })?;
+    }
+    Ok(())
 }
 
 /// The first record's key and value, and what follows it.
