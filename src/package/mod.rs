@@ -69,3 +69,6 @@ pub struct Fetched {
     /// Where a provenance was, or would have been: a path or a URL, for messages.
     pub(crate) provenance_at: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,7 +194,7 @@ pub fn pack(dir: &Path, destination: &Path, limits: &Limits, report: &dyn Report
     pack_with(dir, destination, limits, report, mtime, gzip::threads())
 }
 
-fn parse_time(value: &str) -> Result<u64, PackError> {
+pub(super) fn parse_time(value: &str) -> Result<u64, PackError> {
     let time = value.parse().ok().filter(|time| *time <= OCTAL_MAX && value.bytes().all(|b| b.is_ascii_digit()));
     time.ok_or_else(|| PackError::Time { value: value.to_owned() })
 }
