@@ -1,1 +1,45 @@
 //! Where packages come from: what an install argument means, and how its bytes get into a private spool.
+//!
+//! [`Source::parse`] decides by one grammar (life cycle, section 1), in one order, what an argument is; [`fetch`] brings the
+//! package's bytes into a directory that only this user can enter, hashing them on the way, with the provenance that lies
+//! beside them. Nothing here decides whether a package may be installed: that is [`crate::provenance`]'s.
+
+mod archive_url;
+mod error;
+mod grammar;
+mod http;
+mod local;
+mod options;
+mod spool;
+mod weburl;
+
+use std::path::Path;
+
+pub use error::SourceError;
+pub use grammar::{Known, OciReference, Source};
+pub use http::HttpError;
+pub use options::{FetchOptions, Secret};
+pub use weburl::{WebUrl, masked};
+
+use crate::package::Fetched;
+use crate::report::Report;
+
+/// Fetches the package of `source` into `spool`, a directory that only this user can enter, and what lies beside it.
+///
+/// An option that this kind of source cannot honour is refused, never ignored. The archive is nobody's yet: it has been
+/// hashed, not verified.
+///
+/// # Errors
+/// The source is not there, forbidden, broken or too large; it cannot honour an option; the spool cannot be written. A local
+/// directory is not fetched: [`SourceError::Directory`].
+pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn Report) -> Result<Fetched, SourceError> {
+    options.check(source)?;
+    match source {
+        Source::Directory(path) => Err(SourceError::Directory { path: path.clone() }),
+        Source::Archive(path) => local::fetch(path, options, spool, report),
+        Source::Http(url) | Source::Web(url) => archive_url::fetch(source, url, options, spool, report),
+        Source::Oci(_) | Source::Git(_) | Source::Getter { .. } | Source::GitHub { .. } | Source::Index { .. } => {
+            Err(SourceError::Unsupported { what: source.to_string(), kind: source.kind() })
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a user can ask of a fetch, and which kinds of source can honour it. An option that would have no effect is refused:
+//! a `--ca-file` that nobody reads is a promise broken in silence.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::SourceError;
+use super::grammar::Source;
+use crate::digest::Sha256Digest;
+use crate::settings::{HttpSettings, Limits};
+
+/// A text that is never shown: not by `Debug`, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A user name and a password for one scheme, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) username: String,
+    pub(crate) password: Secret,
+}
+
+/// What the user asked of a fetch.
+#[derive(Debug, Clone, Default)]
+pub struct FetchOptions {
+    /// `--version`: an exact version, a range, or a git reference. An archive can only be checked against it, once its
+    /// manifest has been read: the caller does that.
+    pub version: Option<String>,
+    /// Whether the provenance beside the package is wanted.
+    pub want_provenance: bool,
+    /// `--digest`: compared by [`crate::provenance`]; here it says only that the source must have one archive.
+    pub digest: Option<Sha256Digest>,
+    /// `--username`.
+    pub username: Option<String>,
+    /// `--password-stdin`.
+    pub password: Option<Secret>,
+    /// `--ca-file`: PEM certificates that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `--cert-file`: the client's certificate chain, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// `--key-file`: the key of that certificate, PEM; where absent it is looked for in the certificate's file.
+    pub key_file: Option<PathBuf>,
+    /// `--insecure-skip-tls-verify`.
+    pub insecure_skip_tls_verify: bool,
+    /// `--plain-http`. An HTTP URL names its scheme itself, so there it only confirms `http://` and contradicts `https://`.
+    pub plain_http: bool,
+    /// `--timeout`: for the whole fetch.
+    pub timeout: Option<Duration>,
+    /// `http:` of the settings.
+    pub http: HttpSettings,
+    /// `limits:` of the settings.
+    pub limits: Limits,
+}
+
+impl FetchOptions {
+    /// Refuses what `source` cannot honour, and what contradicts itself.
+    pub(super) fn check(&self, source: &Source) -> Result<(), SourceError> {
+        let refuse = |option, reason| Err(SourceError::Option { option, what: source.to_string(), reason });
+        if self.password.is_some() && self.username.is_none() {
+            return refuse("--password-stdin", "it needs `--username`");
+        }
+        if self.key_file.is_some() && self.cert_file.is_none() {
+            return refuse("--key-file", "it needs `--cert-file`");
+        }
+        if self.insecure_skip_tls_verify && self.ca_file.is_some() {
+            return refuse("--ca-file", "`--insecure-skip-tls-verify` would make it meaningless");
+        }
+        match source {
+            Source::Directory(_) | Source::Archive(_) => {
+                if let Some(option) = self.network_option() {
+                    return refuse(option, "it is a local path, and nothing is fetched over the network");
+                }
+                if matches!(source, Source::Directory(_)) {
+                    if self.version.is_some() {
+                        return refuse("--version", "a local directory has the version that its `plugin.yaml` says");
+                    }
+                    if self.digest.is_some() {
+                        return refuse("--digest", "a local directory has no archive whose digest could be taken");
+                    }
+                }
+            }
+            Source::Http(url) | Source::Web(url) => {
+                if self.plain_http && url.url().scheme() == "https" {
+                    return refuse("--plain-http", "its URL says https; write `http://` where that is meant");
+                }
+            }
+            Source::Git(_) => {
+                if self.digest.is_some() {
+                    return refuse(
+                        "--digest",
+                        "a git repository has no archive; pin it with a full commit id as `--version`",
+                    );
+                }
+                if self.plain_http {
+                    return refuse("--plain-http", "the URL of a git repository says its scheme itself");
+                }
+            }
+            Source::Oci(reference) => {
+                if self.version.is_some() && reference.tag.is_some() {
+                    return refuse("--version", "the reference has a tag already; give one of the two");
+                }
+            }
+            Source::GitHub { version, .. } | Source::Index { version, .. } => {
+                if self.version.is_some() && version.is_some() {
+                    return refuse("--version", "a version stands behind the `@` already; give one of the two");
+                }
+            }
+            Source::Getter { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The first option that speaks of a network.
+    fn network_option(&self) -> Option<&'static str> {
+        [
+            (self.username.is_some(), "--username"),
+            (self.password.is_some(), "--password-stdin"),
+            (self.ca_file.is_some(), "--ca-file"),
+            (self.cert_file.is_some(), "--cert-file"),
+            (self.key_file.is_some(), "--key-file"),
+            (self.insecure_skip_tls_verify, "--insecure-skip-tls-verify"),
+            (self.plain_http, "--plain-http"),
+            (self.timeout.is_some(), "--timeout"),
+        ]
+        .into_iter()
+        .find_map(|(given, option)| given.then_some(option))
+    }
+}
