@@ -21,14 +21,10 @@ fn corpus() -> Option<PathBuf> {
 
 /// A package as fetched, with this provenance.
 fn fetched(file_name: &str, digest: Sha256Digest, provenance: Option<Vec<u8>>) -> Fetched {
-    Fetched {
-        path: PathBuf::from("/nowhere"),
-        file_name: file_name.to_owned(),
-        digest,
-        size: 0,
-        provenance,
-        provenance_at: format!("{file_name}.prov"),
-    }
+    let mut fetched = Fetched::new(PathBuf::from("/nowhere"), file_name.to_owned(), digest, 0);
+    fetched.provenance = provenance;
+    fetched.provenance_at = format!("{file_name}.prov");
+    fetched
 }
 
 fn requirement(keyring: &Path) -> Requirement {
@@ -41,7 +37,11 @@ fn k4_helms_own_vectors() {
     let (digest, _) = Sha256Digest::of_file(&corpus.join("hashtest-1.2.3.tgz")).unwrap();
     let read = |name: &str| std::fs::read(corpus.join(name)).unwrap();
     let check = |prov: &str, keyring: &str| {
-        verify(fetched("hashtest-1.2.3.tgz", digest, Some(read(prov))), &requirement(&corpus.join(keyring)), &Limits::default())
+        verify(
+            fetched("hashtest-1.2.3.tgz", digest, Some(read(prov))),
+            &requirement(&corpus.join(keyring)),
+            &Limits::default(),
+        )
     };
     // Signed by Helm 3's old OpenPGP library, which writes wrong bit counts.
     for keyring in ["helm-test-key.pub", "helm-mixed-keyring.pub"] {
@@ -54,7 +54,12 @@ fn k4_helms_own_vectors() {
         }
     }
     let error = check("msgblock.yaml.tampered", "helm-test-key.pub").unwrap_err();
-    assert!(matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::Bad { .. }])), "{error:?}");
+    assert!(
+        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::Bad { .. }])),
+        "{error:?}"
+    );
     let error = check("hashtest-1.2.3.tgz.prov", "helm-password-key.secret").unwrap_err();
-    assert!(matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::UnknownSigner { .. }])));
+    assert!(
+        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::UnknownSigner { .. }]))
+    );
 }
