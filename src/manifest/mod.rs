@@ -3,10 +3,13 @@
 //! Nothing behind this module sees the raw forms. Where the file came from and whether it can be trusted is the affair of
 //! [`crate::package`], [`crate::provenance`] and [`crate::store`].
 
+pub mod completion;
 mod legacy;
+pub mod lint;
 mod name;
 pub mod platform;
 mod problem;
+mod sarif;
 mod v1;
 
 use std::collections::BTreeMap;
