@@ -41,7 +41,11 @@ fn k4_helms_own_vectors() {
     let (digest, _) = Sha256Digest::of_file(&corpus.join("hashtest-1.2.3.tgz")).unwrap();
     let read = |name: &str| std::fs::read(corpus.join(name)).unwrap();
     let check = |prov: &str, keyring: &str| {
-        verify(fetched("hashtest-1.2.3.tgz", digest, Some(read(prov))), &requirement(&corpus.join(keyring)), &Limits::default())
+        verify(
+            fetched("hashtest-1.2.3.tgz", digest, Some(read(prov))),
+            &requirement(&corpus.join(keyring)),
+            &Limits::default(),
+        )
     };
     // Signed by Helm 3's old OpenPGP library, which writes wrong bit counts.
     for keyring in ["helm-test-key.pub", "helm-mixed-keyring.pub"] {
@@ -54,7 +58,12 @@ fn k4_helms_own_vectors() {
         }
     }
     let error = check("msgblock.yaml.tampered", "helm-test-key.pub").unwrap_err();
-    assert!(matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::Bad { .. }])), "{error:?}");
+    assert!(
+        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::Bad { .. }])),
+        "{error:?}"
+    );
     let error = check("hashtest-1.2.3.tgz.prov", "helm-password-key.secret").unwrap_err();
-    assert!(matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::UnknownSigner { .. }])));
+    assert!(
+        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::UnknownSigner { .. }]))
+    );
 }
