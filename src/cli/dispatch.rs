@@ -147,6 +147,13 @@ pub fn unknown_command(host: &Host, name: &str, installed: &[String]) -> Dispatc
     }
 }
 
+/// What a plugin gets of `args`, which follow its name: all but the host's own flags.
+pub(crate) fn plugin_arguments(host: &Host, args: &[OsString]) -> Vec<OsString> {
+    let mut call = Call::default();
+    take_out_of_the_middle(host, args, &mut call);
+    call.args
+}
+
 /// Splits what follows a plugin's name into the plugin's arguments and the host's flags.
 fn take_out_of_the_middle(host: &Host, mut rest: &[OsString], call: &mut Call) {
     while let Some(first) = rest.first() {

@@ -3,9 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use crate::host::Host;
+pub use crate::settings::When;
 
 /// The flags that every command has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -31,17 +33,6 @@ pub struct Globals {
     pub no_input: bool,
 }
 
-/// When to do something that only a terminal shows well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum When {
-    /// Where the stream is a terminal
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
 /// A global flag that the host declared ([`Host::global_flag`]), as found on a plugin's command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFlag {
@@ -49,6 +40,20 @@ pub struct HostFlag {
     pub name: String,
     /// Its value, where it takes one and one was there.
     pub value: Option<OsString>,
+}
+
+impl ValueEnum for When {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Always, Self::Never]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Auto => PossibleValue::new("auto").help("Where the stream is a terminal"),
+            Self::Always => PossibleValue::new("always"),
+            Self::Never => PossibleValue::new("never"),
+        })
+    }
 }
 
 impl Globals {

@@ -95,7 +95,7 @@ pub enum KeyringError {
         path: PathBuf,
     },
     /// A keyring without a certificate that can be used.
-    #[error("keyring {} holds no OpenPGP key that can be used{}", .path.display(), reasons(.skipped))]
+    #[error("keyring {} holds no OpenPGP key that can be used{}; put the signer's public key there", .path.display(), reasons(.skipped))]
     Empty {
         /// The file or directory.
         path: PathBuf,

@@ -4,7 +4,8 @@
 //! provenance adds, or that we hold stricter, are spelled out here. A signature counts if and only if:
 //!
 //! - it is of version 4 or 6, of type text or binary, and over exactly this text;
-//! - its digest is SHA-2 or SHA-3 of 256 bits or more, and one that the `Hash:` headers name, where there are any;
+//! - its digest is SHA-2 or SHA-3 of 256 bits or more; where there are `Hash:` headers, they name the digests of the message's
+//!   signatures and no others;
 //! - it says when it was made; that is neither in the future nor before its key was; it has not expired;
 //! - its key is in the keyring, in a certificate whose self-signatures hold. There SHA-1 is good enough (as it is for Go's
 //!   OpenPGP): nobody but the owner chooses what is signed, so collisions do not help an attacker;
@@ -89,6 +90,9 @@ pub enum Reason {
         /// The signature's algorithm.
         hash: String,
     },
+    /// The header above the text names a digest that no signature has.
+    #[error("the `Hash:` header is false: it names a digest algorithm that no signature uses")]
+    UnusedHash,
     /// It does not say when it was made.
     #[error("it does not say when it was made")]
     NoTime,
@@ -372,6 +376,13 @@ impl Policy {
             })
         })
     }
+}
+
+/// Whether the `Hash:` headers name an algorithm that none of the signatures uses. Where one of these cannot be read, nothing
+/// can be said.
+pub(super) fn names_unused_hash(hashes: &[HashAlgorithm], packets: &[Vec<u8>]) -> bool {
+    let used: Option<Vec<_>> = packets.iter().map(|packet| Some(parse(packet)?.hash_algo())).collect();
+    used.is_some_and(|used| hashes.iter().any(|hash| !used.contains(hash)))
 }
 
 /// The signature in a packet.

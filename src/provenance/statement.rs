@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::digest::Sha256Digest;
-use crate::manifest::{ApiVersion, Config, Metadata, RuntimeConfig};
+use crate::manifest::{ApiVersion, Metadata};
 use crate::text::Plain;
 use crate::yaml::{self, Node, YamlError};
 
@@ -142,25 +142,11 @@ pub(super) fn write(metadata: &Metadata, file_name: &str, digest: &Sha256Digest)
             ApiVersion::V1 => "v1",
         },
     );
-    line("name", &metadata.name.to_string());
-    line(
-        "type",
-        match metadata.config {
-            Config::Cli(_) => "cli/v1",
-            Config::Getter { .. } => "getter/v1",
-            Config::PostRenderer => "postrenderer/v1",
-            Config::Test => "test/v1",
-        },
-    );
-    line(
-        "runtime",
-        match metadata.runtime {
-            RuntimeConfig::Subprocess(_) => "subprocess",
-            RuntimeConfig::Extism(_) => "extism/v1",
-        },
-    );
-    if let Some(version) = &metadata.version {
-        line("version", &version.to_string());
+    line("name", metadata.name.as_str());
+    line("type", metadata.plugin_type());
+    line("runtime", metadata.runtime_name());
+    if metadata.version.is_some() {
+        line("version", &metadata.version_text());
     }
     if let Some(url) = metadata.source_url.as_deref().filter(|url| !url.is_empty()) {
         line("sourceURL", url);

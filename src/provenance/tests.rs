@@ -21,14 +21,10 @@ fn corpus() -> Option<PathBuf> {
 
 /// A package as fetched, with this provenance.
 fn fetched(file_name: &str, digest: Sha256Digest, provenance: Option<Vec<u8>>) -> Fetched {
-    Fetched {
-        path: PathBuf::from("/nowhere"),
-        file_name: file_name.to_owned(),
-        digest,
-        size: 0,
-        provenance,
-        provenance_at: format!("{file_name}.prov"),
-    }
+    let mut fetched = Fetched::new(PathBuf::from("/nowhere"), file_name.to_owned(), digest, 0);
+    fetched.provenance = provenance;
+    fetched.provenance_at = format!("{file_name}.prov");
+    fetched
 }
 
 fn requirement(keyring: &Path) -> Requirement {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::keyring::Keyring;
 use super::message::{Message, MessageError};
-use super::policy::{Good, Policy, Reason};
+use super::policy::{self, Good, Policy, Reason};
 use super::statement::{Listed, Statement, StatementError};
 use super::{Evidence, Signature, Verified};
 use crate::digest::Sha256Digest;
@@ -220,8 +220,10 @@ pub(super) fn verify_signature(
 pub(super) fn check(message: &Message, keyring: &Keyring, policy: &Policy) -> Result<Good, Vec<Reason>> {
     let bytes = message.signed_bytes();
     let mut reasons = Vec::new();
+    let unused = policy::names_unused_hash(message.hashes(), message.signatures());
     for packet in message.signatures() {
         match policy.check(packet, &bytes, message.hashes(), keyring) {
+            Ok(_) if unused => reasons.push(Reason::UnusedHash),
             Ok(good) => return Ok(good),
             Err(reason) => reasons.push(reason),
         }
@@ -237,8 +239,9 @@ impl Verified {
     /// [`VerifyError::MetadataMismatch`].
     pub fn check_manifest(&self, metadata: &Metadata) -> Result<(), VerifyError> {
         let Some((name, version)) = &self.signed else { return Ok(()) };
-        let own_version = metadata.version.as_ref().map(ToString::to_string).unwrap_or_default();
-        for (field, signed, manifest) in [("name", name, metadata.name.to_string()), ("version", version, own_version)] {
+        for (field, signed, manifest) in
+            [("name", name, metadata.name.to_string()), ("version", version, metadata.version_text())]
+        {
             if *signed != manifest {
                 let file_name = self.fetched.file_name.clone();
                 return Err(VerifyError::MetadataMismatch { file_name, field, signed: signed.clone(), manifest });

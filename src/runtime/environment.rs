@@ -14,14 +14,39 @@ pub struct Environment<'h> {
     host: &'h Host,
     /// In the order in which they were set; of two with one name the later holds.
     variables: Vec<(String, OsString)>,
+    /// Whether of this process's own variables only the plain ones are handed on.
+    clean: bool,
 }
+
+/// What a program needs to find its files, its user and its language, and no secret is kept in.
+const PLAIN: [&str; 19] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "TZ",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "SystemRoot",
+    "ComSpec",
+    "PATHEXT",
+    "APPDATA",
+    "USERPROFILE",
+];
 
 impl<'h> Environment<'h> {
     /// The settings of `host`: where its program and its directories are, and whether it was asked to say everything.
     ///
     /// Plugins for Helm rely on `HELM_BIN`, `HELM_PLUGINS`, `HELM_DEBUG` and the homes; each has both names.
     pub fn new(host: &'h Host, homes: &Homes, debug: bool) -> Self {
-        let mut new = Self { host, variables: Vec::with_capacity(20) };
+        let mut new = Self { host, variables: Vec::with_capacity(20), clean: false };
         let program = env::current_exe().ok().or_else(|| env::args_os().next().map(Into::into));
         new.set("BIN", program.unwrap_or_default());
         // Directories with a separator in their name cannot be on a list, nor have come from one; then the first must do.
@@ -42,6 +67,12 @@ impl<'h> Environment<'h> {
         new
     }
 
+    /// This environment without what this process has beyond [`PLAIN`] variables: for programs that should not see secrets.
+    #[must_use]
+    pub fn clean(&self) -> Self {
+        Self { clean: true, ..self.clone() }
+    }
+
     /// Sets `key` under every name that the host has for it (`DEBUG`: `TOOL_DEBUG` and `HELM_DEBUG`).
     pub fn set(&mut self, key: &str, value: impl AsRef<OsStr>) {
         for name in self.host.variable_names(key) {
@@ -55,12 +86,17 @@ impl<'h> Environment<'h> {
             Some((_, value)) => Some(value.clone()),
             // The standard library panics for names that no variable can have; a manifest can ask for any.
             None if name.is_empty() || name.contains(['=', '\0']) => None,
+            None if self.clean && !PLAIN.contains(&name) => None,
             None => env::var_os(name),
         }
     }
 
     /// Gives `command` this environment.
     pub(crate) fn apply(&self, command: &mut Command) {
+        if self.clean {
+            command.env_clear();
+            command.envs(PLAIN.iter().filter_map(|name| Some((name, env::var_os(name)?))));
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 

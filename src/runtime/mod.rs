@@ -3,7 +3,8 @@
 //! Whether it may be started is decided before, by the store's gate; here it is only prepared, run, and its end understood.
 
 mod environment;
-mod hooks;
+pub mod hooks;
+mod process;
 mod program;
 mod subprocess;
 
@@ -12,7 +13,7 @@ use std::path::Path;
 pub use self::environment::Environment;
 pub use self::hooks::{HookError, HookEvent, HookOutcome, run_hook};
 pub use self::program::StartError;
-pub use self::subprocess::{InvokeError, replace_by_cli, run_cli};
+pub use self::subprocess::{InvokeError, ask, replace_by_cli, run_cli};
 
 use crate::manifest::Metadata;
 

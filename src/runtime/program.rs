@@ -4,11 +4,17 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
 
 use super::Environment;
 use crate::manifest::platform::CommandLine;
 use crate::text::Plain;
+
+/// How often a program that is being written is tried again, and after how long.
+const BUSY_TRIES: u32 = 100;
+const BUSY_NAP: Duration = Duration::from_millis(10);
 
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +127,22 @@ impl Program {
     /// The process to be, for streams and directory to be chosen.
     pub(super) fn command(&mut self) -> &mut Command {
         &mut self.command
+    }
+
+    /// Starts the process.
+    pub(super) fn spawn(&mut self) -> Result<Child, StartError> {
+        let mut tries = 0;
+        loop {
+            match self.command.spawn() {
+                // A process that another thread starts holds, for a moment, every file that this one is writing: also the
+                // program that has just been unpacked.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                    tries += 1;
+                    thread::sleep(BUSY_NAP);
+                }
+                started => return started.map_err(|error| self.explain(error)),
+            }
+        }
     }
 
     /// What it means that the system refused to start this with `error`.

@@ -1,13 +1,20 @@
 //! The `subprocess` runtime: commands of the host that are programs.
 
 use std::ffi::OsString;
-use std::io;
-use std::process::ExitStatus;
+use std::io::{self, Read};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use super::process::End;
 use super::program::Program;
 use super::{Environment, StartError, Subject};
 use crate::manifest::PluginName;
-use crate::manifest::platform::{Platform, PlatformError, prepare};
+use crate::manifest::platform::{CommandLine, Platform, PlatformError, prepare};
+
+/// How long an answer of a plugin's helper program may be.
+const ANSWER_BYTES: u64 = 1 << 20;
 
 /// Why an invocation of a plugin gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +70,14 @@ pub enum InvokeError {
         /// The signal's number.
         signal: i32,
     },
+    /// The program took too long, or said too much.
+    #[error("{file} of plugin `{plugin}` gave no answer in time, or one that is too long")]
+    NoAnswer {
+        /// The plugin.
+        plugin: PluginName,
+        /// The program's file.
+        file: String,
+    },
     /// The system did not say how the program ended.
     #[error("cannot learn how plugin `{plugin}` ended")]
     Wait {
@@ -99,17 +114,65 @@ pub fn replace_by_cli(subject: Subject<'_>, args: &[OsString], environment: &Env
 /// The plugin could not be started, or did not end with exit code 0.
 pub fn run_cli(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<(), InvokeError> {
     let mut program = cli_program(subject, args, environment)?;
-    let status = match program.command().spawn() {
-        Ok(mut child) => {
-            child.wait().map_err(|source| InvokeError::Wait { plugin: subject.metadata.name.clone(), source })?
-        }
-        Err(error) => return Err(start_error(subject, program.explain(error))),
-    };
+    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
+    let status = child.wait().map_err(|source| InvokeError::Wait { plugin: subject.metadata.name.clone(), source })?;
     let plugin = subject.metadata.name.clone();
     match End::of(status) {
         End::Code(0) => Ok(()),
         End::Code(code) => Err(InvokeError::Exit { plugin, code }),
         End::Signal(signal) => Err(InvokeError::Signal { plugin, signal }),
+    }
+}
+
+/// Runs the program `file` of the plugin's directory with `args`, without input, and gives what it wrote to standard output: for
+/// small answers that must come soon. What it says on standard error is dropped.
+///
+/// # Errors
+/// It could not be started, did not end with exit code 0, took longer than `limit` or wrote more than 1 MiB.
+pub fn ask(
+    subject: Subject<'_>,
+    file: &str,
+    args: &[OsString],
+    environment: &Environment<'_>,
+    limit: Duration,
+) -> Result<Vec<u8>, InvokeError> {
+    let plugin = || subject.metadata.name.clone();
+    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    let line = CommandLine { program: file.into(), args: args.to_vec() };
+    let mut program = Program::within(subject.dir, &line, &environment).map_err(|source| start_error(subject, source))?;
+    program.command().stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
+    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
+
+    // Somebody whom the program left behind may keep the pipe open for ever: so nobody joins this thread.
+    let (sender, answer) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let read = stdout.take(ANSWER_BYTES + 1).read_to_end(&mut bytes);
+            let _ = sender.send(read.map(|_| bytes));
+        });
+    }
+    let until = Instant::now() + limit;
+    let bytes = match answer.recv_timeout(limit) {
+        Ok(Ok(bytes)) if bytes.len() as u64 <= ANSWER_BYTES => bytes,
+        Ok(Err(source)) => {
+            super::process::kill_tree(&mut child, subject);
+            return Err(InvokeError::Wait { plugin: plugin(), source });
+        }
+        Ok(Ok(_)) | Err(_) => {
+            super::process::kill_tree(&mut child, subject);
+            return Err(InvokeError::NoAnswer { plugin: plugin(), file: file.to_owned() });
+        }
+    };
+    match super::process::wait(&mut child, until.saturating_duration_since(Instant::now())) {
+        Ok(Some(End::Code(0))) => Ok(bytes),
+        Ok(Some(End::Code(code))) => Err(InvokeError::Exit { plugin: plugin(), code }),
+        Ok(Some(End::Signal(signal))) => Err(InvokeError::Signal { plugin: plugin(), signal }),
+        Ok(None) => {
+            super::process::kill_tree(&mut child, subject);
+            Err(InvokeError::NoAnswer { plugin: plugin(), file: file.to_owned() })
+        }
+        Err(source) => Err(InvokeError::Wait { plugin: plugin(), source }),
     }
 }
 
@@ -132,25 +195,6 @@ fn cli_program(subject: Subject<'_>, args: &[OsString], environment: &Environmen
 
 fn start_error(subject: Subject<'_>, source: StartError) -> InvokeError {
     InvokeError::Start { plugin: subject.metadata.name.clone(), source }
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// By itself.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-}
-
-impl End {
-    pub(super) fn of(status: ExitStatus) -> Self {
-        #[cfg(unix)]
-        if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-            return Self::Signal(signal);
-        }
-        Self::Code(status.code().unwrap_or(1))
-    }
 }
 
 #[cfg(all(test, unix))]

@@ -170,14 +170,7 @@ impl Source {
             Self::Git(GitUrl::Web(url)) => format!("git+{}", url.without_credentials()),
             Self::Git(GitUrl::Plain(url)) if url.starts_with("file:") => format!("git+{url}"),
             Self::Git(GitUrl::Plain(url)) => url.clone(),
-            Self::Getter { url, .. } => Url::parse(&url.0).map_or_else(
-                |_| masked(&url.0),
-                |mut url| {
-                    let _ = url.set_username("");
-                    let _ = url.set_password(None);
-                    url.into()
-                },
-            ),
+            Self::Getter { url, .. } => without_user(&url.0),
             Self::GitHub { owner, repo, version } => with_version(format!("{owner}/{repo}"), version.as_deref()),
             Self::Index { index, name, version } => {
                 let prefix = index.as_ref().map(|index| format!("{index}/")).unwrap_or_default();
@@ -505,6 +498,14 @@ fn with_version(name: String, version: Option<&str>) -> String {
         Some(version) => format!("{name}@{version}"),
         None => name,
     }
+}
+
+/// A URL of any scheme without user name and password, the rest letter for letter: only its getter knows what that means.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 fn credentials_line(url: &WebUrl) -> Vec<String> {

@@ -7,6 +7,7 @@ use super::*;
 use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
 use crate::runtime::{HookError, HookEvent, HookOutcome, run_hook};
+use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// A plugin in a directory whose name has a space.
 struct Fixture {
@@ -53,7 +54,7 @@ impl Fixture {
     }
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
-        run_hook(self.subject(), event, &self.environment(), limit)
+        run_hook(self.subject(), event, &self.environment(), &HookSettings { timeout: limit, ..HookSettings::default() })
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -194,6 +195,19 @@ fn a_failing_hook_keeps_its_exit_code() {
     assert!(matches!(fixture.hook(HookEvent::Update, MINUTE), Err(HookError::Signal { signal: 9, .. })));
     let elsewhere = Fixture::v1("  platformHooks: {install: [{os: plan9, command: x}]}");
     assert!(matches!(elsewhere.hook(HookEvent::Install, MINUTE), Err(HookError::Prepare { .. })));
+}
+
+#[test]
+fn a_hook_sees_what_the_settings_let_it_see() {
+    let fixture = Fixture::new(
+        "name: p\nversion: 1.0.0\nhooks: {install: 'echo \"$CARGO_MANIFEST_DIR|$HELM_PLUGIN_NAME|$PATH\" > \"$HELM_PLUGIN_DIR/out\"'}\n",
+    );
+    let settings = HookSettings { environment: HookEnvironment::Clean, ..HookSettings::default() };
+    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings).unwrap();
+    assert_eq!(fixture.out(), format!("|p|{}\n", std::env::var("PATH").unwrap()));
+    let settings = HookSettings { sandbox: Sandbox::Require, ..HookSettings::default() };
+    let refused = run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings);
+    assert!(matches!(refused, Err(HookError::NoSandbox { .. })));
 }
 
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use reqwest::header::{
@@ -13,7 +14,7 @@ use super::{Answer, Client, HttpError, Trouble, header};
 use crate::digest::Sha256Digest;
 use crate::report::Event;
 use crate::source::error::SourceError;
-use crate::source::spool::SpoolFile;
+use crate::source::spool::{Block, SpoolFile};
 use crate::source::weburl::{WebUrl, shown};
 use crate::text;
 
@@ -28,6 +29,9 @@ const ARCHIVE_TYPES: [&str; 8] = [
     "application/x-compressed-tar",
     "application/x-gtar-compressed",
 ];
+
+/// How long a block may wait to be full.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// What a download came to.
 pub(in crate::source) enum Download {
@@ -149,8 +153,11 @@ impl Client<'_> {
         }
         loop {
             let mut block = file.block();
-            let ended = fill(&mut answer.response, &mut block);
+            let mut ended = fill(&mut answer.response, &mut block);
             if unknown {
+                while block.used().len() < 2 && matches!(ended, Ok(false)) {
+                    ended = fill(&mut answer.response, &mut block);
+                }
                 if !block.used().starts_with(&[0x1f, 0x8b]) {
                     return match ended {
                         Err(e) => Err(self.broken_body(e, &answer.url).widen()),
@@ -212,14 +219,19 @@ impl Client<'_> {
     }
 }
 
-/// Fills `block`, and says whether the body has ended. What came before an error is in the block.
-fn fill(body: &mut impl Read, block: &mut crate::source::spool::Block) -> io::Result<bool> {
+/// Fills `block` for a moment, and says whether the body has ended. What came before an error is in the block. A slow body is
+/// handed on in small pieces, so that progress is seen and the deadline is kept.
+fn fill(body: &mut impl Read, block: &mut Block) -> io::Result<bool> {
+    let started = Instant::now();
     while !block.free().is_empty() {
         match body.read(block.free()) {
             Ok(0) => return Ok(true),
             Ok(n) => block.advance(n),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
+        }
+        if started.elapsed() > MOMENT {
+            break;
         }
     }
     Ok(false)

@@ -170,8 +170,11 @@ impl<'a> Client<'a> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS {
             self.in_time(&url)?;
-            let client = self.tls.client(url.scheme(), self.options.http.connect_timeout)?;
-            let mut request = client.get(url.clone()).headers(headers.clone()).timeout(self.patience());
+            let client = self.tls.client(url.scheme(), &self.options.http)?;
+            let mut request = client.get(url.clone()).headers(headers.clone());
+            if let Some(remaining) = self.remaining() {
+                request = request.timeout(remaining);
+            }
             let known = self.login.as_ref().filter(|(origin, _)| *origin == url.origin());
             if let Some((_, Credentials { username, password })) = known {
                 request = request.basic_auth(username, Some(password.expose()));
@@ -205,10 +208,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// How long one step of a request may be silent.
-    fn patience(&self) -> Duration {
-        let idle = self.options.http.idle_timeout;
-        self.deadline.map_or(idle, |deadline| idle.min(deadline.saturating_duration_since(Instant::now())))
+    /// The time that is left for the whole, where it is shorter than the patience with silence: a request's own timeout counts
+    /// for all of it and takes the place of the client's, which counts from byte to byte.
+    fn remaining(&self) -> Option<Duration> {
+        let remaining = self.deadline?.saturating_duration_since(Instant::now());
+        (remaining < self.options.http.idle_timeout).then_some(remaining)
     }
 
     /// Refuses to go on where the time for the whole is over.
@@ -300,11 +304,14 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || within.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if error.is::<rustls::Error>() {
             return true;
         }
-        next = error.source();
+        // An I/O error hides what it wraps from `source`, which skips to the cause of that.
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(within) => Some(within),
+            None => error.source(),
+        };
     }
     false
 }

@@ -20,6 +20,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use super::HttpError;
 use super::error::Cause;
 use crate::files;
+use crate::settings::HttpSettings;
 use crate::source::options::FetchOptions;
 
 /// No certificate or key file is larger; the bundles of whole systems stay under it.
@@ -45,6 +46,7 @@ struct Key {
     /// `None` for a client that only speaks plain http.
     tls: Option<Tls>,
     connect_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 static CLIENTS: Mutex<Vec<(Key, Client)>> = Mutex::new(Vec::new());
@@ -58,9 +60,13 @@ impl Tls {
     }
 
     /// The client for `scheme`.
-    pub(super) fn client(&self, scheme: &str, connect_timeout: Duration) -> Result<Client, HttpError> {
+    pub(super) fn client(&self, scheme: &str, http: &HttpSettings) -> Result<Client, HttpError> {
         let encrypted = scheme == "https" || proxy_speaks_tls();
-        let key = Key { tls: encrypted.then(|| self.clone()), connect_timeout };
+        let key = Key {
+            tls: encrypted.then(|| self.clone()),
+            connect_timeout: http.connect_timeout,
+            idle_timeout: http.idle_timeout,
+        };
         // A panic while the lock was held leaves a list that is still whole.
         let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = clients.iter().find(|(other, _)| *other == key) {
@@ -87,7 +93,9 @@ fn build(key: &Key) -> Result<Client, Cause> {
         // Followed by hand, since credentials, schemes and their number are ours to watch.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .connect_timeout(key.connect_timeout);
+        .connect_timeout(key.connect_timeout)
+        // For each read, since this is the client's: a request's would count for the whole.
+        .timeout(key.idle_timeout);
     let builder = match &key.tls {
         None => builder.tls_certs_only([]),
         Some(Tls { insecure: true, identity, .. }) => {
