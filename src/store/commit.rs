@@ -648,27 +648,32 @@ fn settle_packages(
         ChangeKind::Rollback => kept.clone(),
         _ => staged.with_file_name(PACKAGE),
     };
-    let io = |path: PathBuf| move |source| StoreError::io("rename", &path, source);
-    let pair = |from: &Path, to: &Path| -> Result<(), StoreError> {
-        disk::rename_if_there(from, to).map_err(io(from.to_owned()))?;
-        disk::rename_if_there(&prov(from), &prov(to)).map_err(io(prov(from)))?;
-        Ok(())
+    let move_over = |from: &Path, to: &Path| match disk::rename_if_there(from, to) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(StoreError::io("rename", from, source)),
     };
 
     let same = matches!((&old, &new), (Some((old, _)), Some((new, _))) if old == new);
-    if let Some((file, _)) = &new {
+    if let Some((file, provenance)) = &new {
         let to = root.0.join(file);
-        // A rollback that is done again finds the old package where the new one waited.
-        if change.kind == ChangeKind::Install || !disk::exists(&to) {
-            pair(&waiting, &to)?;
+        // A rollback that is done again may find the old package, or its provenance, where the new one waited.
+        let comes = |to: &Path| change.kind == ChangeKind::Install || !disk::exists(to);
+        if comes(&to) {
+            move_over(&waiting, &to)?;
+        }
+        if *provenance && comes(&prov(&to)) {
+            move_over(&prov(&waiting), &prov(&to))?;
         }
     }
     if change.keep_old && !same {
         let remove = |path: &Path| disk::remove_file(path).map_err(|source| StoreError::io("remove", path, source));
         match &old {
             Some((file, provenance)) => {
-                pair(&root.0.join(file), &kept)?;
-                if !provenance {
+                let from = root.0.join(file);
+                move_over(&from, &kept)?;
+                if *provenance {
+                    move_over(&prov(&from), &prov(&kept))?;
+                } else {
                     remove(&prov(&kept))?;
                 }
             }
