@@ -115,6 +115,16 @@ impl Fetched {
     pub(crate) fn new(path: PathBuf, file_name: String, digest: Sha256Digest, size: u64) -> Self {
         Self { path, file_name, digest, size, provenance: None, provenance_at: String::new(), origin: Origin::default() }
     }
+
+    /// The file's name at its source.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// The file's digest.
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
 }
 
 #[cfg(test)]
