@@ -64,7 +64,7 @@ pub enum KeyringError {
     },
     /// Nobody named a keyring and none of the usual ones exists.
     #[error(
-        "there is no keyring to verify with: looked for {}; add the signer's key with `{host} plugin keyring add FILE`, or name a keyring with `--keyring FILE`",
+        "there is no keyring: looked for {}; add the signer's key with `{host} plugin keyring add FILE`, or name a keyring with `--keyring FILE`",
         list(.looked)
     )]
     NoneFound {

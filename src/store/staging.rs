@@ -86,7 +86,7 @@ impl StoreLock<'_> {
         let into = scratch.path().join("unpack.d");
         create_dir(&into)?;
         let fetched = verified.fetched();
-        let unpacked = package::unpack(&fetched.path, &into, self.store.limits(), report)?;
+        let unpacked = package::unpack(&fetched.path, &fetched.called(), &into, self.store.limits(), report)?;
         verified.check_manifest(&unpacked.metadata)?;
         self.check_name(&unpacked.metadata)?;
         let tree = scratch.path().join(unpacked.metadata.name.as_str());
