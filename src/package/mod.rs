@@ -120,7 +120,7 @@ impl Fetched {
     pub(crate) fn called(&self) -> PathBuf {
         match self.origin.asked.as_str() {
             "" => self.path.clone(),
-            asked => crate::text::masked_query(asked).into(),
+            asked => crate::text::masked_source(asked).into(),
         }
     }
 

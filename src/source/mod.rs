@@ -19,7 +19,7 @@ pub use error::SourceError;
 pub use grammar::{Known, OciReference, Source};
 pub use http::HttpError;
 pub use options::{FetchOptions, Secret};
-pub use weburl::{WebUrl, masked};
+pub use weburl::WebUrl;
 
 use crate::package::Fetched;
 use crate::report::Report;

@@ -15,9 +15,10 @@ use crate::settings::Limits;
 
 use super::error::StoreError;
 use super::lock::{Spool, StoreLock};
-use super::receipt::{Kind, Source, without_credentials};
+use super::receipt::{Kind, Source};
 use super::tree::{self, FileRecord, Stamp, TreeError};
 use super::{disk, prov};
+use crate::text::without_credentials;
 
 /// The name under which a package waits beside its unpacked tree.
 pub(super) const PACKAGE: &str = "package.tgz";

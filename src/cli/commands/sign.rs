@@ -56,7 +56,10 @@ impl KeyArguments {
     /// The key that the arguments name, or the only one there is.
     pub(crate) fn find(&self, context: &Context<'_>) -> Result<SigningKey> {
         // Nothing is verified here, so nothing failed to verify.
-        let failed = |error: KeyringError| Failure { code: if error.is_missing() { code::NOT_THERE } else { code::FAILED }, ..error.into() };
+        let failed = |error: KeyringError| Failure {
+            code: if error.is_missing() { code::NOT_THERE } else { code::FAILED },
+            ..error.into()
+        };
         let keyring = Keyring::locate_for_signing(&self.keyring, context.host, context.homes).map_err(failed)?;
         let key = SigningKey::find(&keyring, self.key.as_deref())?;
         context.output.verbose(&format!("signing with {}", key.describe()));
