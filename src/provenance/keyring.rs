@@ -434,15 +434,12 @@ impl Keyring {
                         // It may be about another key than the one before it, as where files were put one after the other.
                         self.revocations.push(packet.whole.to_vec());
                     }
-                    match &mut current {
-                        Some(certificate) => {
-                            certificate.packets.extend_from_slice(packet.whole);
-                            if matches!(packet.tag, tag::PUBLIC_SUBKEY | tag::SECRET_SUBKEY) {
-                                certificate.keys.extend(fingerprint(packet));
-                            }
+                    // Without a key before it, it belongs to one that is not supported, or is a revocation that stands alone.
+                    if let Some(certificate) = &mut current {
+                        certificate.packets.extend_from_slice(packet.whole);
+                        if matches!(packet.tag, tag::PUBLIC_SUBKEY | tag::SECRET_SUBKEY) {
+                            certificate.keys.extend(fingerprint(packet));
                         }
-                        // Belongs to a key that is not supported, or is a revocation that stands alone.
-                        None => {}
                     }
                 }
                 // Trust packets are GnuPG's own notes, which anybody can write; of the rest nothing is known here.
