@@ -19,6 +19,7 @@ use super::super::policy::Policy;
 use super::super::*;
 use super::super::{message, packets, verify as verifying};
 use super::fetched;
+use crate::package::{GitOrigin, SignedObject};
 use crate::settings::Limits;
 
 type SecretKey = Key<key::SecretParts, key::UnspecifiedRole>;
@@ -253,4 +254,34 @@ fn shared() -> &'static (String, Cert) {
         let cert = generate(signer().set_primary_key_flags(KeyFlags::empty().set_signing()));
         (signed_by(&secret(&cert, false), builder()), cert)
     })
+}
+
+#[test]
+fn git_tags_and_commits_are_verified_by_their_own_signatures() {
+    let cert = generate(signer().set_primary_key_flags(KeyFlags::empty().set_signing()));
+    let payload = b"tree 1\nauthor a\n\nmessage\n";
+    let mut pair = secret(&cert, false).into_keypair().unwrap();
+    let signature = builder().set_type(SignatureType::Binary).sign_message(&mut pair, payload).unwrap();
+    let armored = message::write("", "SHA512", &Packet::from(signature).to_vec().unwrap());
+    let armored = armored[armored.find("-----BEGIN PGP SIGNATURE-----").unwrap()..].to_owned();
+    let commit = "0123456789012345678901234567890123456789";
+    let judge = |payload: &[u8], signature: Option<&str>, pinned: bool| {
+        let mut fetched = fetched("foo", digest(), None);
+        let signed = signature.map(|signature| SignedObject {
+            what: "tag `v1`".to_owned(),
+            payload: payload.to_vec(),
+            signature: signature.as_bytes().to_vec(),
+        });
+        fetched.origin.git = Some(GitOrigin { commit: commit.to_owned(), reference: Some("v1".to_owned()), pinned, signed });
+        let keyring = Keyring::of(std::slice::from_ref(&cert));
+        verify(fetched, &Requirement::Signature { keyring, allow_expired_key: false }, &Limits::default())
+    };
+    assert!(matches!(judge(payload, Some(&armored), false).unwrap().evidence, Evidence::Signature(_)));
+    assert!(matches!(judge(b"other", Some(&armored), false), Err(VerifyError::GitNoValidSignature { .. })));
+    assert!(matches!(judge(payload, Some("-----BEGIN SSH SIGNATURE-----"), false), Err(VerifyError::GitSsh { .. })));
+    assert!(matches!(judge(payload, Some("x"), false), Err(VerifyError::GitMalformed { .. })));
+    assert_eq!(judge(payload, None, true).unwrap().evidence, Evidence::Digest(digest()));
+    let error = judge(payload, None, false).unwrap_err();
+    assert!(matches!(error, VerifyError::GitUnsigned { .. }));
+    assert!(error.to_string().contains(commit) && error.to_string().contains("--verify=false"), "{error}");
 }
