@@ -44,8 +44,13 @@ pub fn plain_block(text: &str) -> String {
     out
 }
 
+/// Whether `c` shows as something and does nothing else.
+pub fn prints(c: char) -> bool {
+    !acts_on_a_terminal(c) && c != '\u{ad}'
+}
+
 /// Whether a terminal, or a reader's eye, could be misled by `c`.
-fn acts_on_a_terminal(c: char) -> bool {
+pub(crate) fn acts_on_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Arabic letter mark, zero-width characters and direction marks; line and paragraph separators, embeddings and

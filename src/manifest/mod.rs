@@ -3,11 +3,34 @@
 //! Nothing behind this module sees the raw forms. Where the file came from and whether it can be trusted is the affair of
 //! [`crate::package`], [`crate::provenance`] and [`crate::store`].
 
+pub mod completion;
+mod legacy;
+pub mod lint;
+mod name;
+pub mod platform;
+mod problem;
+mod sarif;
+mod v1;
+
 use std::collections::BTreeMap;
-use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::files;
+use crate::settings::Limits;
+use crate::text::Plain;
+use crate::yaml::{self, Node, YamlError};
+
+pub use name::{NameError, PluginName};
+pub use problem::{Problem, Severity};
+
+use problem::{Checker, shorten};
 
 /// The name of the manifest's file in a plugin's directory.
 pub const FILE_NAME: &str = "plugin.yaml";
+
+/// The name of a WebAssembly plugin's module, beside its manifest.
+pub const MODULE_NAME: &str = "plugin.wasm";
 
 /// What a manifest says, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +51,67 @@ pub struct Metadata {
     pub runtime: RuntimeConfig,
 }
 
+impl Metadata {
+    /// Its type as manifests write it, such as `cli/v1`.
+    pub fn plugin_type(&self) -> &'static str {
+        match self.config {
+            Config::Cli(_) => "cli/v1",
+            Config::Getter { .. } => "getter/v1",
+            Config::PostRenderer => "postrenderer/v1",
+            Config::Test => "test/v1",
+        }
+    }
+
+    /// Its runtime as manifests write it, such as `subprocess`.
+    pub fn runtime_name(&self) -> &'static str {
+        match self.runtime {
+            RuntimeConfig::Subprocess(_) => "subprocess",
+            RuntimeConfig::Extism(_) => "extism/v1",
+        }
+    }
+
+    /// Its version as text; empty where it has none.
+    pub fn version_text(&self) -> String {
+        self.version.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Its settings as a command of the host, where it is one: by type, or as a legacy getter that has a command too.
+    pub fn cli(&self) -> Option<&CliConfig> {
+        match &self.config {
+            Config::Cli(cli) => Some(cli),
+            _ => self.also_cli.as_ref(),
+        }
+    }
+
+    /// The URL schemes that it downloads.
+    pub fn protocols(&self) -> &[String] {
+        match &self.config {
+            Config::Getter { protocols } => protocols,
+            _ => &[],
+        }
+    }
+
+    /// The settings of the `subprocess` runtime, where it has that one.
+    pub fn subprocess(&self) -> Option<&Subprocess> {
+        match &self.runtime {
+            RuntimeConfig::Subprocess(subprocess) => Some(subprocess),
+            RuntimeConfig::Extism(_) => None,
+        }
+    }
+
+    /// Whether the files that its runtime cannot do without are in `dir`.
+    ///
+    /// # Errors
+    /// [`ManifestError::MissingModule`].
+    pub fn check_files(&self, dir: &Path) -> Result<(), ManifestError> {
+        let path = dir.join(MODULE_NAME);
+        match self.runtime {
+            RuntimeConfig::Extism(_) if !path.is_file() => Err(ManifestError::MissingModule { path }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The form of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiVersion {
@@ -35,16 +119,6 @@ pub enum ApiVersion {
     Legacy,
     /// `apiVersion: v1`.
     V1,
-}
-
-/// A plugin's name: letters, digits, `_` and `-`, at most 100 of them, no leading `-`, no Windows device name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PluginName(String);
-
-impl fmt::Display for PluginName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
 }
 
 /// What a plugin is for.
@@ -142,3 +216,173 @@ pub struct Extism {
     /// The exported function that is called.
     pub entry_func_name: Option<String>,
 }
+
+/// Why there is no [`Metadata`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// There is no such file.
+    #[error("there is no {} in {}; a plugin's directory has one", FILE_NAME, shown(.path.parent().unwrap_or(.path)))]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}; check that it is a file and its permissions", shown(.path))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is larger than a manifest may be.
+    #[error("{} has more than {limit} bytes; `limits.manifestBytes` in config.yaml allows no more", shown(.path))]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit: u64,
+    },
+    /// The file is no YAML.
+    #[error("{}:{}:{}: {}", shown(.path), .error.at().line, .error.at().column, .error.reason())]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        error: YamlError,
+    },
+    /// The manifest breaks rules.
+    #[error("{}", invalid(.path, .problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// All that is wrong, in the order of the file; at least one.
+        problems: Vec<Problem>,
+    },
+    /// An extism plugin without its module.
+    #[error("wasm binary missing for extism/v1 plugin: {}; build the module and put it there", shown(.path))]
+    MissingModule {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+}
+
+fn shown(path: &Path) -> String {
+    Plain(&path.to_string_lossy()).to_string()
+}
+
+/// One problem on the line of its file; several on a line each.
+fn invalid(path: &Path, problems: &[Problem]) -> String {
+    let file = shown(path);
+    let line = |problem: &Problem| format!("{file}:{problem}");
+    match problems {
+        [problem] => line(problem),
+        _ => {
+            let lines: String = problems.iter().map(|problem| format!("\n  {}", line(problem))).collect();
+            format!("{file} has {} problems:{lines}", problems.len())
+        }
+    }
+}
+
+/// Reads the manifest of the plugin in `dir`.
+///
+/// # Errors
+/// The file is missing, cannot be read or is too large, and what [`parse`] and [`Metadata::check_files`] say.
+pub fn load(dir: &Path, limits: &Limits) -> Result<Metadata, ManifestError> {
+    let path = dir.join(FILE_NAME);
+    let bytes = match files::read_bounded(&path, limits.manifest_bytes) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(ManifestError::TooLarge { path, limit: limits.manifest_bytes }),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(ManifestError::Missing { path }),
+        Err(source) => return Err(ManifestError::Read { path, source }),
+    };
+    let metadata = parse(&bytes, &path)?;
+    metadata.check_files(dir)?;
+    Ok(metadata)
+}
+
+/// Reads a manifest from its bytes; `origin` is its file, for messages.
+///
+/// # Errors
+/// It is no YAML, or breaks rules: all of these are reported together.
+pub fn parse(bytes: &[u8], origin: &Path) -> Result<Metadata, ManifestError> {
+    let root = yaml::parse(bytes).map_err(|error| ManifestError::Yaml { path: origin.to_owned(), error })?;
+    let (metadata, mut problems) = read(&root);
+    problems.retain(|problem| problem.severity == Severity::Error);
+    match metadata {
+        Some(metadata) if problems.is_empty() => Ok(metadata),
+        _ => Err(ManifestError::Invalid { path: origin.to_owned(), problems }),
+    }
+}
+
+/// What the document says, and everything wrong with it. No metadata without an error among the problems.
+fn read(root: &Node) -> (Option<Metadata>, Vec<Problem>) {
+    let mut checker = Checker::new(FILE_NAME);
+    let Some(entries) = root.as_mapping() else {
+        let help = "write `key: value` lines, at least `name` and `version`";
+        match root.is_null() {
+            true => checker.error(root.at, "empty", "the manifest is empty", help),
+            false => {
+                checker.error(root.at, "not-a-mapping", format!("the manifest is {}, not a mapping", root.kind()), help)
+            }
+        }
+        return (None, checker.finish());
+    };
+    let metadata = match entries.iter().find(|entry| entry.key == "apiVersion").map(|entry| &entry.value) {
+        None => legacy::read(entries, &mut checker),
+        Some(node) if node.is_null() || node.as_str() == Some("") => legacy::read(entries, &mut checker),
+        Some(node) if node.as_str() == Some("v1") => v1::read(root, entries, &mut checker),
+        Some(node) => {
+            let found = node.as_str().map_or(node.kind().to_owned(), |text| format!("\"{}\"", Plain(shorten(text))));
+            let help = "write `apiVersion: v1`, or leave it out for the legacy form";
+            checker.error(node.at, "api-version", format!("invalid plugin apiVersion: {found}"), help);
+            None
+        }
+    };
+    (metadata, checker.finish())
+}
+
+/// The checked name, which both forms need.
+fn name(node: Option<&Node>, checker: &mut Checker) -> Option<PluginName> {
+    let Some(node) = node else {
+        let message = "invalid plugin name \"\": the manifest has no `name`";
+        checker.error(yaml::Mark::START, "name-missing", message, "add `name: ` with letters, digits, `_` and `-`");
+        return None;
+    };
+    let text = checker.text(node, "name");
+    node.as_str()?;
+    match PluginName::new(&text) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            checker.error(node.at, "name-invalid", error.to_string(), "choose another name, such as `my-plugin`");
+            None
+        }
+    }
+}
+
+/// The checked version; only the legacy form can do without.
+fn version(node: Option<&Node>, form: ApiVersion, checker: &mut Checker) -> Option<semver::Version> {
+    let at = node.map_or(yaml::Mark::START, |node| node.at);
+    let text = node.map(|node| checker.text(node, "version")).unwrap_or_default();
+    if node.is_some_and(|node| node.as_str().is_none()) {
+        return None;
+    }
+    if text.is_empty() {
+        if form == ApiVersion::V1 {
+            checker.error(at, "version-missing", "plugin `version` is required", "add one, such as `version: 0.1.0`");
+        }
+        return None;
+    }
+    match semver::Version::parse(&text) {
+        Ok(version) => Some(version),
+        Err(error) => {
+            let message = format!("invalid plugin version \"{}\": must be valid semver", Plain(shorten(&text)));
+            let help = format!("write three numbers, such as 1.2.3, without a `v` ({})", Plain(&error.to_string()));
+            checker.error(at, "version-invalid", message, help);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

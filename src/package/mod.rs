@@ -2,10 +2,54 @@
 //!
 //! Whether a package can be trusted is [`crate::provenance`]'s to say; where it comes from [`crate::source`]'s, where it goes
 //! [`crate::store`]'s.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | `fault` | what can be wrong with a package's content, for both directions |
+//! | `path` | which paths may be in a package, and which collide |
+//! | `header` | one block of tar, read and written |
+//! | `entries` | the entries of an archive under all the rules |
+//! | `gunzip` | a gzip file as a stream, with the bound on its ratio |
+//! | `unpack` | an archive to a directory, or to its manifest |
+//! | `walk` | what of a directory goes into a package |
+//! | `gzip` | one gzip stream from all cores |
+//! | `pointer` | where a package says that its manifest is |
+//! | `pack` | a directory to a package, published as a whole |
+
+mod entries;
+mod fault;
+mod gunzip;
+mod gzip;
+mod header;
+mod pack;
+mod path;
+mod pointer;
+mod unpack;
+mod walk;
 
 use std::path::PathBuf;
 
+pub use fault::{Fault, PathRule, Shown};
+pub use pack::{PackError, Published, Unpublished, pack};
+pub use unpack::{UnpackError, Unpacked, UnpackedFile, inspect, unpack};
+
 use crate::digest::Sha256Digest;
+
+/// Whether a file's name is that of a package: `.tgz` or `.tar.gz`, in any case.
+pub fn is_archive_name(name: &str) -> bool {
+    let ends = |suffix: &str| {
+        name.len()
+            .checked_sub(suffix.len())
+            .and_then(|at| name.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    };
+    ends(".tgz") || ends(".tar.gz")
+}
+
+/// Whether a file that begins with `bytes` is compressed with gzip.
+pub fn looks_like_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b, 8])
+}
 
 /// A package's bytes in a private place, hashed while they came, and what lay beside them: nobody has verified it yet.
 ///
@@ -71,4 +115,17 @@ impl Fetched {
     pub(crate) fn new(path: PathBuf, file_name: String, digest: Sha256Digest, size: u64) -> Self {
         Self { path, file_name, digest, size, provenance: None, provenance_at: String::new(), origin: Origin::default() }
     }
+
+    /// The file's name at its source.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// The file's digest.
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
 }
+
+#[cfg(test)]
+mod tests;

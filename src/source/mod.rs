@@ -50,6 +50,15 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
     }
 }
 
+/// Hashes the package at `path` where it lies, and reads the provenance beside it where `options` want one. It is for looking
+/// at alone: a package that is to be installed is [fetched](fetch).
+///
+/// # Errors
+/// The package is not there, no regular file, or cannot be read; so with its provenance, but for one that is not there.
+pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<Fetched, SourceError> {
+    local::examine(path, options, report)
+}
+
 /// The end-to-end tests' server, for the tests of this module too.
 #[cfg(test)]
 #[path = "../../tests/suite/support/http_server.rs"]

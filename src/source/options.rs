@@ -73,7 +73,10 @@ pub struct FetchOptions {
 
 impl FetchOptions {
     /// Refuses what `source` cannot honour, and what contradicts itself.
-    pub(super) fn check(&self, source: &Source) -> Result<(), SourceError> {
+    ///
+    /// # Errors
+    /// [`SourceError::Option`].
+    pub fn check(&self, source: &Source) -> Result<(), SourceError> {
         let refuse = |option, reason| Err(SourceError::Option { option, what: source.to_string(), reason });
         if self.password.is_some() && self.username.is_none() {
             return refuse("--password-stdin", "it needs `--username`");

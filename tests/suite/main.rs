@@ -1,1 +1,12 @@
 //! End-to-end tests of the built program `tool`, a module per topic, linked as one binary.
+
+#![cfg(unix)]
+
+mod archives; // hostile and odd archives, installed: cases A, M1
+mod corpus; // real manifests and corners of YAML, with Helm's verdicts
+mod crashes; // SIGKILL at many moments: case A11
+mod installing; // install, list, info, uninstall: cases I, P25
+mod packages; // package, sign: cases K
+mod provenance; // the OpenPGP matrix: cases P
+mod running; // tool NAME: cases S, P28
+mod support; // what they share

@@ -1,0 +1,290 @@
+//! Compresses on all cores into one gzip stream, whose bytes are the same for any number of threads.
+//!
+//! The input is cut into blocks of a fixed size. Each is deflated by itself, with the last 32 KiB before it as its
+//! dictionary, and ends on a byte's boundary: so the blocks in a row are one deflate stream (as in pigz).
+//!
+//! # Memory
+//! Blocks go round between a fixed number of buffers: what is held does not depend on the size of the input.
+
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, RecvError, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use super::fault::Fault;
+use crate::settings::Limits;
+
+/// How much is compressed at a time. It decides about the bytes that come out, so a change of it changes every package.
+const BLOCK: usize = 512 * 1024;
+
+/// How far back deflate can look.
+const WINDOW: usize = 32 * 1024;
+
+/// The compression level. It decides about the bytes that come out too.
+const LEVEL: u32 = 6;
+
+/// More threads than this would hold more memory than they are worth.
+const MAX_THREADS: usize = 8;
+
+/// No name, no time, no operating system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+/// Why compressing stopped.
+#[derive(Debug)]
+pub(super) enum GzipError {
+    /// Writing failed.
+    Write(io::Error),
+    /// What was written would not be unpacked again.
+    Fault(Fault),
+    /// The other side of the threads stopped, and knows why.
+    Stopped,
+}
+
+/// What came of compressing.
+pub(super) struct Finished<W> {
+    /// The writer.
+    pub(super) out: W,
+    /// Where the blocks that [`Input::begin_block`] began lie.
+    pub(super) marks: Vec<Mark>,
+}
+
+/// The place of a block that needs nothing before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Bytes of the compressed file before it.
+    pub(super) packed: u64,
+    /// Bytes of the input before it.
+    pub(super) unpacked: u64,
+}
+
+/// As many threads as are worth while here.
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS)
+}
+
+/// Compresses what `produce` writes into the [`Input`] to `out`, in `threads` threads besides this one.
+///
+/// # Errors
+/// The error of `produce`, or that of writing: `produce` then gets [`GzipError::Stopped`] and should pass it on.
+pub(super) fn compress<W: Write + Send, E: From<GzipError>>(
+    out: W,
+    threads: usize,
+    limits: &Limits,
+    produce: impl FnOnce(&mut Input) -> Result<(), E>,
+) -> Result<Finished<W>, E> {
+    let threads = threads.max(1);
+    // One block for each thread to work on and one to go on with, and as many again that wait to be written.
+    let (jobs, queue) = sync_channel::<Job>(threads);
+    let (order, results) = sync_channel::<Receiver<Block>>(2 * threads);
+    let (used, free) = sync_channel::<Block>(4 * threads);
+    let queue = Mutex::new(queue);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| work(&queue));
+        }
+        let writer = scope.spawn(move || write(out, &results, &used, limits));
+        let mut input = Input { jobs, order, free, block: Block::new(), tail: Vec::new() };
+        let produced = match produce(&mut input) {
+            Ok(()) => input.finish().map_err(E::from),
+            Err(error) => {
+                // The other threads end when there is no input left.
+                drop(input);
+                Err(error)
+            }
+        };
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match (written, produced) {
+            (Ok(finished), Ok(())) => Ok(finished),
+            (Ok(_) | Err(GzipError::Stopped), Err(error)) => Err(error),
+            (Err(error), _) => Err(error.into()),
+        }
+    })
+}
+
+/// A block on its way through the threads, with the buffers that travel with it.
+struct Block {
+    raw: Vec<u8>,
+    dictionary: Vec<u8>,
+    packed: Vec<u8>,
+    crc: Crc,
+    marked: bool,
+    last: bool,
+}
+
+impl Block {
+    fn new() -> Self {
+        Self {
+            raw: Vec::with_capacity(BLOCK),
+            dictionary: Vec::new(),
+            packed: Vec::new(),
+            crc: Crc::new(),
+            marked: false,
+            last: false,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.raw.clear();
+        self.dictionary.clear();
+        self.packed.clear();
+        self.crc.reset();
+        self.marked = false;
+        self.last = false;
+    }
+}
+
+struct Job {
+    block: Block,
+    reply: SyncSender<Block>,
+}
+
+/// Where the bytes to be compressed go.
+pub(super) struct Input {
+    jobs: SyncSender<Job>,
+    order: SyncSender<Receiver<Block>>,
+    free: Receiver<Block>,
+    block: Block,
+    /// The end of the block before, where the next one may look back to.
+    tail: Vec<u8>,
+}
+
+impl Input {
+    /// Ends the current block and begins one that can be inflated without anything before it; where it lies is told at the
+    /// end.
+    pub(super) fn begin_block(&mut self) -> Result<(), GzipError> {
+        if !self.block.raw.is_empty() {
+            self.submit()?;
+        }
+        self.block.dictionary.clear();
+        self.block.marked = true;
+        Ok(())
+    }
+
+    /// Takes bytes.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<(), GzipError> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.block.raw.len()));
+            self.block.raw.extend_from_slice(now);
+            self.submit_if_full()?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Takes at most `most` bytes straight from `reader`, in one read; 0 is its end.
+    pub(super) fn read_from(
+        &mut self,
+        reader: &mut impl io::Read,
+        most: u64,
+    ) -> Result<Result<usize, io::Error>, GzipError> {
+        let start = self.block.raw.len();
+        let space = (BLOCK - start).min(usize::try_from(most).unwrap_or(BLOCK));
+        self.block.raw.resize(start + space, 0);
+        let read = loop {
+            match reader.read(&mut self.block.raw[start..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.block.raw.truncate(start + *read.as_ref().unwrap_or(&0));
+        self.submit_if_full()?;
+        Ok(read)
+    }
+
+    fn submit_if_full(&mut self) -> Result<(), GzipError> {
+        if self.block.raw.len() == BLOCK { self.submit() } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<(), GzipError> {
+        self.block.last = true;
+        self.submit()
+    }
+
+    /// Sends the current block to the threads and takes a free one, whose dictionary is the end of the one before.
+    fn submit(&mut self) -> Result<(), GzipError> {
+        let mut next = self.free.try_recv().unwrap_or_else(|_| Block::new());
+        next.clear();
+        let raw = &self.block.raw;
+        self.tail.clear();
+        self.tail.extend_from_slice(&raw[raw.len().saturating_sub(WINDOW)..]);
+        next.dictionary.extend_from_slice(&self.tail);
+        let block = std::mem::replace(&mut self.block, next);
+        let (reply, result) = sync_channel(1);
+        self.order.send(result).map_err(|_| GzipError::Stopped)?;
+        self.jobs.send(Job { block, reply }).map_err(|_| GzipError::Stopped)
+    }
+}
+
+/// Compresses blocks until there are no more.
+fn work(queue: &Mutex<Receiver<Job>>) {
+    let mut deflate = Compress::new(Compression::new(LEVEL), false);
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { mut block, reply }) = job else { return };
+        // Without a reply the writer knows. A writer that is gone has stopped; the queue is emptied all the same, since
+        // whoever fills it may be waiting.
+        if deflate_block(&mut deflate, &mut block).is_ok() {
+            let _ = reply.send(block);
+        }
+    }
+}
+
+fn deflate_block(deflate: &mut Compress, block: &mut Block) -> Result<(), flate2::CompressError> {
+    deflate.reset();
+    if !block.dictionary.is_empty() {
+        deflate.set_dictionary(&block.dictionary)?;
+    }
+    block.crc.update(&block.raw);
+    // A sync flush ends on a byte's boundary with an empty stored block.
+    let flush = if block.last { FlushCompress::Finish } else { FlushCompress::Sync };
+    block.packed.reserve(block.raw.len() / 2 + 1024);
+    loop {
+        let taken = deflate.total_in() as usize;
+        let status = deflate.compress_vec(&block.raw[taken..], &mut block.packed, flush)?;
+        let all_taken = deflate.total_in() as usize == block.raw.len();
+        let room = block.packed.len() < block.packed.capacity();
+        match status {
+            Status::StreamEnd => return Ok(()),
+            _ if all_taken && room && !block.last => return Ok(()),
+            _ => block.packed.reserve(block.raw.len() / 4 + 1024),
+        }
+    }
+}
+
+/// Writes the blocks in their order.
+fn write<W: Write>(
+    mut out: W,
+    results: &Receiver<Receiver<Block>>,
+    used: &SyncSender<Block>,
+    limits: &Limits,
+) -> Result<Finished<W>, GzipError> {
+    let mut at = Mark { packed: HEADER.len() as u64, unpacked: 0 };
+    let mut crc = Crc::new();
+    let mut marks = Vec::new();
+    out.write_all(&HEADER).map_err(GzipError::Write)?;
+    while let Ok(result) = results.recv() {
+        let block = result.recv().map_err(|RecvError| GzipError::Write(io::Error::other("a compressing thread failed")))?;
+        if block.marked {
+            marks.push(at);
+        }
+        // The rule of unpacking, as if the block came out before any byte of it went in.
+        let most = limits.ratio.saturating_mul(at.packed).saturating_add(limits.ratio_floor);
+        at.unpacked += block.raw.len() as u64;
+        if at.unpacked > most {
+            return Err(GzipError::Fault(Fault::Ratio { floor: limits.ratio_floor, ratio: limits.ratio }));
+        }
+        crc.combine(&block.crc);
+        out.write_all(&block.packed).map_err(GzipError::Write)?;
+        at.packed += block.packed.len() as u64;
+        if block.last {
+            let trailer = [crc.sum().to_le_bytes(), crc.amount().to_le_bytes()].concat();
+            out.write_all(&trailer).map_err(GzipError::Write)?;
+            return Ok(Finished { out, marks });
+        }
+        let _ = used.try_send(block);
+    }
+    Err(GzipError::Stopped)
+}

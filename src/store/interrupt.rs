@@ -1,0 +1,83 @@
+//! What Ctrl-C does: what is being fetched or unpacked goes, what is being put in place is finished first.
+//!
+//! The program's signal handler (a thread, as the `ctrlc` crate has it, not a handler proper) calls [`on_signal`]. Staging
+//! directories register themselves here for as long as they live. While a change of the store is under way, or a hook runs
+//! between its two halves, a signal only sets a flag: the change ends by itself within moments, and a hook gets the signal
+//! from the terminal and dies, which undoes the change.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::disk;
+
+/// Whether a signal came.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// Directories to clear, and how many changes are under way.
+static UNDER_WAY: Mutex<UnderWay> = Mutex::new(UnderWay { scratch: Vec::new(), changes: 0 });
+
+struct UnderWay {
+    scratch: Vec<PathBuf>,
+    changes: usize,
+}
+
+fn under_way() -> MutexGuard<'static, UnderWay> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes an interrupt. Outside a change, staging is cleared and `exit` is called; it should end the process with code 130
+/// and not return. Within one, nothing happens but that [`requested`] is true from now on; the operation ends by itself, and
+/// the program should then exit with 130.
+///
+/// No change can begin while `exit` runs.
+pub fn on_signal(exit: impl FnOnce()) {
+    REQUESTED.store(true, Ordering::SeqCst);
+    let under_way = under_way();
+    if under_way.changes > 0 {
+        return;
+    }
+    for path in &under_way.scratch {
+        // Another thread may be writing there: what it makes between our listing and our removing makes the removal fail.
+        for _ in 0..50 {
+            if disk::remove_tree(path).is_ok() {
+                break;
+            }
+        }
+    }
+    exit();
+}
+
+/// Whether an interrupt came: whoever sees an error then should report the interrupt instead.
+pub fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst)
+}
+
+/// Says that `path` is to go when an interrupt comes.
+pub(super) fn register(path: &Path) {
+    under_way().scratch.push(path.to_owned());
+}
+
+/// Takes back [`register`].
+pub(super) fn unregister(path: &Path) {
+    under_way().scratch.retain(|other| other != path);
+}
+
+/// A change of the store: as long as one lives, interrupts wait.
+#[derive(Debug)]
+pub(super) struct Change(());
+
+impl Change {
+    /// Begins a change. Where an interrupt is already being served this does not return: the process is about to end.
+    pub(super) fn begin() -> Self {
+        under_way().changes += 1;
+        Self(())
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        let mut under_way = under_way();
+        under_way.changes = under_way.changes.saturating_sub(1);
+    }
+}
