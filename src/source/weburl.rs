@@ -75,6 +75,14 @@ impl WebUrl {
     }
 }
 
+impl WebUrl {
+    /// The same URL with another query.
+    pub(super) fn with_query(mut self, query: &str) -> Self {
+        self.url.set_query(Some(query));
+        self
+    }
+}
+
 impl fmt::Display for WebUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&shown(&self.url))
