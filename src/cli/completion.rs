@@ -19,7 +19,8 @@ use crate::cli::dispatch;
 use crate::cli::globals::HostFlag;
 use crate::host::Host;
 use crate::runtime::{Environment, Subject};
-use crate::store::{GateMode, Status, Store};
+use crate::settings::Gate;
+use crate::store::{Status, Store};
 use crate::text;
 
 /// The command that the scripts call.
@@ -133,7 +134,7 @@ pub fn answer(
     host: &Host,
     words: &[OsString],
     store: &Store,
-    gate: GateMode,
+    gate: Gate,
     environment: &Environment<'_>,
 ) -> Completions {
     let complete_plugin = |name: &str, words: &[OsString]| match store.open_plugin(name, gate) {

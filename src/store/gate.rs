@@ -8,33 +8,22 @@
 //! It notices what changed by accident, by another program or by another user. Whoever may write to `.state` can write a new
 //! receipt, and to them this is no obstacle.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::digest::Sha256Digest;
 use crate::manifest::platform::{self, Platform};
 use crate::manifest::{MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
-use crate::settings::Limits;
+use crate::settings::{Gate, Limits};
 use crate::text::Plain;
 
 use super::error::StoreError;
 use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, FileRecord, Stamp, TreeError, TreeId};
 use super::{Found, Store};
-
-/// How strict the gate is (`gate` in `config.yaml`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GateMode {
-    /// Nothing is compared.
-    Off,
-    /// What would be refused is a warning.
-    Warn,
-    /// What changed is refused.
-    #[default]
-    Require,
-}
 
 /// A plugin that may be run. Only the gate makes one.
 #[derive(Debug)]
@@ -183,7 +172,7 @@ impl Store {
     ///
     /// # Errors
     /// Every variant of [`GateError`].
-    pub fn open_plugin(&self, name: &str, mode: GateMode) -> Result<Plugin, GateError> {
+    pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
@@ -191,7 +180,7 @@ impl Store {
     }
 
     /// Opens what is in the directory of a listed plugin, whatever plugin of its name a run by name would find.
-    fn open_found(&self, found: Found, name: PluginName, mode: GateMode) -> Result<Plugin, GateError> {
+    fn open_found(&self, found: Found, name: PluginName, mode: Gate) -> Result<Plugin, GateError> {
         let Found { root, dir: dir_name, directory, link, metadata } = found;
         let metadata = metadata.map_err(|source| GateError::Broken {
             name: name.to_string(),
@@ -201,19 +190,19 @@ impl Store {
         })?;
         let mut plugin = Plugin { name, dir: directory, link, metadata, receipt: None, warnings: Vec::new() };
         let file = match ReceiptFile::read_head(&root.receipt(&dir_name)) {
-            Err(_) if mode == GateMode::Off => None,
+            Err(_) if mode == Gate::Off => None,
             file => file?,
         };
         let checked = match mode {
-            GateMode::Off => Ok(()),
+            Gate::Off => Ok(()),
             // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development.
             _ if link && file.as_ref().is_none_or(knows_link) => Ok(()),
-            GateMode::Warn | GateMode::Require => {
+            Gate::Warn | Gate::Require => {
                 check_modes(&root.0, &plugin).and_then(|()| self.check_receipt(&plugin, file.as_ref()))
             }
         };
         match checked {
-            Err(e) if mode == GateMode::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
+            Err(e) if mode == Gate::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
             checked => checked?,
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();
@@ -272,6 +261,37 @@ impl Store {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// Compares the files below `dir` with those that a package holds: path, digest and size of each.
+///
+/// # Errors
+/// [`TreeError`], where a file cannot be read.
+pub fn compare_with_package(
+    dir: &Path,
+    files: impl IntoIterator<Item = (String, Sha256Digest, u64)>,
+    limits: &Limits,
+) -> Result<Vec<Difference>, TreeError> {
+    let mut expected: BTreeMap<String, (Sha256Digest, u64)> =
+        files.into_iter().map(|(path, digest, size)| (path, (digest, size))).collect();
+    let mut differences = Vec::new();
+    for (path, metadata) in tree::walk(dir, limits)? {
+        let kind = match expected.remove(&path) {
+            None => DifferenceKind::Added,
+            Some(_) if metadata.is_symlink() => DifferenceKind::Kind,
+            Some((digest, size)) => {
+                let same = metadata.len() == size && tree::record(dir, path.clone(), &metadata)?.sha256 == digest;
+                if same {
+                    continue;
+                }
+                DifferenceKind::Changed
+            }
+        };
+        differences.push(Difference { path, kind });
+    }
+    differences.extend(expected.into_keys().map(|path| Difference { path, kind: DifferenceKind::Missing }));
+    differences.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(differences)
 }
 
 fn knows_link(file: &ReceiptFile) -> bool {

@@ -15,7 +15,7 @@ use crate::settings::Limits;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The `completion.yaml` in `dir`. One that cannot be read is as good as none: this is no place for complaints, `plugin lint` is.
-pub(super) fn load(dir: &Path, limits: &Limits) -> Command {
+pub(crate) fn load(dir: &Path, limits: &Limits) -> Command {
     completion::load(dir, limits).ok().flatten().unwrap_or_default()
 }
 
