@@ -137,6 +137,10 @@ pub fn answer(
     gate: Gate,
     environment: &Environment<'_>,
 ) -> Completions {
+    if host.switch("NO_PLUGINS") {
+        let nothing = |_: &str, _: &[OsString]| Completions::only(Vec::new());
+        return complete(tree, host, words, &Plugins { names: &Vec::new, complete: &nothing });
+    }
     let complete_plugin = |name: &str, words: &[OsString]| match store.open_plugin(name, gate) {
         Ok(opened) => {
             let tree = plugin::load(&opened.dir, store.limits());

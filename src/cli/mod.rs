@@ -71,9 +71,13 @@ pub fn main(host: Host, command: Command, own: impl FnOnce(&str, &ArgMatches) ->
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let route = dispatch::route(&host, &args);
     match route {
-        Ok(Route::Plugin(call) | Route::Help(call)) => {
+        Ok(Route::Plugin(call)) => {
             let globals = call.globals.clone().with_environment(&host);
             finish(&host, &globals, |context| run::call(&call, context))
+        }
+        Ok(Route::Help(call)) => {
+            let globals = call.globals.clone().with_environment(&host);
+            finish(&host, &globals, |context| run::help(&call, context))
         }
         Ok(Route::Builtin) => built_in(&host, command, args, own),
         Err(error) => {
