@@ -12,7 +12,9 @@
 //! change is undone; after it, step 4 is done again, each part of which can be. So what the next writer leaves is the old
 //! state or the new one. In between readers see either tree with a receipt for it.
 //!
-//! Receipts are synced to disk. The files of plugins are not: what a power failure takes from them, the gate notices.
+//! Nothing is synced to disk, as with `tar`: a sync costs more than the rest of a small install. A killed process loses
+//! nothing by it. A power failure may take back the last seconds; file systems with a journal keep the order of the renames,
+//! so what is left is an earlier one of the states above, and bytes that did not reach the disk are noticed by the gate.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -151,7 +153,9 @@ impl StoreLock<'_> {
         let dir = found.dir.clone();
         let previous = self.root().previous(&dir);
         let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
-        let Some(new) = id(&previous)? else { return Err(StoreError::NoPrevious { name: name.to_owned() }) };
+        let Some(new) = id(&previous)?.filter(|_| has_previous(&dir)) else {
+            return Err(StoreError::NoPrevious { name: name.to_owned() });
+        };
         let metadata = manifest::load(&previous, self.store.limits())?;
         let interrupts_wait = interrupt::Change::begin();
         let current = self.current_receipt(&dir)?;
@@ -322,7 +326,9 @@ impl StoreLock<'_> {
             }
         }
         for (other_root, dir) in self.store.directories_of(name) {
-            if other_root != root || dir != name {
+            // In another root it stays where it is, and ours comes first: that is for the user to say.
+            let in_the_way = if other_root == root { dir != name } else { !replace };
+            if in_the_way {
                 return Err(StoreError::Elsewhere { name: name.to_owned(), directory: other_root.plugin(&dir) });
             }
         }
@@ -511,9 +517,17 @@ impl Drop for Committed<'_> {
 /// a digest before every run.
 fn wait_for_the_clock(receipt: &Receipt) {
     let now = now_ns();
-    let fresh = |file: &&FileRecord| file.stamp.is_some_and(|stamp| !stamp.shows_changes_after(now));
-    if receipt.executables.iter().filter(fresh).map(|file| file.size).sum::<u64>() > WORTH_A_TICK {
-        std::thread::sleep(Duration::from_nanos(CLOCK_TICK_NS.unsigned_abs()));
+    let (mut bytes, mut newest) = (0, i64::MIN);
+    for file in &receipt.executables {
+        if let Some(stamp) = file.stamp.filter(|stamp| !stamp.shows_changes_after(now)) {
+            bytes += file.size;
+            newest = newest.max(stamp.modified.max(stamp.changed));
+        }
+    }
+    if bytes > WORTH_A_TICK {
+        // A stamp from the future, of a wrong clock, is not waited for.
+        let wait = newest.saturating_add(CLOCK_TICK_NS + 1).saturating_sub(now).clamp(0, CLOCK_TICK_NS + 1);
+        std::thread::sleep(Duration::from_nanos(wait.unsigned_abs()));
     }
 }
 
@@ -703,12 +717,21 @@ fn remove_packages(root: &Root, name: &str, but: Option<(&str, bool)>) -> Result
     Ok(())
 }
 
+/// Whether there can be a version before of what is in `dir`: only for directories that we made, whose names hold no dot.
+/// The files of one with a dot could be another plugin's.
+fn has_previous(dir: &str) -> bool {
+    !dir.contains('.')
+}
+
 /// Removes what belongs to a plugin whose tree has left its place. Its receipt goes last: it says that this is to be done.
 fn finish_removal(root: &Root, dir: &str, change: &Change) -> Result<(), StoreError> {
     remove_packages(root, &change.plugin, None)?;
-    let kept = root.previous_package(dir);
-    for path in [root.previous(dir), root.previous_receipt(dir), prov(&kept), kept, root.receipt(dir)] {
-        disk::remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
+    let remove = |path: &Path| disk::remove_tree(path).map_err(|source| StoreError::io("remove", path, source));
+    if has_previous(dir) {
+        let kept = root.previous_package(dir);
+        for path in [root.previous(dir), root.previous_receipt(dir), prov(&kept), kept] {
+            remove(&path)?;
+        }
     }
-    Ok(())
+    remove(&root.receipt(dir))
 }

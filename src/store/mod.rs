@@ -242,7 +242,9 @@ fn prov(path: &Path) -> PathBuf {
 /// Whether `name` can name an entry of a plugin directory that is not ours: one part of a path, not hidden. A broken
 /// plugin's directory may have a name that no plugin may have.
 fn is_one_part(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']) && !(cfg!(windows) && name.contains(':'))
+    let hidden = name.is_empty() || name.starts_with('.');
+    let several = name.contains(['/', '\\', '\0']) || (cfg!(windows) && name.contains(':'));
+    !hidden && !several
 }
 
 /// Whether `file` is the package, or the provenance of a package, of exactly the plugin `name`.

@@ -371,7 +371,7 @@ impl ReceiptFile {
         Ok(bytes != AT_REST)
     }
 
-    /// Writes the file at `path` in one rename, private and synced.
+    /// Writes the file at `path` in one rename, private to the user.
     pub(super) fn write(&self, path: &Path) -> Result<(), ReceiptError> {
         let failed = |source| ReceiptError::Io { action: "write", path: path.to_owned(), source };
         let mut bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;

@@ -85,8 +85,7 @@ impl StoreLock<'_> {
         let scratch = self.spool()?;
         let into = scratch.path().join("unpack.d");
         create_dir(&into)?;
-        let fetched = verified.fetched();
-        let unpacked = package::unpack(&fetched.path, &into, self.store.limits(), report)?;
+        let unpacked = package::unpack(&verified.fetched().path, &into, self.store.limits(), report)?;
         verified.check_manifest(&unpacked.metadata)?;
         self.check_name(&unpacked.metadata)?;
         let tree = scratch.path().join(unpacked.metadata.name.as_str());
@@ -108,6 +107,8 @@ impl StoreLock<'_> {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
 
+        let evidence = verified.evidence().clone();
+        let fetched = verified.into_fetched();
         let kept = scratch.path().join(PACKAGE);
         move_file(&fetched.path, &kept)?;
         if let Some(bytes) = &fetched.provenance {
@@ -126,7 +127,7 @@ impl StoreLock<'_> {
             metadata: unpacked.metadata,
             kind: Kind::Package,
             source,
-            evidence: Some(verified.evidence().clone()),
+            evidence: Some(evidence),
             package: Some(package),
             files,
         })

@@ -21,27 +21,30 @@ struct Fixture {
     store: Store,
 }
 
+/// A store with `n` roots below `dir`.
+fn store_in(dir: &Path, n: usize) -> Store {
+    let chosen = |name: &str| Chosen { path: dir.join(name), origin: Origin::Default };
+    let root = |i| dir.join(if i == 0 { "plugins".to_owned() } else { format!("plugins{i}") });
+    let homes = Homes {
+        data: chosen("data"),
+        cache: chosen("cache"),
+        config: chosen("config"),
+        plugins: (0..n).map(root).collect(),
+        plugins_origin: Origin::Default,
+    };
+    Store::open(&Host::tool().reserve("get"), &homes, Limits::default())
+}
+
 impl Fixture {
     fn new() -> Self {
         Self::with_roots(1)
     }
 
     fn with_roots(n: usize) -> Self {
-        // Every receipt is synced: in memory, where there is such a place, that costs nothing.
+        // In memory where there is such a place: hundreds of stores are made here.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-        let chosen = |name: &str| Chosen { path: dir.path().join(name), origin: Origin::Default };
-        let plugins =
-            (0..n).map(|i| dir.path().join(if i == 0 { "plugins".into() } else { format!("plugins{i}") })).collect();
-        let homes = Homes {
-            data: chosen("data"),
-            cache: chosen("cache"),
-            config: chosen("config"),
-            plugins,
-            plugins_origin: Origin::Default,
-        };
-        let host = Host::tool().reserve("get");
-        let store = Store::open(&host, &homes, Limits::default());
+        let store = store_in(dir.path(), n);
         Self { dir, store }
     }
 
@@ -289,8 +292,13 @@ fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
                 }
                 fixture.store.list().unwrap();
 
-                let told = Told::default();
-                drop(fixture.store.lock(&told).unwrap_or_else(|e| panic!("{at}: {e}")));
+                // The next writer may be killed as well, at any of its own steps.
+                for recovery_steps in 0..steps % 8 {
+                    crash::after(Some(recovery_steps));
+                    let _ = fixture.store.lock(&Silent).map(drop);
+                    crash::after(None);
+                }
+                drop(fixture.store.lock(&Silent).unwrap_or_else(|e| panic!("{at}: {e}")));
                 WITHOUT_EXCHANGE.set(false);
                 let now = portable(&fixture);
                 if now == before {
@@ -321,6 +329,73 @@ impl Report for Told {
     fn event(&self, event: Event<'_>) {
         if let Event::Notice(text) | Event::Warning(text) = event {
             self.0.lock().unwrap().push(text.to_owned());
+        }
+    }
+}
+
+/// The environment variable that tells [`victim`] where its store is.
+const VICTIM: &str = "PLUGSMITH_TEST_VICTIM";
+
+/// Changes a store until it is killed. It is started by [`a11_a_killed_process_leaves_the_old_state_or_the_new`].
+#[test]
+#[ignore = "runs until it is killed"]
+fn victim() {
+    let Some(dir) = std::env::var_os(VICTIM) else { return };
+    let dir = Path::new(&dir);
+    let store = store_in(dir, 1);
+    // Within the store's own directory, since nothing of this process tidies up.
+    let packages = Fixture { dir: tempfile::tempdir_in(dir).unwrap(), store: store.clone() };
+    for round in 0.. {
+        let version = format!("1.{}.0", round % 3);
+        let lock = store.lock(&Silent).unwrap();
+        if round % 4 == 3 {
+            lock.remove("foo").unwrap();
+            continue;
+        }
+        let staged = lock.stage(packages.verified("foo", &version, &version), &Silent).unwrap();
+        let committed = lock.commit(staged, Arrival::default(), true, round % 2 == 0).unwrap();
+        fs::write(committed.directory().join("made"), "by the hook").unwrap();
+        committed.finish().unwrap();
+    }
+}
+
+#[test]
+fn a11_a_killed_process_leaves_the_old_state_or_the_new() {
+    let f = Fixture::new();
+    for kill in 0..40u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::victim", "--ignored"])
+            .env(VICTIM, f.dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while !f.plugins().exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Some while after its start, at a moment that differs from kill to kill.
+        std::thread::sleep(Duration::from_micros(20_000 + kill * 7_919 % 20_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        drop(f.store.lock(&Silent).unwrap());
+        assert!(fs::read_dir(f.plugin(".state/staging")).unwrap().next().is_none());
+        let packages: Vec<_> =
+            f.snapshot().into_keys().filter(|path| path.ends_with(".tgz") && !path.starts_with('.')).collect();
+        match f.open("foo") {
+            Ok(plugin) => {
+                let version = plugin.metadata.version_text();
+                assert_eq!(plugin.receipt.unwrap().version, Some(version.clone()));
+                // What the victim made without a hook is not in the receipt.
+                let unknown = Difference { path: "made".to_owned(), kind: DifferenceKind::Added };
+                let differences = f.store.check_all_files("foo").unwrap();
+                assert!(differences.iter().all(|difference| *difference == unknown), "{differences:?}");
+                assert_eq!(packages, [format!("foo-{version}.tgz")]);
+            }
+            Err(GateError::NotInstalled { .. }) => {
+                assert_eq!(packages, Vec::<String>::new());
+                assert!(!f.plugin(".state/foo.json").exists() && !f.plugin("foo").exists());
+            }
+            Err(e) => panic!("kill {kill}: {e}"),
         }
     }
 }
@@ -863,6 +938,82 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) {
         }
         _ => {}
     }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_secret_of_a_url_is_kept_or_shown(
+        scheme in "(https?|git\\+https|oci|ssh)",
+        user in "secret[a-z:@%0-9]{0,9}",
+        host in "[a-z]{1,9}(:[0-9]{1,4})?",
+        path in "(/[a-z@:]{0,9}){0,3}",
+        query in "(\\?[a-z=]{0,3}token[a-z&@?]{0,9})?",
+    ) {
+        let url = format!("{scheme}://{user}@{host}{path}{query}");
+        proptest::prop_assert_eq!(receipt::without_credentials(&url), format!("{scheme}://{host}{path}{query}"));
+        proptest::prop_assert!(!masked(&url).contains("secret") && !masked(&url).contains("token"));
+    }
+
+    #[test]
+    fn a_name_of_one_part_stays_in_the_plugin_directory(name in ".{0,12}") {
+        if is_one_part(&name) {
+            let path = Root(PathBuf::from("/plugins")).plugin(&name);
+            proptest::prop_assert_eq!(path.parent(), Some(Path::new("/plugins")));
+            proptest::prop_assert!(!path.starts_with("/plugins/.state"));
+        }
+    }
+
+    #[test]
+    fn a_damaged_receipt_is_an_error_and_no_panic(at in 0usize..4000, byte: u8) {
+        let f = Fixture::new();
+        f.install("foo", "1.0.0", "one", false).unwrap();
+        let path = f.plugin(".state/foo.json");
+        let mut bytes = fs::read(&path).unwrap();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        fs::write(&path, &bytes).unwrap();
+        let _ = f.open("foo");
+        let _ = f.store.list().unwrap();
+        f.install("foo", "1.0.0", "one", true).or_else(|e| match e {
+            // A newer program's receipt is not overwritten.
+            StoreError::Receipt(ReceiptError::Newer { .. }) => Ok(()),
+            e => Err(e),
+        }).unwrap();
+    }
+}
+
+#[test]
+fn i9_a_plugin_of_a_later_root_is_overridden_only_when_asked() {
+    let f = Fixture::with_roots(2);
+    f.by_hand(&f.dir.path().join("plugins1"), "foo", "foo", "1.0.0");
+    assert!(matches!(f.install("foo", "2.0.0", "two", false), Err(StoreError::Elsewhere { .. })));
+    f.install("foo", "2.0.0", "two", true).unwrap();
+    assert_eq!(f.open("foo").unwrap().dir, f.plugin("foo"));
+}
+
+#[test]
+fn a_directory_with_a_dot_does_not_take_the_files_of_another_plugin_along() {
+    let f = Fixture::new();
+    f.install("foo", "1.0.0", "one", false).unwrap();
+    f.install("foo", "2.0.0", "two", true).unwrap();
+    f.by_hand(f.plugins(), "foo.json", "other", "1.0.0");
+    let lock = f.store.lock(&Silent).unwrap();
+    assert!(matches!(lock.rollback("other"), Err(StoreError::NoPrevious { .. })));
+    lock.remove("other").unwrap();
+    lock.rollback("foo").unwrap().finish().unwrap();
+    assert!(f.store.receipt(&f.store.find("foo").unwrap().unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn pinning_is_kept_in_the_receipt() {
+    let f = Fixture::new();
+    f.install("foo", "1.0.0", "one", false).unwrap();
+    f.by_hand(f.plugins(), "hand", "hand", "1.0.0");
+    let lock = f.store.lock(&Silent).unwrap();
+    assert!(lock.set_pinned("foo", true).unwrap() && !lock.set_pinned("foo", true).unwrap());
+    assert!(f.store.list().unwrap().plugins[0].pinned);
+    assert!(matches!(lock.set_pinned("hand", true), Err(StoreError::NoReceipt { .. })));
+    assert!(matches!(lock.set_pinned("none", true), Err(StoreError::NotInstalled { .. })));
 }
 
 #[test]
