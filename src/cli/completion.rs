@@ -18,6 +18,9 @@ pub use self::shell::Shell;
 use crate::cli::dispatch;
 use crate::cli::globals::HostFlag;
 use crate::host::Host;
+use crate::runtime::{Environment, Subject};
+use crate::settings::Gate;
+use crate::store::{Status, Store};
 use crate::text;
 
 /// The command that the scripts call.
@@ -122,6 +125,34 @@ pub fn command(host: &Host) -> Command {
 /// The script that the matches of [`command`] ask for.
 pub fn script(matches: &clap::ArgMatches, host: &Host) -> Option<String> {
     matches.get_one::<Shell>(SHELL).map(|shell| shell.script(host.name()))
+}
+
+/// What could stand at the last of `words`, for a host with the commands of `tree` and the plugins of `store`. What a plugin itself
+/// has to offer is only asked of one that passes the gate; one that does not offers nothing, and says nothing.
+pub fn answer(
+    tree: &Command,
+    host: &Host,
+    words: &[OsString],
+    store: &Store,
+    gate: Gate,
+    environment: &Environment<'_>,
+) -> Completions {
+    let complete_plugin = |name: &str, words: &[OsString]| match store.open_plugin(name, gate) {
+        Ok(opened) => {
+            let tree = plugin::load(&opened.dir, store.limits());
+            let subject = Subject { metadata: &opened.metadata, dir: &opened.dir };
+            plugin::complete(subject, &tree, words, host, environment)
+        }
+        Err(_) => Completions::only(Vec::new()),
+    };
+    complete(tree, host, words, &Plugins { names: &|| installed(store), complete: &complete_plugin })
+}
+
+/// The installed plugins that are commands.
+fn installed(store: &Store) -> Vec<Candidate> {
+    let plugins = store.list().unwrap_or_default().plugins.into_iter();
+    let commands = plugins.filter(|plugin| plugin.is_command && plugin.status == Status::Ok);
+    commands.map(|plugin| Candidate::new(plugin.name, plugin.short_help)).collect()
 }
 
 /// What could stand at the last of `words`, which follow the name of the host, whose commands are those of `tree`.

@@ -115,6 +115,24 @@ impl Fetched {
     pub(crate) fn new(path: PathBuf, file_name: String, digest: Sha256Digest, size: u64) -> Self {
         Self { path, file_name, digest, size, provenance: None, provenance_at: String::new(), origin: Origin::default() }
     }
+
+    /// What messages call it: where it came from, without secrets; where nobody knows, where it is.
+    pub(crate) fn called(&self) -> PathBuf {
+        match self.origin.asked.as_str() {
+            "" => self.path.clone(),
+            asked => crate::text::masked_source(asked).into(),
+        }
+    }
+
+    /// The file's name at its source.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// The file's digest.
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
 }
 
 #[cfg(test)]

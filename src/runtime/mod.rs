@@ -3,7 +3,9 @@
 //! Whether it may be started is decided before, by the store's gate; here it is only prepared, run, and its end understood.
 
 mod environment;
+mod getter;
 pub mod hooks;
+mod post_renderer;
 mod process;
 mod program;
 mod subprocess;
@@ -11,7 +13,9 @@ mod subprocess;
 use std::path::Path;
 
 pub use self::environment::Environment;
+pub use self::getter::{GetterRequest, run_getter};
 pub use self::hooks::{HookError, HookEvent, HookOutcome, run_hook};
+pub use self::post_renderer::run_post_renderer;
 pub use self::program::StartError;
 pub use self::subprocess::{InvokeError, ask, replace_by_cli, run_cli};
 

@@ -1,6 +1,7 @@
 //! The `subprocess` runtime: commands of the host that are programs.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Read};
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -12,6 +13,7 @@ use super::program::Program;
 use super::{Environment, StartError, Subject};
 use crate::manifest::PluginName;
 use crate::manifest::platform::{CommandLine, Platform, PlatformError, prepare};
+use crate::text::Plain;
 
 /// How long an answer of a plugin's helper program may be.
 const ANSWER_BYTES: u64 = 1 << 20;
@@ -55,20 +57,71 @@ pub enum InvokeError {
         source: StartError,
     },
     /// The program ran and ended with an exit code other than 0; the host ends with the same.
-    #[error("plugin `{plugin}` exited with code {code}")]
+    #[error("plugin `{plugin}` exited with code {code}{}", Said(stderr))]
     Exit {
         /// The plugin.
         plugin: PluginName,
         /// The exit code.
         code: i32,
+        /// What it said on standard error, where that did not go to ours.
+        stderr: String,
     },
     /// The program died of a signal; the host ends by the same.
-    #[error("plugin `{plugin}` was ended by signal {signal}")]
+    #[error("plugin `{plugin}` was ended by signal {signal}{}", Said(stderr))]
     Signal {
         /// The plugin.
         plugin: PluginName,
         /// The signal's number.
         signal: i32,
+        /// What it said on standard error, where that did not go to ours.
+        stderr: String,
+    },
+    /// The plugin downloads other URLs, or none.
+    #[error("plugin `{plugin}` does not serve `{}` URLs", Plain(scheme))]
+    NoSuchScheme {
+        /// The plugin.
+        plugin: PluginName,
+        /// The scheme asked for.
+        scheme: String,
+    },
+    /// A download is larger than it may be.
+    #[error("plugin `{plugin}` sent more than {limit} bytes; `http.maxBytes` in config.yaml sets the limit")]
+    TooMuch {
+        /// The plugin.
+        plugin: PluginName,
+        /// How many bytes may come.
+        limit: u64,
+    },
+    /// A download takes longer than it may.
+    #[error("plugin `{plugin}` was ended because it took too long; `--timeout` sets the limit")]
+    TimedOut {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// The plugin changes no documents.
+    #[error("plugin `{plugin}` is of type {plugin_type}, and no post-renderer")]
+    NotAPostRenderer {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its type.
+        plugin_type: String,
+    },
+    /// A post-renderer made nothing of something.
+    #[error("plugin `{plugin}` gave back nothing for a document that is not empty{}", Said(stderr))]
+    EmptyResult {
+        /// The plugin.
+        plugin: PluginName,
+        /// What it said on standard error.
+        stderr: String,
+    },
+    /// Bytes did not get from or to the plugin.
+    #[error("cannot exchange data with plugin `{plugin}`")]
+    Stream {
+        /// The plugin.
+        plugin: PluginName,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// The program took too long, or said too much.
     #[error("{file} of plugin `{plugin}` gave no answer in time, or one that is too long")]
@@ -87,6 +140,19 @@ pub enum InvokeError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What a plugin said, for the end of a message: its lines are its own, and set off as such.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        f.write_str("; it said:")?;
+        self.0.lines().try_for_each(|line| write!(f, "\n  {}", Plain(line)))
+    }
 }
 
 /// Runs the command of a cli plugin in the place of this process, so that signals, job control and the exit status are the
@@ -119,8 +185,8 @@ pub fn run_cli(subject: Subject<'_>, args: &[OsString], environment: &Environmen
     let plugin = subject.metadata.name.clone();
     match End::of(status) {
         End::Code(0) => Ok(()),
-        End::Code(code) => Err(InvokeError::Exit { plugin, code }),
-        End::Signal(signal) => Err(InvokeError::Signal { plugin, signal }),
+        End::Code(code) => Err(InvokeError::Exit { plugin, code, stderr: String::new() }),
+        End::Signal(signal) => Err(InvokeError::Signal { plugin, signal, stderr: String::new() }),
     }
 }
 
@@ -166,8 +232,8 @@ pub fn ask(
     };
     match super::process::wait(&mut child, until.saturating_duration_since(Instant::now())) {
         Ok(Some(End::Code(0))) => Ok(bytes),
-        Ok(Some(End::Code(code))) => Err(InvokeError::Exit { plugin: plugin(), code }),
-        Ok(Some(End::Signal(signal))) => Err(InvokeError::Signal { plugin: plugin(), signal }),
+        Ok(Some(End::Code(code))) => Err(InvokeError::Exit { plugin: plugin(), code, stderr: String::new() }),
+        Ok(Some(End::Signal(signal))) => Err(InvokeError::Signal { plugin: plugin(), signal, stderr: String::new() }),
         Ok(None) => {
             super::process::kill_tree(&mut child, subject);
             Err(InvokeError::NoAnswer { plugin: plugin(), file: file.to_owned() })
@@ -183,17 +249,24 @@ fn cli_program(subject: Subject<'_>, args: &[OsString], environment: &Environmen
     let Some(cli) = metadata.cli() else {
         return Err(InvokeError::NotACommand { plugin: plugin(), plugin_type: metadata.plugin_type().to_owned() });
     };
-    let Some(subprocess) = metadata.subprocess() else {
-        return Err(InvokeError::NoSuchRuntime { plugin: plugin(), runtime: metadata.runtime_name().to_owned() });
-    };
+    let subprocess = metadata.subprocess().ok_or_else(|| runtime_error(subject))?;
     let environment = environment.for_plugin(&metadata.name, subject.dir);
     let args = if cli.ignore_flags { &[] } else { args };
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
-        .map_err(|source| InvokeError::Prepare { plugin: plugin(), source })?;
+        .map_err(|source| prepare_error(subject, source))?;
     Program::find(&line, &environment).map_err(|source| start_error(subject, source))
 }
 
-fn start_error(subject: Subject<'_>, source: StartError) -> InvokeError {
+pub(super) fn prepare_error(subject: Subject<'_>, source: PlatformError) -> InvokeError {
+    InvokeError::Prepare { plugin: subject.metadata.name.clone(), source }
+}
+
+pub(super) fn runtime_error(subject: Subject<'_>) -> InvokeError {
+    let runtime = subject.metadata.runtime_name().to_owned();
+    InvokeError::NoSuchRuntime { plugin: subject.metadata.name.clone(), runtime }
+}
+
+pub(super) fn start_error(subject: Subject<'_>, source: StartError) -> InvokeError {
     InvokeError::Start { plugin: subject.metadata.name.clone(), source }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::git::GitError;
 use super::http::HttpError;
 
 /// Why a source could not be understood or fetched. No message holds a user name, a password or the query of a URL.
@@ -174,6 +175,9 @@ pub enum SourceError {
         /// The content type, safe to show.
         content_type: String,
     },
+    /// Git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// HTTP failed.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -183,7 +187,16 @@ impl SourceError {
     /// Whether it says that something is not there (exit code 4).
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::Http(HttpError::NotFound { .. }))
+            || matches!(
+                self,
+                Self::Git(GitError::NotFound { .. } | GitError::UnknownVersion { .. } | GitError::Empty { .. })
+            )
             || matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether it says that a URL is no git repository.
+    pub(super) fn is_no_repository(&self) -> bool {
+        matches!(self, Self::Git(GitError::NotFound { .. } | GitError::NoProgram { .. } | GitError::Empty { .. }))
     }
 
     /// Whether it says that the command was used wrongly (exit code 2).
@@ -195,6 +208,7 @@ impl SourceError {
                 | Self::UnknownScheme { .. }
                 | Self::BadReference { .. }
                 | Self::Option { .. }
+                | Self::Git(GitError::BadVersion { .. })
         )
     }
 

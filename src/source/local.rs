@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::SourceError;
 use super::options::FetchOptions;
 use super::spool::SpoolFile;
+use crate::digest::Sha256Digest;
 use crate::package::{Fetched, Origin};
 use crate::report::{Event, Report};
 use crate::text;
@@ -61,6 +62,31 @@ pub(super) fn fetch(path: &Path, options: &FetchOptions, spool: &Path, report: &
     Ok(fetched)
 }
 
+/// Hashes the package at `path` where it lies, and reads the provenance beside it: for those who only want to know. What is
+/// to be installed is copied first, see [`fetch`].
+pub(super) fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<Fetched, SourceError> {
+    let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => SourceError::NotFound { argument: text::plain(&path.to_string_lossy()).into_owned() },
+        _ => SourceError::Read { path: path.to_path_buf(), source },
+    };
+    let (file, length) = match open_regular(path) {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return Err(SourceError::NotRegular { path: path.to_path_buf() }),
+        Err(source) => return Err(failed(source)),
+    };
+    report.event(Event::Started { what: &format!("hashing {}", text::plain(&file_name)), total: Some(length) });
+    let (digest, size) = Sha256Digest::of_reader(file).map_err(failed)?;
+    report.event(Event::Finished);
+    let mut fetched = Fetched::new(path.to_path_buf(), file_name, digest, size);
+    let provenance = beside(path);
+    if options.want_provenance {
+        fetched.provenance = read_provenance(&provenance, options.limits.provenance_bytes)?;
+    }
+    fetched.provenance_at = provenance.to_string_lossy().into_owned();
+    Ok(fetched)
+}
+
 /// `<file>.prov`.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -94,7 +120,7 @@ fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
     let file = options.open(path)?;
     let metadata = file.metadata()?;
-    Ok(metadata.is_file().then(|| (file, metadata.len())))
+    Ok(metadata.is_file().then_some((file, metadata.len())))
 }
 
 #[cfg(test)]

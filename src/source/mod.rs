@@ -6,20 +6,24 @@
 
 mod archive_url;
 mod error;
+mod git;
 mod grammar;
 mod http;
 mod local;
 mod options;
 mod spool;
+pub mod version;
+mod web;
 mod weburl;
 
 use std::path::Path;
 
 pub use error::SourceError;
-pub use grammar::{Known, OciReference, Source};
+pub use git::GitError;
+pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::HttpError;
 pub use options::{FetchOptions, Secret};
-pub use weburl::{WebUrl, masked};
+pub use weburl::WebUrl;
 
 use crate::package::Fetched;
 use crate::report::Report;
@@ -37,9 +41,25 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
     match source {
         Source::Directory(path) => Err(SourceError::Directory { path: path.clone() }),
         Source::Archive(path) => local::fetch(path, options, spool, report),
-        Source::Http(url) | Source::Web(url) => archive_url::fetch(source, url, options, spool, report),
-        Source::Oci(_) | Source::Git(_) | Source::Getter { .. } | Source::GitHub { .. } | Source::Index { .. } => {
+        Source::Http(url) => archive_url::fetch(source, url, options, spool, report),
+        Source::Web(url) => web::fetch(source, url, options, spool, report),
+        Source::Git(url) => git::fetch(source, url, options, spool, report),
+        Source::Oci(_) | Source::Getter { .. } | Source::GitHub { .. } | Source::Index { .. } => {
             Err(SourceError::Unsupported { what: source.to_string(), kind: source.kind() })
         }
     }
 }
+
+/// Hashes the package at `path` where it lies, and reads the provenance beside it where `options` want one. It is for looking
+/// at alone: a package that is to be installed is [fetched](fetch).
+///
+/// # Errors
+/// The package is not there, no regular file, or cannot be read; so with its provenance, but for one that is not there.
+pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<Fetched, SourceError> {
+    local::examine(path, options, report)
+}
+
+/// The end-to-end tests' server, for the tests of this module too.
+#[cfg(test)]
+#[path = "../../tests/suite/support/http_server.rs"]
+mod http_server;

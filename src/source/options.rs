@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::SourceError;
-use super::grammar::Source;
+use super::grammar::{GitUrl, Source};
 use crate::digest::Sha256Digest;
 use crate::settings::{HttpSettings, Limits};
 
@@ -73,7 +73,10 @@ pub struct FetchOptions {
 
 impl FetchOptions {
     /// Refuses what `source` cannot honour, and what contradicts itself.
-    pub(super) fn check(&self, source: &Source) -> Result<(), SourceError> {
+    ///
+    /// # Errors
+    /// [`SourceError::Option`].
+    pub fn check(&self, source: &Source) -> Result<(), SourceError> {
         let refuse = |option, reason| Err(SourceError::Option { option, what: source.to_string(), reason });
         if self.password.is_some() && self.username.is_none() {
             return refuse("--password-stdin", "it needs `--username`");
@@ -103,7 +106,7 @@ impl FetchOptions {
                     return refuse("--plain-http", "its URL says https; write `http://` where that is meant");
                 }
             }
-            Source::Git(_) => {
+            Source::Git(url) => {
                 if self.digest.is_some() {
                     return refuse(
                         "--digest",
@@ -112,6 +115,9 @@ impl FetchOptions {
                 }
                 if self.plain_http {
                     return refuse("--plain-http", "the URL of a git repository says its scheme itself");
+                }
+                if let (GitUrl::Plain(_), Some(option)) = (url, self.web_option()) {
+                    return refuse(option, "it means something for http and https alone; ssh has its own keys and settings");
                 }
             }
             Source::Oci(reference) => {
@@ -131,6 +137,11 @@ impl FetchOptions {
 
     /// The first option that speaks of a network.
     fn network_option(&self) -> Option<&'static str> {
+        self.web_option().or(self.plain_http.then_some("--plain-http")).or(self.timeout.is_some().then_some("--timeout"))
+    }
+
+    /// The first option that speaks of http alone.
+    fn web_option(&self) -> Option<&'static str> {
         [
             (self.username.is_some(), "--username"),
             (self.password.is_some(), "--password-stdin"),
@@ -138,8 +149,6 @@ impl FetchOptions {
             (self.cert_file.is_some(), "--cert-file"),
             (self.key_file.is_some(), "--key-file"),
             (self.insecure_skip_tls_verify, "--insecure-skip-tls-verify"),
-            (self.plain_http, "--plain-http"),
-            (self.timeout.is_some(), "--timeout"),
         ]
         .into_iter()
         .find_map(|(given, option)| given.then_some(option))

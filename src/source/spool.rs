@@ -16,6 +16,9 @@ const BLOCK: usize = 256 * 1024;
 /// Blocks that may wait for the hashing thread: bounds the memory, whatever the size of the package.
 const AHEAD: usize = 4;
 
+/// The file's name, which owes nothing to the source.
+const NAME: &str = "package.tgz";
+
 /// A block of bytes of which the first `used` count.
 pub(super) struct Block {
     bytes: Vec<u8>,
@@ -79,9 +82,18 @@ impl Hashing {
 }
 
 impl SpoolFile {
-    /// Makes the file. Its name owes nothing to the source.
+    /// Removes what an earlier attempt left in `spool`.
+    pub(super) fn discard(spool: &Path) -> Result<(), SourceError> {
+        let path = spool.join(NAME);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(SourceError::Spool { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the file.
     pub(super) fn create(spool: &Path) -> Result<Self, SourceError> {
-        let path = spool.join("package.tgz");
+        let path = spool.join(NAME);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]

@@ -1,4 +1,13 @@
 //! End-to-end tests of the built program `tool`, a module per topic, linked as one binary.
 
-mod corpus;
-mod provenance;
+#![cfg(unix)]
+
+mod archives; // hostile and odd archives, installed: cases A, M1
+mod corpus; // real manifests and corners of YAML, with Helm's verdicts
+mod crashes; // SIGKILL at many moments: case A11
+mod installing; // install, list, info, uninstall: cases I, P25
+mod packages; // package, sign: cases K
+mod provenance; // the OpenPGP matrix: cases P
+mod running; // tool NAME: cases S, P28
+mod schemas; // the schemas and the loaders agree
+mod support; // what they share

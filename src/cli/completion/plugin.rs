@@ -1,30 +1,22 @@
 //! What a plugin itself offers to completion: `completion.yaml`, then what its program `plugin.complete` says.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Candidate, Completions};
 use crate::cli::dispatch;
 use crate::host::Host;
+use crate::manifest::completion::{self, Command, PROGRAM_NAME};
 use crate::runtime::{self, Environment, Subject};
-
-/// The program that is asked, in the plugin's directory.
-const PROGRAM: &str = "plugin.complete";
+use crate::settings::Limits;
 
 /// How long it may think: whoever pressed the tab key is waiting.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// A command of `completion.yaml`, the plugin itself at the root.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tree {
-    /// The command's name.
-    pub name: String,
-    /// Its sub-commands.
-    pub commands: Vec<Tree>,
-    /// Its flags, as a rule without dashes.
-    pub flags: Vec<String>,
-    /// Words that its arguments may be.
-    pub valid_args: Vec<String>,
+/// The `completion.yaml` in `dir`. One that cannot be read is as good as none: this is no place for complaints, `plugin lint` is.
+pub(crate) fn load(dir: &Path, limits: &Limits) -> Command {
+    completion::load(dir, limits).ok().flatten().unwrap_or_default()
 }
 
 /// What could stand at the last of `words`, which follow the plugin's name.
@@ -34,7 +26,7 @@ pub struct Tree {
 /// file. As in Helm a plugin with `ignoreFlags` is told of its sub-commands only.
 pub fn complete(
     subject: Subject<'_>,
-    tree: &Tree,
+    tree: &Command,
     words: &[OsString],
     host: &Host,
     environment: &Environment<'_>,
@@ -60,7 +52,7 @@ pub fn complete(
     let ignores = subject.metadata.cli().is_some_and(|cli| cli.ignore_flags);
     let args = if ignores { commands } else { [before, vec![current]].concat() };
     // Neither a missing program nor a failing one is worth a word in the middle of a command line.
-    if let Ok(answer) = runtime::ask(subject, PROGRAM, &args, environment, LIMIT) {
+    if let Ok(answer) = runtime::ask(subject, PROGRAM_NAME, &args, environment, LIMIT) {
         let answer = read(&String::from_utf8_lossy(&answer));
         found.candidates.extend(answer.candidates);
         found.directive = answer.directive;
@@ -69,7 +61,7 @@ pub fn complete(
 }
 
 /// The candidates of one command of `completion.yaml`.
-fn of_file(node: &Tree, current: &str) -> Completions {
+fn of_file(node: &Command, current: &str) -> Completions {
     let spelled = |flag: &String| match flag.strip_prefix('-') {
         Some(_) => flag.clone(),
         None if flag.chars().count() == 1 => format!("-{flag}"),

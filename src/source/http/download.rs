@@ -96,14 +96,10 @@ impl Client<'_> {
         recognise: bool,
     ) -> Result<Result<String, String>, Trouble<SourceError>> {
         let mut headers = HeaderMap::new();
-        if file.size() > 0 {
-            if let Some(validator) = &progress.validator {
-                headers.insert(
-                    RANGE,
-                    HeaderValue::from_str(&format!("bytes={}-", file.size())).map_err(|_| again(url, "range"))?,
-                );
-                headers.insert(IF_RANGE, validator.clone());
-            }
+        if let Some(validator) = progress.validator.as_ref().filter(|_| file.size() > 0) {
+            let range = HeaderValue::from_str(&format!("bytes={}-", file.size()));
+            headers.insert(RANGE, range.map_err(|_| again(url, "the range cannot be asked for"))?);
+            headers.insert(IF_RANGE, validator.clone());
         }
         let answer = self.request(url.url(), &headers).map_err(Trouble::widen)?;
         let ranged = !headers.is_empty();

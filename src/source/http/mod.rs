@@ -21,6 +21,7 @@ use url::Url;
 
 pub(super) use download::Download;
 pub use error::HttpError;
+pub(super) use netrc::find as netrc_entry;
 
 use super::options::{Credentials, FetchOptions};
 use super::weburl::{WebUrl, shown};

@@ -18,7 +18,7 @@ const LIMIT: u64 = 1 << 20;
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub(super) fn find(host: &str) -> Result<Option<Credentials>, HttpError> {
+pub(in crate::source) fn find(host: &str) -> Result<Option<Credentials>, HttpError> {
     for path in candidates() {
         match files::read_bounded(&path, LIMIT) {
             Ok(Some(bytes)) => return Ok(lookup(&String::from_utf8_lossy(&bytes), host)),

@@ -1,6 +1,5 @@
 //! The client against a server that misbehaves.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::digest::Sha256Digest;
 use crate::package::Fetched;
 use crate::report::Silent;
+use crate::source::http_server::{self, Server, answer, head, redirect};
 use crate::source::{FetchOptions, HttpError, Known, Secret, Source, SourceError, fetch};
-
-#[path = "../../../tests/suite/support/http_server.rs"]
-mod http_server;
-
-use http_server::{Server, answer, head, redirect};
 
 /// A body that begins as gzip and is longer than one block.
 fn body() -> Vec<u8> {

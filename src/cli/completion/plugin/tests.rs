@@ -1,12 +1,11 @@
 use std::fs;
-use std::path::Path;
 
 use super::*;
 use crate::host::{Chosen, Homes, Origin};
 use crate::manifest;
 
-fn tree() -> Tree {
-    let node = |name: &str, commands: Vec<Tree>, flags: &[&str], valid_args: &[&str]| Tree {
+fn tree() -> Command {
+    let node = |name: &str, commands: Vec<Command>, flags: &[&str], valid_args: &[&str]| Command {
         name: name.to_owned(),
         commands,
         flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
@@ -22,7 +21,7 @@ fn answer(program: Option<&str>, ignore_flags: bool, words: &str) -> String {
     let text = format!("name: p\nversion: 1.0.0\ncommand: p\nignoreFlags: {ignore_flags}\n");
     let metadata = manifest::parse(text.as_bytes(), Path::new("plugin.yaml")).unwrap();
     if let Some(program) = program {
-        let path = dir.path().join(PROGRAM);
+        let path = dir.path().join(PROGRAM_NAME);
         fs::write(&path, program).unwrap();
         #[cfg(unix)]
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
