@@ -9,7 +9,7 @@ use crate::files;
 use crate::report::Report;
 
 use super::error::StoreError;
-use super::{Root, Store, commit, disk, interrupt};
+use super::{Root, Store, disk, interrupt, recover};
 
 /// Proof that nobody else changes the store. Everything that changes it is a method of this.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl StoreLock<'_> {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             if let Some(dir) = name.strip_suffix(".json") {
-                match commit::recover(root, dir) {
+                match recover::recover(root, dir) {
                     Ok(None) => {}
                     Ok(Some(what)) => report.notice(&what),
                     // One damaged receipt must not keep all other plugins from being changed; the gate refuses its plugin.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! What is outside `.state` is Helm's layout, so that both programs can share it. Readers never lock and never wait: every
-//! change is one rename or exchange (see [`commit`]). Nothing is created before the first write.
+//! change is one rename or exchange (see `commit.rs`). Nothing is created before the first write.
 //!
 //! Deciding whether a package may come in is [`crate::provenance`]'s; starting what the gate hands out is
 //! [`crate::runtime`]'s.
@@ -24,6 +24,7 @@ pub mod interrupt;
 mod list;
 mod lock;
 mod receipt;
+mod recover;
 mod staging;
 mod tree;
 

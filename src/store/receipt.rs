@@ -94,7 +94,8 @@ pub enum Kind {
     Link,
 }
 
-/// Where a plugin came from. User names and passwords of URLs are never in it; queries are, see [`masked`].
+/// Where a plugin came from. User names and passwords of URLs are never in it; queries are, and are masked by
+/// [`Receipt::shown_source`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {

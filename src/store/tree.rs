@@ -319,7 +319,9 @@ fn add_named_paths(text: &str, paths: &mut BTreeSet<String>) {
             if path.is_empty() {
                 break;
             }
-            if path.len() <= 1024 && path.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+            // What holds a `$` is a path only when the variable has its value.
+            let is_path = path.len() <= 1024 && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            if is_path && !path.contains('$') {
                 paths.insert(path.to_owned());
             }
             match path.split_once('/') {
