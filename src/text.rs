@@ -59,6 +59,30 @@ pub(crate) fn acts_on_a_terminal(c: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// `source` without the user name and password of a URL. The conventional `git@` of ssh stays: it is nobody's name, and the
+/// source would not work without it.
+pub fn without_credentials(source: &str) -> String {
+    let Some((scheme, rest)) = source.split_once("://") else { return source.to_owned() };
+    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some(("git", _)) if scheme.to_ascii_lowercase().ends_with("ssh") => source.to_owned(),
+        Some((_, host)) => format!("{scheme}://{host}{path}"),
+        None => source.to_owned(),
+    }
+}
+
+/// `source` as it may be shown: the query of a URL, which may hold a token, is masked, and what acts on a terminal too.
+pub fn masked_source(source: &str) -> String {
+    let bare = without_credentials(source);
+    let shown = match bare.find(['?', '#']).filter(|_| bare.contains("://")) {
+        Some(end) if bare[end..].contains('?') => format!("{}?***", &bare[..end]),
+        Some(end) => bare[..end].to_owned(),
+        None => bare,
+    };
+    plain(&shown).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,7 +45,7 @@ pub struct Call {
 #[non_exhaustive]
 pub enum DispatchError {
     /// Neither a built-in command nor a plugin.
-    #[error("unknown command `{}` for `{host}`{}", Plain(name), advice(host, nearest, *plugins_off))]
+    #[error("unknown command `{}` for `{host}`{}", Plain(name), advice(host, nearest, plugins_off.as_deref()))]
     UnknownCommand {
         /// The host's name.
         host: String,
@@ -53,14 +53,14 @@ pub enum DispatchError {
         name: String,
         /// Commands and plugins whose names are near, the nearest first.
         nearest: Vec<String>,
-        /// Whether plugins are switched off.
-        plugins_off: bool,
+        /// The variable that switches plugins off, where one does.
+        plugins_off: Option<String>,
     },
 }
 
 /// The last part of the message about an unknown command: what to do next.
-fn advice(host: &str, nearest: &[String], plugins_off: bool) -> String {
-    let off = if plugins_off { " (plugins are switched off by the environment)" } else { "" };
+fn advice(host: &str, nearest: &[String], plugins_off: Option<&str>) -> String {
+    let off = plugins_off.map(|variable| format!(" (plugins are switched off by {variable})")).unwrap_or_default();
     let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", Plain(name))).collect();
     match names.as_slice() {
         [] => format!("{off}: `{host} help` lists the commands, `{host} plugin list` the plugins"),
@@ -143,7 +143,7 @@ pub fn unknown_command(host: &Host, name: &str, installed: &[String]) -> Dispatc
         host: host.name().to_owned(),
         name: name.to_owned(),
         nearest: nearest(name, own.chain(installed.iter().map(String::as_str))),
-        plugins_off: host.switch("NO_PLUGINS"),
+        plugins_off: if host.switch("NO_PLUGINS") { host.variable("NO_PLUGINS").map(|(name, _)| name) } else { None },
     }
 }
 

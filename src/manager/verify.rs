@@ -197,7 +197,7 @@ impl Manager<'_> {
         })?;
         let into = scratch.path().join("unpacked");
         std::fs::create_dir(&into).map_err(|source| StoreError::Io { action: "create", path: into.clone(), source })?;
-        let unpacked = package::unpack(&kept, &into, &self.settings.limits, self.report).map_err(|source| {
+        let unpacked = package::unpack(&kept, &kept, &into, &self.settings.limits, self.report).map_err(|source| {
             package_error(VerifyPackageError::Package {
                 file: crate::text::plain(&kept.to_string_lossy()).into_owned(),
                 source,

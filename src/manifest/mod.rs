@@ -320,11 +320,10 @@ fn read(root: &Node) -> (Option<Metadata>, Vec<Problem>) {
     let mut checker = Checker::new(FILE_NAME);
     let Some(entries) = root.as_mapping() else {
         let help = "write `key: value` lines, at least `name` and `version`";
-        match root.is_null() {
-            true => checker.error(root.at, "empty", "the manifest is empty", help),
-            false => {
-                checker.error(root.at, "not-a-mapping", format!("the manifest is {}, not a mapping", root.kind()), help)
-            }
+        if root.is_null() {
+            checker.error(root.at, "empty", "the manifest is empty", help);
+        } else {
+            checker.error(root.at, "not-a-mapping", format!("the manifest is {}, not a mapping", root.kind()), help);
         }
         return (None, checker.finish());
     };

@@ -116,6 +116,14 @@ impl Fetched {
         Self { path, file_name, digest, size, provenance: None, provenance_at: String::new(), origin: Origin::default() }
     }
 
+    /// What messages call it: where it came from, without secrets; where nobody knows, where it is.
+    pub(crate) fn called(&self) -> PathBuf {
+        match self.origin.asked.as_str() {
+            "" => self.path.clone(),
+            asked => crate::text::masked_source(asked).into(),
+        }
+    }
+
     /// The file's name at its source.
     pub fn file_name(&self) -> &str {
         &self.file_name

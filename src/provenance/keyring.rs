@@ -64,7 +64,7 @@ pub enum KeyringError {
     },
     /// Nobody named a keyring and none of the usual ones exists.
     #[error(
-        "there is no keyring to verify with: looked for {}; add the signer's key with `{host} plugin keyring add FILE`, or name a keyring with `--keyring FILE`",
+        "there is no keyring: looked for {}; add the signer's key with `{host} plugin keyring add FILE`, or name a keyring with `--keyring FILE`",
         list(.looked)
     )]
     NoneFound {
@@ -132,9 +132,9 @@ pub enum KeyringError {
 }
 
 impl KeyringError {
-    /// Whether it is about something that does not exist, rather than something that cannot be used.
+    /// Whether somebody named a keyring that does not exist.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::NoneFound { .. })
+        matches!(self, Self::Missing { .. })
     }
 }
 
@@ -164,45 +164,65 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn locate(explicit: &[PathBuf], host: &Host, homes: &Homes) -> Result<Self, KeyringError> {
-        Self::locate_any(explicit, host, homes, false)
+        match Self::named(explicit, host)? {
+            Some(keyring) => Ok(keyring),
+            None => Self::read_defaults(host, homes, false),
+        }
     }
 
-    /// Like [`Keyring::locate`], to sign with: in GnuPG's home directory the secret keys of its versions before 2.1
-    /// (`secring.gpg`) come first.
+    /// Finds the keyring to sign with. That is the one to verify with, except where nobody named one: then GnuPG's keys count as
+    /// well as the host's own, which are mostly other people's, and before them the secret keys of its versions before 2.1
+    /// (`secring.gpg`).
     ///
     /// # Errors
     /// See [`KeyringError`].
     pub fn locate_for_signing(explicit: &[PathBuf], host: &Host, homes: &Homes) -> Result<Self, KeyringError> {
-        Self::locate_any(explicit, host, homes, true)
+        match Self::named(explicit, host)? {
+            Some(keyring) => Ok(keyring),
+            None => Self::read_defaults(host, homes, true),
+        }
     }
 
-    fn locate_any(explicit: &[PathBuf], host: &Host, homes: &Homes, secret: bool) -> Result<Self, KeyringError> {
+    /// The keyring that a flag or a variable names.
+    fn named(explicit: &[PathBuf], host: &Host) -> Result<Option<Self>, KeyringError> {
         if !explicit.is_empty() {
-            return Self::open(explicit);
+            return Self::open(explicit).map(Some);
         }
-        if let Some((name, value)) = host.variable("KEYRING") {
-            let listed: Vec<_> = env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
-            let there: Vec<_> = listed.iter().filter(|path| exists(path)).cloned().collect();
-            if let (true, Some(path)) = (there.is_empty(), listed.into_iter().next()) {
-                return Err(KeyringError::Missing { path, named_by: name });
-            }
-            if !there.is_empty() {
-                return Self::read(&there, Origin::Environment(name));
-            }
+        let Some((name, value)) = host.variable("KEYRING") else { return Ok(None) };
+        let mut listed: Vec<_> = env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
+        if listed.iter().any(|path| exists(path)) {
+            listed.retain(|path| exists(path));
         }
+        if listed.is_empty() { Ok(None) } else { Self::read(&listed, Origin::Environment(name)).map(Some) }
+    }
+
+    /// The keyring that is used where nobody names one.
+    fn read_defaults(host: &Host, homes: &Homes, to_sign: bool) -> Result<Self, KeyringError> {
         let own = homes.config.path.join("keyring");
-        if exists(&own) {
-            return Self::read(&[own], Origin::Default);
-        }
         let gnupg = match env::var_os("GNUPGHOME").filter(|home| !home.is_empty()) {
             Some(home) => PathBuf::from(home),
             None => host::user_home().join(".gnupg"),
         };
-        if let Some(path) = gnupg_keyring(&gnupg, secret)? {
-            return Self::read(&[path], Origin::Default);
+        let mut paths = Vec::new();
+        if exists(&own) {
+            paths.push(own.clone());
         }
-        let looked = vec![own, gnupg.join("pubring.gpg"), gnupg.join("pubring.kbx")];
-        Err(KeyringError::NoneFound { looked, host: host.name().to_owned() })
+        if to_sign && holds_something(&gnupg.join("secring.gpg")) {
+            paths.push(gnupg.join("secring.gpg"));
+        }
+        if to_sign || paths.is_empty() {
+            match gnupg_keyring(&gnupg) {
+                Ok(path) => paths.extend(path),
+                // What only GnuPG can read is no reason to give up where there is something else.
+                Err(_) if !paths.is_empty() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if paths.is_empty() {
+            let looked = vec![own, gnupg.join("pubring.gpg"), gnupg.join("pubring.kbx")];
+            return Err(KeyringError::NoneFound { looked, host: host.name().to_owned() });
+        }
+        Self::read(&paths, Origin::Default)
     }
 
     fn read(paths: &[PathBuf], origin: Origin) -> Result<Self, KeyringError> {
@@ -211,12 +231,19 @@ impl Keyring {
         for path in paths {
             let before = (keyring.certificates.len(), keyring.skipped.len());
             keyring.add(path)?;
-            if keyring.certificates.len() == before.0 {
+            // Of several that nobody named one may be empty.
+            let optional = keyring.origin == Origin::Default && paths.len() > 1;
+            if keyring.certificates.len() == before.0 && !optional {
                 let skipped = keyring.skipped.split_off(before.1);
                 return Err(KeyringError::Empty { path: path.clone(), skipped });
             }
         }
-        Ok(keyring)
+        match paths.first() {
+            Some(path) if keyring.certificates.is_empty() => {
+                Err(KeyringError::Empty { path: path.clone(), skipped: keyring.skipped })
+            }
+            _ => Ok(keyring),
+        }
     }
 
     /// A keyring of these certificates, to verify what their owner has just signed.
@@ -319,7 +346,7 @@ impl Keyring {
         if !fs::metadata(path).map_err(error)?.is_dir() {
             return self.add_file(path);
         }
-        if let Some(keyring) = gnupg_keyring(path, false)? {
+        if let Some(keyring) = gnupg_keyring(path)? {
             return self.add_file(&keyring);
         }
         let mut files = Vec::new();
@@ -434,15 +461,12 @@ impl Keyring {
                         // It may be about another key than the one before it, as where files were put one after the other.
                         self.revocations.push(packet.whole.to_vec());
                     }
-                    match &mut current {
-                        Some(certificate) => {
-                            certificate.packets.extend_from_slice(packet.whole);
-                            if matches!(packet.tag, tag::PUBLIC_SUBKEY | tag::SECRET_SUBKEY) {
-                                certificate.keys.extend(fingerprint(packet));
-                            }
+                    // Without a key before it, it belongs to one that is not supported, or is a revocation that stands alone.
+                    if let Some(certificate) = &mut current {
+                        certificate.packets.extend_from_slice(packet.whole);
+                        if matches!(packet.tag, tag::PUBLIC_SUBKEY | tag::SECRET_SUBKEY) {
+                            certificate.keys.extend(fingerprint(packet));
                         }
-                        // Belongs to a key that is not supported, or is a revocation that stands alone.
-                        None => {}
                     }
                 }
                 // Trust packets are GnuPG's own notes, which anybody can write; of the rest nothing is known here.
@@ -466,19 +490,17 @@ const PRIVATE: (&str, &str) = ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "-----EN
 
 /// The keyring in a home directory of GnuPG, where it is one. GnuPG leaves an empty `pubring.gpg` behind when it moves on to
 /// the keybox, so an empty one counts as absent.
-fn gnupg_keyring(home: &Path, secret: bool) -> Result<Option<PathBuf>, KeyringError> {
-    let names: &[&str] =
-        if secret { &["secring.gpg", "pubring.gpg", "pubring.kbx"] } else { &["pubring.gpg", "pubring.kbx"] };
-    for name in names {
-        let path = home.join(name);
-        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0) {
-            return Ok(Some(path));
-        }
-    }
-    if exists(&home.join("public-keys.d/pubring.db")) {
+fn gnupg_keyring(home: &Path) -> Result<Option<PathBuf>, KeyringError> {
+    let found = ["pubring.gpg", "pubring.kbx"].map(|name| home.join(name)).into_iter().find(|path| holds_something(path));
+    if found.is_none() && exists(&home.join("public-keys.d/pubring.db")) {
         return Err(KeyringError::KeyboxDaemon { path: home.to_owned() });
     }
-    Ok(None)
+    Ok(found)
+}
+
+/// Whether there is a file that is not empty.
+fn holds_something(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 /// Whether something is there, if only a link that leads nowhere: that is then an error of its own.

@@ -133,8 +133,7 @@ impl Message {
     /// See [`MessageError`].
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, MessageError> {
         let text = readable(bytes)?;
-        let mut lines =
-            text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate().map(|(i, line)| (i + 1, line));
+        let mut lines = numbered(text);
 
         match lines.find(|(_, line)| !is_blank(line)) {
             Some((_, line)) if trim_end(line) == BEGIN => {}
@@ -169,28 +168,8 @@ impl Message {
             first = false;
         }
 
-        for (line, header) in until_blank(&mut lines) {
-            // What `Hash` says is said above the text; nothing reads the others.
-            if !matches!(header.split_once(": "), Some(("Version" | "Comment" | "Charset" | "MessageID", _))) {
-                return Err(MessageError::Header { line, header: shortened(header) });
-            }
-        }
-        let mut ended = false;
-        let body = lines.by_ref().map(|(number, line)| (number, trim_end(line))).take_while(|(_, line)| {
-            ended = *line == END_SIGNATURE;
-            !ended
-        });
-        let packets = armor::decode(body)?;
-        if !ended {
-            return Err(MessageError::CutShort { expected: END_SIGNATURE });
-        }
-        if let Some((line, rest)) = lines.find(|(_, line)| !is_blank(line)) {
-            return Err(match rest.starts_with("-----BEGIN ") {
-                true => MessageError::SecondBlock { line },
-                false => MessageError::TextAfter { line },
-            });
-        }
-        Ok(Self { text: signed, hashes, signatures: read_signatures(&packets, limits)? })
+        let signatures = read_block(&mut lines, limits)?;
+        Ok(Self { text: signed, hashes, signatures })
     }
 
     /// The signed text: without escapes and without white space at the ends of lines, which end in `\n`; the last one has no
@@ -258,6 +237,11 @@ fn readable(bytes: &[u8]) -> Result<&str, MessageError> {
     Ok(text)
 }
 
+/// The lines of a text without their ends, counted from 1.
+fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate().map(|(i, line)| (i + 1, line))
+}
+
 /// The lines up to the next blank one, which is taken too.
 fn until_blank<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) -> impl Iterator<Item = (usize, &'a str)> {
     lines.take_while(|(_, line)| !is_blank(line))
@@ -285,8 +269,47 @@ fn read_hashes(line: usize, names: &str, hashes: &mut Vec<HashAlgorithm>) -> Res
     Ok(())
 }
 
+/// Reads an armored signature that stands alone, with white space around it at most.
+pub(super) fn read_detached(bytes: &[u8], limits: &Limits) -> Result<Vec<Vec<u8>>, MessageError> {
+    let mut lines = numbered(readable(bytes)?);
+    match lines.find(|(_, line)| !is_blank(line)) {
+        Some((_, line)) if trim_end(line) == BEGIN_SIGNATURE => read_block(&mut lines, limits),
+        Some((line, _)) => Err(MessageError::TextBefore { line }),
+        None => Err(MessageError::CutShort { expected: BEGIN_SIGNATURE }),
+    }
+}
+
+/// Reads a signature block from the line behind its first one to the end of the file.
+fn read_block<'a>(
+    lines: &mut impl Iterator<Item = (usize, &'a str)>,
+    limits: &Limits,
+) -> Result<Vec<Vec<u8>>, MessageError> {
+    for (line, header) in until_blank(lines) {
+        // What `Hash` says is said above the text; nothing reads the others.
+        if !matches!(header.split_once(':'), Some(("Version" | "Comment" | "Charset" | "MessageID", _))) {
+            return Err(MessageError::Header { line, header: shortened(header) });
+        }
+    }
+    let mut ended = false;
+    let body = lines.by_ref().map(|(number, line)| (number, trim_end(line))).take_while(|(_, line)| {
+        ended = *line == END_SIGNATURE;
+        !ended
+    });
+    let packets = armor::decode(body)?;
+    if !ended {
+        return Err(MessageError::CutShort { expected: END_SIGNATURE });
+    }
+    if let Some((line, rest)) = lines.find(|(_, line)| !is_blank(line)) {
+        return Err(match rest.starts_with("-----BEGIN ") {
+            true => MessageError::SecondBlock { line },
+            false => MessageError::TextAfter { line },
+        });
+    }
+    read_signatures(&packets, limits)
+}
+
 /// Cuts a signature block into its packets: signatures alone, few enough and small enough.
-pub(super) fn read_signatures(bytes: &[u8], limits: &Limits) -> Result<Vec<Vec<u8>>, MessageError> {
+fn read_signatures(bytes: &[u8], limits: &Limits) -> Result<Vec<Vec<u8>>, MessageError> {
     let mut signatures = Vec::new();
     for packet in packets::split(bytes) {
         let packet = packet?;

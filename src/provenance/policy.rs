@@ -34,6 +34,10 @@ use crate::text::Plain;
 /// Bits of an RSA key.
 const MIN_RSA_BITS: usize = 2048;
 
+/// How many of the keys that a signature names are tried. It names one, by fingerprint and by key id; whoever names thousands
+/// wants to keep us busy.
+const MAX_ISSUERS: usize = 4;
+
 /// What may sign, and the time at which it is asked.
 pub(super) struct Policy {
     standard: StandardPolicy<'static>,
@@ -218,7 +222,7 @@ impl Policy {
         let issuers = signature.get_issuers();
         let issuer = issuers.first().ok_or(Reason::NoIssuer)?;
         let mut reason = None;
-        for handle in &issuers {
+        for handle in issuers.iter().take(MAX_ISSUERS) {
             for cert in keyring.find(handle) {
                 for ka in cert.keys().filter(|ka| ka.key().key_handle().aliases(handle)) {
                     match self.check_key(&signature, signed_at, bytes, &cert, &ka, keyring) {

@@ -16,7 +16,7 @@ use openpgp::packet::signature::SignatureBuilder;
 use openpgp::packet::{Key, UserID};
 use openpgp::serialize::MarshalInto;
 use openpgp::types::{HashAlgorithm, RevocationStatus, SignatureType};
-use openpgp::{Cert, Fingerprint, KeyHandle};
+use openpgp::{Cert, Fingerprint};
 
 use super::gpg::{self, GpgError};
 use super::keyring::Keyring;
@@ -307,21 +307,22 @@ fn sign_here(
 }
 
 /// The certificates that a selector names. Where it names a key of one, that key alone is meant.
-fn fitting(keyring: &Keyring, selector: &str) -> Vec<(Cert, Option<KeyHandle>)> {
-    if let Some(handle) = handle(selector) {
-        let found = keyring.find(&handle);
-        if !found.is_empty() {
-            return found
-                .into_iter()
-                .map(|cert| {
-                    // The primary key's name stands for the whole certificate.
-                    let whole = cert.key_handle().aliases(&handle);
-                    (cert, (!whole).then(|| handle.clone()))
-                })
-                .collect();
+fn fitting(keyring: &Keyring, selector: &str) -> Vec<(Cert, Option<Fingerprint>)> {
+    let certs = keyring.certs();
+    if let Some(digits) = key_digits(selector) {
+        let by_key: Vec<_> = certs
+            .iter()
+            .filter_map(|cert| {
+                let key = cert.keys().map(|ka| ka.key().fingerprint()).find(|key| names(&digits, key))?;
+                // The primary key's name stands for the whole certificate.
+                let only = (key != cert.fingerprint()).then_some(key);
+                Some((cert.clone(), only))
+            })
+            .collect();
+        if !by_key.is_empty() {
+            return by_key;
         }
     }
-    let certs: Vec<_> = keyring.certs();
     let lower = selector.to_lowercase();
     let with = |fits: &dyn Fn(&UserID) -> bool| -> Vec<_> {
         certs.iter().filter(|cert| user_ids(cert).iter().any(fits)).map(|cert| (cert.clone(), None)).collect()
@@ -344,18 +345,27 @@ fn user_ids(cert: &Cert) -> Vec<UserID> {
     valid.map(|user_id| user_id.userid().clone()).collect()
 }
 
-/// A fingerprint or key id: 8, 16, 40 or 64 hexadecimal digits, with `0x` before them, an exclamation mark behind them or spaces
-/// between them as GnuPG has them.
-fn handle(selector: &str) -> Option<KeyHandle> {
+/// The digits of a fingerprint or key id: 8, 16, 40 or 64 hexadecimal ones, which may come with `0x` before them, an exclamation
+/// mark behind them, and spaces between them as GnuPG shows them.
+fn key_digits(selector: &str) -> Option<String> {
     let digits: String = selector.chars().filter(|c| *c != ' ').collect();
     let digits = digits.strip_suffix('!').unwrap_or(&digits);
     let digits = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits);
     let known = matches!(digits.len(), 8 | 16 | 40 | 64) && digits.chars().all(|c| c.is_ascii_hexdigit());
-    if known { digits.parse().ok() } else { None }
+    known.then(|| digits.to_ascii_uppercase())
+}
+
+/// Whether these digits are the fingerprint of `key` or its key id: the last digits up to version 4, the first ones since.
+fn names(digits: &str, key: &Fingerprint) -> bool {
+    let fingerprint = key.to_hex();
+    match key {
+        Fingerprint::V4(_) => fingerprint.ends_with(digits),
+        _ => fingerprint == digits || (digits.len() == 16 && fingerprint.starts_with(digits)),
+    }
 }
 
 /// Which keys of `cert` may sign now: subkeys before the primary key, the newest first. `only` names one of them.
-fn candidate(cert: Cert, only: Option<&KeyHandle>, keyring: &Keyring, policy: &Policy) -> Candidate {
+fn candidate(cert: Cert, only: Option<&Fingerprint>, keyring: &Keyring, policy: &Policy) -> Candidate {
     let (user_id, keys) = match policy.usable(&cert, keyring) {
         Err(reason) => (
             user_ids(&cert).first().map(|id| String::from_utf8_lossy(id.value()).into_owned()).unwrap_or_default(),
@@ -364,7 +374,7 @@ fn candidate(cert: Cert, only: Option<&KeyHandle>, keyring: &Keyring, policy: &P
         Ok(valid) => {
             let mut keys = Vec::new();
             let mut reason = None;
-            for ka in cert.keys().filter(|ka| only.is_none_or(|only| ka.key().key_handle().aliases(only))) {
+            for ka in cert.keys().filter(|ka| only.is_none_or(|only| ka.key().fingerprint() == *only)) {
                 let signing = policy.may_sign(&valid, &ka).and_then(|signing| match policy.expired(&valid, &signing) {
                     Some(reason) => Err(reason),
                     None => Ok(()),

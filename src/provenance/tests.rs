@@ -1,5 +1,9 @@
 //! Tests of the whole room on real messages: what other programs wrote, and what we write ourselves.
 
+mod made;
+mod peers;
+mod signing;
+
 use std::path::{Path, PathBuf};
 
 use super::*;

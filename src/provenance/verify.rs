@@ -1,17 +1,18 @@
 //! Turns a fetched package into a verified one, in the order that the plugin format sets: the form of the message, a
 //! signature that counts, and only then what the signed text says. That its name and version are the package's own is
-//! checked by [`Verified::check_manifest`], once somebody has looked into the package.
+//! checked by [`Verified::check_manifest`], once somebody has looked into the package. What was made from a git commit has no
+//! provenance of its own: there the signature of the tag or commit counts.
 
 use std::fmt::Write as _;
 
 use super::keyring::Keyring;
-use super::message::{Message, MessageError};
+use super::message::{self, Message, MessageError};
 use super::policy::{self, Good, Policy, Reason};
 use super::statement::{Listed, Statement, StatementError};
 use super::{Evidence, Signature, Verified};
 use crate::digest::Sha256Digest;
 use crate::manifest::Metadata;
-use crate::package::Fetched;
+use crate::package::{Fetched, GitOrigin, SignedObject};
 use crate::settings::Limits;
 use crate::text::Plain;
 
@@ -83,6 +84,47 @@ pub enum VerifyError {
     NoValidSignature {
         /// Where the provenance was.
         at: String,
+        /// What is wrong with each signature, in order.
+        reasons: Vec<Reason>,
+        /// The keyring that was asked.
+        keyring: String,
+    },
+    /// A git tag or commit is not signed.
+    #[error(
+        "{} is not signed: name the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
+        Plain(.what), Plain(.commit)
+    )]
+    GitUnsigned {
+        /// The tag, branch or commit.
+        what: String,
+        /// The full id of the commit.
+        commit: String,
+    },
+    /// A git tag or commit is signed with an SSH key.
+    #[error(
+        "{} is signed with an SSH key, which a keyring cannot verify: name the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
+        Plain(.what), Plain(.commit)
+    )]
+    GitSsh {
+        /// The tag or commit.
+        what: String,
+        /// The full id of the commit.
+        commit: String,
+    },
+    /// The signature of a git tag or commit is none.
+    #[error("the signature of {} is malformed", Plain(.what))]
+    GitMalformed {
+        /// The tag or commit.
+        what: String,
+        /// Why.
+        #[source]
+        source: MessageError,
+    },
+    /// No signature of a git tag or commit counts.
+    #[error("{} has no valid signature: {}", Plain(.what), explain(.reasons, .keyring))]
+    GitNoValidSignature {
+        /// The tag or commit.
+        what: String,
         /// What is wrong with each signature, in order.
         reasons: Vec<Reason>,
         /// The keyring that was asked.
@@ -165,7 +207,14 @@ pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> R
             file_name: fetched.file_name,
         }),
         Requirement::Signature { keyring, allow_expired_key } => {
-            verify_signature(fetched, keyring, &Policy::new(*allow_expired_key), limits)
+            let policy = Policy::new(*allow_expired_key);
+            match &fetched.origin.git {
+                None => verify_signature(fetched, keyring, &policy, limits),
+                Some(git) => match verify_git(git, &fetched.digest, keyring, &policy, limits) {
+                    Ok(evidence) => Ok(Verified { fetched, evidence, signed: None }),
+                    Err(e) => Err(e),
+                },
+            }
         }
     }
 }
@@ -211,9 +260,46 @@ pub(super) fn verify_signature(
             return Err(VerifyError::NotListed { at, file_name: fetched.file_name, actual: fetched.digest, listed });
         }
     };
+    Ok(Verified { fetched, evidence: evidence(good, other_name), signed: Some((statement.name, statement.version)) })
+}
+
+/// Decides about a package that was made from a git commit: the tag or commit must be signed, unless the user named the commit
+/// by its full id, which is a digest of everything in it.
+fn verify_git(
+    git: &GitOrigin,
+    digest: &Sha256Digest,
+    keyring: &Keyring,
+    policy: &Policy,
+    limits: &Limits,
+) -> Result<Evidence, VerifyError> {
+    if git.pinned {
+        return Ok(Evidence::Digest(*digest));
+    }
+    let Some(SignedObject { what, payload, signature }) = &git.signed else {
+        let what = git.reference.clone().unwrap_or_else(|| git.commit.clone());
+        return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone() });
+    };
+    if signature.trim_ascii_start().starts_with(b"-----BEGIN SSH SIGNATURE-----") {
+        return Err(VerifyError::GitSsh { what: what.clone(), commit: git.commit.clone() });
+    }
+    if signature.len() as u64 > limits.provenance_bytes {
+        return Err(VerifyError::TooLarge { at: what.clone(), limit: limits.provenance_bytes });
+    }
+    let packets = message::read_detached(signature, limits)
+        .map_err(|source| VerifyError::GitMalformed { what: what.clone(), source })?;
+    let mut reasons = Vec::new();
+    for packet in &packets {
+        match policy.check(packet, payload, &[], keyring) {
+            Ok(good) => return Ok(evidence(good, None)),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    Err(VerifyError::GitNoValidSignature { what: what.clone(), reasons, keyring: keyring.describe() })
+}
+
+fn evidence(good: Good, other_name: Option<String>) -> Evidence {
     let Good { fingerprint, user_id, subkey, signed_at, key_expired } = good;
-    let evidence = Evidence::Signature(Signature { fingerprint, user_id, subkey, signed_at, key_expired, other_name });
-    Ok(Verified { fetched, evidence, signed: Some((statement.name, statement.version)) })
+    Evidence::Signature(Signature { fingerprint, user_id, subkey, signed_at, key_expired, other_name })
 }
 
 /// The first signature of `message` that counts, or what is wrong with each of them.

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::error::SourceError;
-use super::weburl::{WebUrl, masked};
+use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
 use crate::text;
+use crate::text::masked_source;
 
 /// Schemes of our own: no getter plugin can take one over.
 const BUILT_IN_SCHEMES: [&str; 6] = ["git", "git+...", "http", "https", "oci", "ssh"];
@@ -110,7 +111,7 @@ impl Source {
     /// Nothing that the argument names is there, nobody serves its scheme, or it breaks the rules of its kind.
     pub fn parse(argument: &str, known: &Known) -> Result<Self, SourceError> {
         if argument.trim() != argument || argument.is_empty() || argument.chars().any(char::is_control) {
-            return Err(SourceError::Malformed { argument: masked(argument) });
+            return Err(SourceError::Malformed { argument: masked_source(argument) });
         }
         let scheme = argument.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         let scheme = scheme.filter(|scheme| is_scheme(scheme));
@@ -282,7 +283,7 @@ impl fmt::Display for Source {
         match self {
             Self::Http(url) | Self::Web(url) => fmt::Display::fmt(url, f),
             Self::Git(GitUrl::Web(url)) => fmt::Display::fmt(url, f),
-            other => f.write_str(&masked(&other.asked())),
+            other => f.write_str(&masked_source(&other.asked())),
         }
     }
 }
@@ -297,7 +298,7 @@ impl fmt::Display for GitUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Web(url) => fmt::Display::fmt(url, f),
-            Self::Plain(url) => f.write_str(&masked(url)),
+            Self::Plain(url) => f.write_str(&masked_source(url)),
         }
     }
 }
@@ -379,7 +380,7 @@ fn url(argument: &str, scheme: &str, known: &Known) -> Result<Source, SourceErro
                 Source::Web(url)
             })
         }
-        "file" => Err(SourceError::FileUrl { argument: masked(argument) }),
+        "file" => Err(SourceError::FileUrl { argument: masked_source(argument) }),
         "ssh" | "git" => git_url(argument, argument, scheme).map(Source::Git),
         scheme => {
             if let Some(inner) = scheme.strip_prefix("git+") {
@@ -398,7 +399,7 @@ fn url(argument: &str, scheme: &str, known: &Known) -> Result<Source, SourceErro
             schemes.sort_unstable();
             schemes.dedup();
             Err(SourceError::UnknownScheme {
-                argument: masked(argument),
+                argument: masked_source(argument),
                 scheme: text::plain(scheme).into_owned(),
                 known: text::plain(&schemes.join(", ")).into_owned(),
             })
@@ -567,7 +568,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn bad(argument: &str, kind: &'static str, reason: &str) -> SourceError {
-    SourceError::BadReference { argument: masked(argument), kind, reason: reason.to_owned() }
+    SourceError::BadReference { argument: masked_source(argument), kind, reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::HttpError;
 pub use oci::OciError;
 pub use options::{FetchOptions, Secret};
-pub use weburl::{WebUrl, masked};
+pub use weburl::WebUrl;
 
 use crate::package::Fetched;
 use crate::report::Report;

@@ -1,7 +1,6 @@
 //! URLs of the web whose secrets cannot slip out: user name and password are taken off at once, and whatever shows a URL
 //! masks its query, since pre-signed links and tokens live there (CVE-2021-32690 and its kin began with a logged URL).
 
-use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
@@ -111,26 +110,6 @@ pub(super) fn shown(url: &Url) -> String {
     shown
 }
 
-/// Any source text as it may be shown: a URL loses its user name and password and has its query masked; whatever is no URL
-/// stays as it is, but for what acts on a terminal.
-pub fn masked(source: &str) -> String {
-    if source.contains("://") {
-        // `git+https://...` is a URL with an opaque scheme to the parser, which keeps its parts all the same.
-        if let Ok(url) = Url::parse(source) {
-            return shown(&url);
-        }
-        // What does not parse may still hold a secret: nothing before an `@` or behind a `?` is shown.
-        let (scheme, rest) = source.split_once("://").unwrap_or(("", source));
-        let (head, query) = rest.split_once(['?', '#']).map_or((rest, false), |(head, _)| (head, true));
-        let host = head.rsplit_once('@').map_or(head, |(_, host)| host);
-        return text::plain(&format!("{scheme}://{host}{}", if query { MASK } else { "" })).into_owned();
-    }
-    match text::plain(source) {
-        Cow::Borrowed(text) => text.to_owned(),
-        Cow::Owned(text) => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +133,7 @@ mod tests {
             ("./a b", "./a b"),
             ("git@h:r.git", "git@h:r.git"),
         ] {
-            assert_eq!(masked(text), want);
+            assert_eq!(masked_source(text), want);
         }
     }
 

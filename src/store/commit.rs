@@ -24,6 +24,7 @@ use jiff::Timestamp;
 
 use crate::files;
 use crate::manifest::{self, Metadata};
+use crate::text::without_credentials;
 
 use super::error::StoreError;
 use super::gate::{self, Difference};
@@ -31,7 +32,7 @@ use super::interrupt;
 use super::lock::{Spool, StoreLock};
 use super::receipt::{
     Archive, Change, ChangeKind, HookState, HostVersion, Kind, Receipt, ReceiptError, ReceiptFile, Source, VerifiedBy,
-    now_ns, without_credentials,
+    now_ns,
 };
 use super::staging::{PACKAGE, Staged};
 use super::tree::{self, CLOCK_TICK_NS, FileRecord, MadeBy, TreeId};

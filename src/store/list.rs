@@ -197,6 +197,8 @@ impl Store {
                 let problem = broken.problem.as_deref().unwrap_or_default();
                 listing.warnings.push(format!("plugin `{}` is broken: {problem}", Plain(&name)));
             }
+            // The one that is used comes first.
+            plugins.sort_by_key(|plugin| plugin.directory.file_name().is_none_or(|dir| dir != name.as_str()));
             let mut good: Vec<_> = plugins.iter_mut().filter(|plugin| plugin.status == Status::Ok).collect();
             if good.iter().any(|plugin| plugin.is_command) && self.host.is_reserved(&name) {
                 let problem = format!("`{name}` is a command of {} itself", self.host.name());
@@ -210,9 +212,7 @@ impl Store {
             if good.len() < 2 {
                 continue;
             }
-            let bears = |plugin: &&mut Listed| plugin.directory.file_name().is_some_and(|dir| dir == name.as_str());
-            let winner = good.iter().position(|plugin| bears(&plugin)).unwrap_or_default();
-            let winner = good.remove(winner).directory.clone();
+            let winner = good.remove(0).directory.clone();
             let losers: Vec<_> = good.iter().map(|plugin| plugin.directory.display().to_string()).collect();
             listing.warnings.push(format!(
                 "more than one plugin is called `{name}`: {} is used, {} is not",

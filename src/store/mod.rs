@@ -44,7 +44,7 @@ pub use error::StoreError;
 pub use gate::{Difference, DifferenceKind, GateError, Plugin, compare_with_package};
 pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
-pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy, masked};
+pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
 pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
 use crate::provenance::Evidence;
+use crate::text::masked_source;
 
 use super::disk;
 use super::tree::{FileRecord, TreeId};
@@ -220,7 +221,7 @@ pub enum HookState {
 impl Receipt {
     /// The source as it may be shown: a URL's query masked.
     pub fn shown_source(&self) -> String {
-        masked(&self.source.asked)
+        masked_source(&self.source.asked)
     }
 
     /// The record of the file at `path`, relative to the plugin's directory.
@@ -427,32 +428,6 @@ fn parse(bytes: &[u8], path: &Path) -> Result<ReceiptFile, ReceiptError> {
 /// Where `needle` first is in `bytes`.
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
-}
-
-/// `source` without the user name and password of a URL. The conventional `git@` of ssh stays: it is nobody's name, and the
-/// source would not work without it.
-pub(super) fn without_credentials(source: &str) -> String {
-    let Some((scheme, rest)) = source.split_once("://") else { return source.to_owned() };
-    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    match authority.rsplit_once('@') {
-        Some(("git", _)) if scheme.to_ascii_lowercase().ends_with("ssh") => source.to_owned(),
-        Some((_, host)) => format!("{scheme}://{host}{path}"),
-        None => source.to_owned(),
-    }
-}
-
-/// `source` as it may be shown: the query of a URL, which may hold a token, is masked, and what acts on a terminal too.
-pub fn masked(source: &str) -> String {
-    let bare = without_credentials(source);
-    let shown = match bare.split_once("://") {
-        Some((_, rest)) if rest.contains('?') => {
-            let end = bare.find('?').unwrap_or(bare.len());
-            format!("{}?***", &bare[..end])
-        }
-        _ => bare,
-    };
-    crate::text::plain(&shown).into_owned()
 }
 
 /// The current time, in nanoseconds since 1970.

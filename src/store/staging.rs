@@ -15,9 +15,10 @@ use crate::settings::Limits;
 
 use super::error::StoreError;
 use super::lock::{Spool, StoreLock};
-use super::receipt::{Kind, Source, without_credentials};
+use super::receipt::{Kind, Source};
 use super::tree::{self, FileRecord, Stamp, TreeError};
 use super::{disk, prov};
+use crate::text::without_credentials;
 
 /// The name under which a package waits beside its unpacked tree.
 pub(super) const PACKAGE: &str = "package.tgz";
@@ -86,7 +87,7 @@ impl StoreLock<'_> {
         let into = scratch.path().join("unpack.d");
         create_dir(&into)?;
         let fetched = verified.fetched();
-        let unpacked = package::unpack(&fetched.path, &into, self.store.limits(), report)?;
+        let unpacked = package::unpack(&fetched.path, &fetched.called(), &into, self.store.limits(), report)?;
         verified.check_manifest(&unpacked.metadata)?;
         self.check_name(&unpacked.metadata)?;
         let tree = scratch.path().join(unpacked.metadata.name.as_str());

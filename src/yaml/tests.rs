@@ -354,7 +354,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_survives_writing_and_reading(text in "\\PC*") {
+    fn any_text_survives_writing_and_reading(text in "[^\\p{C}\u{2028}\u{2029}]*") {
         let written = to_string(&BTreeMap::from([("a", &text)])).unwrap();
         let read = node(&written);
         prop_assert_eq!(read.get("a").unwrap().as_str(), Some(&*text));

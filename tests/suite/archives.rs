@@ -28,7 +28,7 @@ fn visible(world: &World) -> Vec<(String, String)> {
             !(ours.contains(&path.as_str()) && what.starts_with("directory"))
                 && !matches!(
                     path.strip_prefix("home/.local/share/tool/plugins/.state"),
-                    Some("" | "/lock" | "/staging" | "/index")
+                    Some("" | "/lock" | "/staging" | "/previous")
                 )
         })
         .collect()

@@ -5,8 +5,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use plugsmith::manifest::lint::lint;
 use plugsmith::manifest::platform::{Platform, prepare};
-use plugsmith::manifest::{self, Metadata, PlatformCommand};
+use plugsmith::manifest::{self, Metadata, PlatformCommand, completion};
+use plugsmith::settings::Limits;
 use serde_json::{Value, json};
 
 /// Where we mean to differ: the row, the column, what we say there, and why.
@@ -177,5 +179,28 @@ fn m6_m7_m9_manifests_mean_what_they_mean_to_helm() {
         eprintln!("{}: {agree} of {} manifests agree", folder.display(), table.rows.len());
         assert!(table.rows.len() > 50, "the table is cut short");
         assert!(all.is_empty(), "{}", all.join("\n"));
+    }
+}
+
+#[test]
+fn completions_and_linting_cope_with_the_wild() {
+    let Some(corpus) = corpus() else {
+        eprintln!("skipped: no corpus at $PLUGSMITH_CORPUS, nor at ../shared/corpus");
+        return;
+    };
+    let limits = Limits::default();
+    for folder in ["manifests", "yaml-cases"] {
+        for entry in std::fs::read_dir(corpus.join(folder)).unwrap() {
+            let dir = entry.unwrap().path();
+            let bytes = std::fs::read(dir.join(manifest::FILE_NAME));
+            let Ok(bytes) = bytes else { continue };
+            completion::load(&dir, &limits).unwrap();
+            let report = lint(&dir, &limits);
+            // What does not load has an error, and what is an error at loading is one of the linter's too.
+            if manifest::parse(&bytes, &dir).is_err() {
+                assert!(!report.ok, "{}", dir.display());
+            }
+            assert!(report.problems.iter().all(|problem| !problem.help.is_empty()), "{}", dir.display());
+        }
     }
 }

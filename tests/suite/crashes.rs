@@ -35,6 +35,7 @@ fn install(version: &str) -> String {
 
 /// What a user sees of the store: plugins and packages; of its private folder only what must not be left behind.
 fn seen(world: &World) -> BTreeMap<String, String> {
+    fs::create_dir_all(world.plugins()).unwrap();
     let mut found = snapshot(&world.plugins());
     found.retain(|path, _| !path.starts_with(".state") || path.starts_with(".state/staging/"));
     found

@@ -161,7 +161,7 @@ fn i3_installed_already() {
         ran.stderr
     );
     world.ok("plugin install p --copy --force");
-    assert_eq!(world.ok("p").stdout, "p 2.0.0 \n");
+    assert_eq!(world.ok("p").stdout, "p 2.0.0\n");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn i4_what_is_in_the_way() {
     assert!(ran.stderr.contains("--force"), "{}", ran.stderr);
     assert_eq!(fs::read_to_string(&target).unwrap(), "a file");
     world.ok("plugin install p --copy --force");
-    assert_eq!(world.ok("p").stdout, "p 1.0.0 \n");
+    assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_built_in_name_is_refused() {
     let world = World::new();
     world.plugin("version", "1.0.0");
     let ran = world.fails(1, "plugin install version --copy");
-    assert!(ran.stderr.contains("built-in"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`version` is a command of tool itself"), "{}", ran.stderr);
     assert_eq!(plugins(&world), [] as [&str; 0]);
 }
 
@@ -286,7 +286,7 @@ fn m8_text_of_others_cannot_act_on_the_terminal() {
     for words in ["plugin list", "plugin info p", "help", "plugin list -o yaml", "plugin list -o json", "__complete "] {
         let ran = world.tool(words.split(' '));
         let all = format!("{}{}", ran.stdout, ran.stderr);
-        assert!(!all.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{words}: {all:?}");
+        assert!(!all.chars().any(|c| (c.is_control() && !['\n', '\t'].contains(&c)) || c == '\u{202e}'), "{words}: {all:?}");
     }
 }
 

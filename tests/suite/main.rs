@@ -9,4 +9,5 @@ mod installing; // install, list, info, uninstall: cases I, P25
 mod packages; // package, sign: cases K
 mod provenance; // the OpenPGP matrix: cases P
 mod running; // tool NAME: cases S, P28
+mod schemas; // the schemas and the loaders agree
 mod support; // what they share

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use plugsmith::digest::Sha256Digest;
+use plugsmith::host::{Homes, Host};
 use plugsmith::manifest;
 use plugsmith::provenance::{
     Evidence, Keyring, KeyringError, MessageError, Reason, Requirement, Signature, StatementError, Verified, VerifyError,
@@ -305,6 +306,33 @@ fn p23_the_database_of_keyboxd_is_explained() {
     std::fs::write(home.path().join("public-keys.d/pubring.db"), "x").unwrap();
     let error = Keyring::load(home.path()).unwrap_err();
     assert!(error.to_string().contains("gpg --export"), "{error}");
+}
+
+#[test]
+fn p23_the_hosts_own_keyring_is_a_file_or_a_folder_and_a_named_one_wins() {
+    // No variable of this host is set anywhere.
+    let host = Host::new("plugsmith-suite", semver::Version::new(1, 0, 0));
+    let mut homes = Homes::find(&host);
+    let config = tempfile::tempdir().unwrap();
+    homes.config.path = config.path().to_path_buf();
+    let own = config.path().join("keyring");
+    std::fs::copy(testdata("keys/rsa.pgp"), &own).unwrap();
+    let located = Keyring::locate(&[], &host, &homes).unwrap();
+    assert_eq!((located.describe(), located.len()), (own.display().to_string(), 1));
+
+    std::fs::remove_file(&own).unwrap();
+    std::fs::create_dir(&own).unwrap();
+    check!(Keyring::locate(&[], &host, &homes), Err(KeyringError::Empty { .. }));
+    std::fs::copy(testdata("keys/rsa.pgp"), own.join("A.pgp")).unwrap();
+    std::fs::copy(testdata("keys/sub.pgp"), own.join("B.pgp")).unwrap();
+    assert_eq!(Keyring::locate(&[], &host, &homes).unwrap().len(), 2);
+
+    let named = testdata("keys/p256.pgp");
+    assert_eq!(
+        Keyring::locate(std::slice::from_ref(&named), &host, &homes).unwrap().describe(),
+        named.display().to_string()
+    );
+    check!(Keyring::locate(&[named, config.path().join("absent")], &host, &homes), Err(KeyringError::Missing { .. }));
 }
 
 #[test]

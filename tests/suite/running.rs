@@ -148,7 +148,7 @@ fn p28_a_changed_file_is_not_run() {
     let world = World::new();
     world.plugin("p", "1.0.0");
     world.ok("plugin install p --copy");
-    assert_eq!(world.ok("p").stdout, "p 1.0.0 \n");
+    assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
     let program = world.plugins().join("p/run.sh");
     let times = fs::metadata(&program).unwrap().modified().unwrap();
     let original = fs::read(&program).unwrap();
@@ -163,7 +163,7 @@ fn p28_a_changed_file_is_not_run() {
 
     // The very bytes again are fine, whatever the times say.
     fs::write(&program, original).unwrap();
-    assert_eq!(world.ok("p").stdout, "p 1.0.0 \n");
+    assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn i8_read_only_homes_still_list_and_run() {
     let (list, run) = (world.tool(["plugin", "list", "-o", "name"]), world.tool(["p"]));
     read_only(false);
     assert_eq!(list.stdout, "p\n", "{}", list.stderr);
-    assert_eq!(run.stdout, "p 1.0.0 \n", "{}", run.stderr);
+    assert_eq!(run.stdout, "p 1.0.0\n", "{}", run.stderr);
 }
 
 #[test]

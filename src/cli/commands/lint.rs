@@ -61,7 +61,7 @@ fn lint_package(path: &Path, context: &Context<'_>) -> Result<LintReport> {
     std::fs::create_dir(&into)
         .map_err(|e| Failure::said(code::FAILED, format!("cannot make a temporary directory: {e}")))?;
     let shown = path.to_string_lossy().into_owned();
-    Ok(match package::unpack(path, &into, limits, context.output) {
+    Ok(match package::unpack(path, path, &into, limits, context.output) {
         Ok(unpacked) => LintReport { path: shown, ..lint(&unpacked.root, limits) },
         Err(error) => {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

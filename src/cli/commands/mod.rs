@@ -16,7 +16,7 @@ use clap::Subcommand;
 use super::Context;
 use super::error::Result;
 
-/// `plugin ...`: the command group that every host gets.
+// No doc comment: clap would take it for the group's help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// Report every problem of a plugin directory or package

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::Context;
-use crate::cli::error::Result;
+use crate::cli::error::{Failure, Result, code};
 use crate::digest::Sha256Digest;
 use crate::manifest::Metadata;
-use crate::provenance::{Keyring, Passphrase, SignError, SigningKey, sign};
+use crate::provenance::{Keyring, KeyringError, Passphrase, SignError, SigningKey, sign};
 use crate::text::Plain;
 
 /// Bytes of a passphrase file.
@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    if !arguments.package.exists() {
+        return Err(Failure::said(code::NOT_THERE, format!("{} is not there", Plain(&arguments.package.to_string_lossy()))));
+    }
     let key = arguments.key.find(context)?;
     let provenance = context.manager().sign_package(&arguments.package, |metadata, file_name, digest| {
         arguments.key.sign(&key, metadata, file_name, digest, context)
@@ -52,7 +55,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 impl KeyArguments {
     /// The key that the arguments name, or the only one there is.
     pub(crate) fn find(&self, context: &Context<'_>) -> Result<SigningKey> {
-        let keyring = Keyring::locate_for_signing(&self.keyring, context.host, context.homes)?;
+        // Nothing is verified here, so nothing failed to verify.
+        let failed = |error: KeyringError| Failure {
+            code: if error.is_missing() { code::NOT_THERE } else { code::FAILED },
+            ..error.into()
+        };
+        let keyring = Keyring::locate_for_signing(&self.keyring, context.host, context.homes).map_err(failed)?;
         let key = SigningKey::find(&keyring, self.key.as_deref())?;
         context.output.verbose(&format!("signing with {}", key.describe()));
         Ok(key)

@@ -69,10 +69,10 @@ impl Tar {
     /// A well-formed plugin `name` in version 1.0.0, without the end of the archive.
     pub(crate) fn plugin(name: &str) -> Self {
         let manifest = format!("name: {name}\nversion: 1.0.0\ncommand: $TOOL_PLUGIN_DIR/run.sh\n");
-        Self::default()
-            .directory(&format!("{name}/"))
-            .file(&format!("{name}/plugin.yaml"), manifest.as_bytes())
-            .entry(Header::file(&format!("{name}/run.sh"), 23).mode(0o755), b"#!/bin/sh\necho run \"$@\"\n".get(..23).unwrap())
+        Self::default().directory(&format!("{name}/")).file(&format!("{name}/plugin.yaml"), manifest.as_bytes()).entry(
+            Header::file(&format!("{name}/run.sh"), 23).mode(0o755),
+            b"#!/bin/sh\necho run \"$@\"\n".get(..23).unwrap(),
+        )
     }
 
     pub(crate) fn file(self, name: &str, data: &[u8]) -> Self {

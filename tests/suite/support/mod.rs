@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each topic uses its part")]
 
+pub(crate) mod archive;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -34,14 +36,13 @@ impl World {
         for name in ["home", "work"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let path = std::env::var("PATH").unwrap();
-        let env = [
-            ("PATH", path.as_str()),
-            ("HOME", dir.path().join("home").to_str().unwrap()),
-            ("LANG", "C.UTF-8"),
-            ("TMPDIR", dir.path().to_str().unwrap()),
-        ];
-        let env = env.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let env = BTreeMap::from([
+            ("PATH".to_owned(), std::env::var("PATH").unwrap()),
+            ("HOME".to_owned(), text(&dir.path().join("home"))),
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("TMPDIR".to_owned(), text(dir.path())),
+        ]);
         Self { dir, env }
     }
 
