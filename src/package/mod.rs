@@ -82,6 +82,8 @@ pub struct Origin {
     pub resolved: String,
     /// The commit or the manifest digest, where the source has one.
     pub revision: Option<String>,
+    /// Whether the user named exactly this commit or manifest by its digest, which counts as verified by digest.
+    pub pinned: bool,
     /// What vouches for a git commit, where the package was made from one.
     pub git: Option<GitOrigin>,
 }
@@ -93,8 +95,6 @@ pub struct GitOrigin {
     pub commit: String,
     /// The tag or branch that led to it, such as `v1.2.0`; none where the user named the commit itself.
     pub reference: Option<String>,
-    /// Whether the user named the commit by its full id, which counts as verified by digest.
-    pub pinned: bool,
     /// The signed tag, else the signed commit, where there is one: nobody has checked the signature yet.
     pub signed: Option<SignedObject>,
 }

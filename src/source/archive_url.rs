@@ -21,10 +21,13 @@ pub(super) fn fetch(
 ) -> Result<Fetched, SourceError> {
     let client = Client::new(url, options, report)?;
     let file = SpoolFile::create(spool)?;
-    let (path, digest, size, resolved) = match client.download(url, file, matches!(source, Source::Web(_)))? {
-        Download::Done { path, digest, size, resolved } => (path, digest, size, resolved),
-        Download::Other { content_type } => return Err(SourceError::NotAnArchive { url: url.to_string(), content_type }),
-    };
+    let (path, digest, size, resolved) =
+        match client.download(url, &url.file_name(), file, options.http.max_bytes, matches!(source, Source::Web(_)))? {
+            Download::Done { path, digest, size, resolved } => (path, digest, size, resolved),
+            Download::Other { content_type } => {
+                return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
+            }
+        };
     let mut fetched = Fetched::new(path, url.file_name(), digest, size);
     let provenance = url.with_path_suffix(".prov");
     if options.want_provenance {
@@ -35,21 +38,11 @@ pub(super) fn fetch(
     Ok(fetched)
 }
 
-/// The provenance at `url`; `None` only where the server says that there is none. Everything else is an error of its own:
-/// taking a failing server for a missing provenance is how verification fails open (threats 2.2, 9).
+/// The provenance at `url`; `None` only where the server says that there is none.
 fn get_provenance(client: &Client<'_>, url: &WebUrl, limit: u64) -> Result<Option<Vec<u8>>, SourceError> {
-    let at = url.to_string();
     match client.get(url, limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(HttpError::NotFound { .. }) => Ok(None),
-        Err(HttpError::Unauthorized { .. } | HttpError::Refused { .. }) => {
-            Err(SourceError::ProvenanceForbidden { at, status: 401 })
-        }
-        Err(HttpError::Forbidden { .. }) => Err(SourceError::ProvenanceForbidden { at, status: 403 }),
-        Err(HttpError::Status { status, .. } | HttpError::RetryLater { status, .. }) => {
-            Err(SourceError::ProvenanceFailing { at, status })
-        }
-        Err(HttpError::TooLarge { limit, .. }) => Err(SourceError::ProvenanceTooLarge { at, limit }),
-        Err(error) => Err(SourceError::ProvenanceUnreachable { at, source: Box::new(error) }),
+        Err(error) => Err(SourceError::provenance(url.to_string(), error)),
     }
 }

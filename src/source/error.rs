@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::git::GitError;
 use super::http::HttpError;
+use super::oci::OciError;
 
 /// Why a source could not be understood or fetched. No message holds a user name, a password or the query of a URL.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +179,9 @@ pub enum SourceError {
     /// Git failed.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// A registry failed.
+    #[error(transparent)]
+    Oci(#[from] OciError),
     /// HTTP failed.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -221,6 +225,21 @@ impl SourceError {
                 | Self::ProvenanceForbidden { .. }
                 | Self::ProvenanceFailing { .. }
                 | Self::ProvenanceUnreachable { .. }
+                | Self::Oci(OciError::Digest { .. } | OciError::Size { .. })
         )
+    }
+
+    /// What it means that the provenance at `at` could not be had. A server that says there is none is no matter for this:
+    /// taking any other failure for that is how verification fails open (threats 2.2, 9).
+    pub(super) fn provenance(at: String, error: HttpError) -> Self {
+        match error {
+            HttpError::Unauthorized { .. } | HttpError::Refused { .. } => Self::ProvenanceForbidden { at, status: 401 },
+            HttpError::Forbidden { .. } => Self::ProvenanceForbidden { at, status: 403 },
+            HttpError::NotFound { status, .. } | HttpError::Status { status, .. } | HttpError::RetryLater { status, .. } => {
+                Self::ProvenanceFailing { at, status }
+            }
+            HttpError::TooLarge { limit, .. } => Self::ProvenanceTooLarge { at, limit },
+            error => Self::ProvenanceUnreachable { at, source: Box::new(error) },
+        }
     }
 }

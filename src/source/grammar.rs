@@ -557,7 +557,7 @@ fn is_repository_part(part: &str) -> bool {
 }
 
 /// A tag by the distribution specification, and `+`, which is stored as `_`.
-fn is_tag(tag: &str) -> bool {
+pub(super) fn is_tag(tag: &str) -> bool {
     (1..=128).contains(&tag.len())
         && !tag.starts_with(['.', '-', '+'])
         && tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+'))

@@ -10,6 +10,7 @@ mod git;
 mod grammar;
 mod http;
 mod local;
+mod oci;
 mod options;
 mod spool;
 pub mod version;
@@ -22,6 +23,7 @@ pub use error::SourceError;
 pub use git::GitError;
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::HttpError;
+pub use oci::OciError;
 pub use options::{FetchOptions, Secret};
 pub use weburl::WebUrl;
 
@@ -44,7 +46,8 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
         Source::Http(url) => archive_url::fetch(source, url, options, spool, report),
         Source::Web(url) => web::fetch(source, url, options, spool, report),
         Source::Git(url) => git::fetch(source, url, options, spool, report),
-        Source::Oci(_) | Source::Getter { .. } | Source::GitHub { .. } | Source::Index { .. } => {
+        Source::Oci(reference) => oci::fetch(reference, options, spool, report),
+        Source::Getter { .. } | Source::GitHub { .. } | Source::Index { .. } => {
             Err(SourceError::Unsupported { what: source.to_string(), kind: source.kind() })
         }
     }

@@ -1,6 +1,7 @@
 //! What a user can ask of a fetch, and which kinds of source can honour it. An option that would have no effect is refused:
 //! a `--ca-file` that nobody reads is a promise broken in silence.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use super::error::SourceError;
 use super::grammar::{GitUrl, Source};
 use crate::digest::Sha256Digest;
-use crate::settings::{HttpSettings, Limits};
+use crate::settings::{HttpSettings, Limits, RegistrySettings};
 
 /// A text that is never shown: not by `Debug`, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -69,6 +70,8 @@ pub struct FetchOptions {
     pub http: HttpSettings,
     /// `limits:` of the settings.
     pub limits: Limits,
+    /// `registries:` of the settings, by host (and port).
+    pub registries: BTreeMap<String, RegistrySettings>,
 }
 
 impl FetchOptions {
@@ -124,6 +127,9 @@ impl FetchOptions {
                 if self.version.is_some() && reference.tag.is_some() {
                     return refuse("--version", "the reference has a tag already; give one of the two");
                 }
+                if self.version.is_some() && reference.digest.is_some() {
+                    return refuse("--version", "the reference names one manifest by its digest already");
+                }
             }
             Source::GitHub { version, .. } | Source::Index { version, .. } => {
                 if self.version.is_some() && version.is_some() {
@@ -133,6 +139,23 @@ impl FetchOptions {
             Source::Getter { .. } => {}
         }
         Ok(())
+    }
+
+    /// How long the whole may take: by the flag, else by the settings.
+    pub(super) fn whole(&self) -> Option<Duration> {
+        self.timeout.or(self.http.timeout)
+    }
+
+    /// The same, with what the settings say about `registry` where no flag says otherwise.
+    pub(super) fn for_registry(&self, registry: &str) -> Self {
+        let mut options = self.clone();
+        if let Some(settings) = self.registries.get(registry) {
+            options.plain_http |= settings.plain_http;
+            if !options.insecure_skip_tls_verify {
+                options.ca_file = options.ca_file.or_else(|| settings.ca_file.clone());
+            }
+        }
+        options
     }
 
     /// The first option that speaks of a network.

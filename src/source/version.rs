@@ -11,6 +11,9 @@ use semver::{Prerelease, Version};
 /// Ranges have no more than this many parts; no person writes so many.
 const PARTS: usize = 64;
 
+/// How many versions a message names.
+const NEAREST: usize = 5;
+
 /// Why a text is no range of versions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is neither a version nor a range such as `1.2.3`, `~1.2`, `^1`, `>=1.2 <2` or `1.2 || 2.x`")]
@@ -59,6 +62,52 @@ pub fn tag_version(text: &str) -> Option<Version> {
     Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()
 }
 
+/// Those of `names` that are nearest to `wanted`, as a sentence: by order where it is a version or a range, else by spelling.
+pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let mut versions: Vec<(Version, &str)> = names.iter().filter_map(|name| Some((tag_version(name)?, *name))).collect();
+    versions.sort();
+    let range = Range::parse(wanted).ok();
+    let near: Vec<&str> = match range.as_ref().and_then(Range::near) {
+        Some(wanted) if !versions.is_empty() => {
+            let at = versions.partition_point(|(version, _)| version < wanted);
+            let end = (at + NEAREST.div_ceil(2)).clamp(NEAREST.min(versions.len()), versions.len());
+            let window = versions.get(end.saturating_sub(NEAREST)..end).unwrap_or_default();
+            window.iter().map(|(_, name)| *name).collect()
+        }
+        _ => {
+            let mut spelled: Vec<(usize, &str)> = names.iter().map(|name| (distance(wanted, name), *name)).collect();
+            spelled.sort_unstable();
+            spelled.dedup();
+            spelled.into_iter().take(NEAREST).map(|(_, name)| name).collect()
+        }
+    };
+    if near.is_empty() {
+        return "there is none at all".to_owned();
+    }
+    format!("the nearest known ones: {}", crate::text::plain(&near.join(", ")))
+}
+
+/// How many characters must be put in, left out or changed; only the first 64 of each count.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = *cell;
+            left = changed.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 impl Range {
     /// Reads a range.
     ///
@@ -91,7 +140,7 @@ impl Range {
     }
 
     /// A version near the range, to find what is near it.
-    pub(super) fn near(&self) -> Option<&Version> {
+    fn near(&self) -> Option<&Version> {
         self.groups.first()?.first().map(|comparison| &comparison.version.floor)
     }
 }
@@ -267,6 +316,13 @@ mod tests {
             for version in outside.split(' ') {
                 assert!(!range.matches(&Version::parse(version).unwrap()), "{range} should not take {version}");
             }
+        }
+    }
+
+    #[test]
+    fn spelling_distances() {
+        for (a, b, want) in [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("v1", "v2", 1)] {
+            assert_eq!(distance(a, b), want, "{a} {b}");
         }
     }
 

@@ -112,12 +112,12 @@ fn k3_ignore_files_and_git() {
     world.write("p/.pluginignore", "!keep.env\n# a comment\n");
     world.ok("plugin package p --sign=false");
     let expected = [
-        "p/",
+        "p",
         "p/.hidden",
-        "p/deep/",
-        "p/deep/build/",
+        "p/deep",
+        "p/deep/build",
         "p/deep/build/y",
-        "p/empty/",
+        "p/empty",
         "p/keep.env",
         "p/plugin.yaml",
         "p/run.sh",

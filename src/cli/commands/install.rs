@@ -156,6 +156,7 @@ impl FetchArguments {
             timeout: self.timeout,
             http: context.settings.http.clone(),
             limits: context.settings.limits.clone(),
+            registries: context.settings.registries.clone(),
         })
     }
 }

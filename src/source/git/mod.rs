@@ -65,12 +65,8 @@ pub(super) fn fetch(
         asked: source.asked(),
         resolved: Source::Git(url.clone()).asked(),
         revision: Some(commit.clone()),
-        git: Some(GitOrigin {
-            commit,
-            reference: choice.reference.map(Reference::into_short),
-            pinned: choice.pinned,
-            signed,
-        }),
+        pinned: choice.pinned,
+        git: Some(GitOrigin { commit, reference: choice.reference.map(Reference::into_short), signed }),
     };
     Ok(fetched)
 }

@@ -126,7 +126,7 @@ impl Git {
         environment.push(("GIT_OPTIONAL_LOCKS", "0".into()));
         environment.push(("GIT_CEILING_DIRECTORIES", spool.parent().unwrap_or(spool).into()));
         environment.push(("LC_ALL", "C".into()));
-        let deadline = options.timeout.and_then(|timeout| {
+        let deadline = options.whole().and_then(|timeout| {
             let seconds = timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
             Some((Instant::now().checked_add(timeout)?, seconds))
         });

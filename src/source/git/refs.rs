@@ -8,11 +8,8 @@ use semver::Version;
 use super::GitError;
 use super::program::Git;
 use crate::source::grammar::GitUrl;
-use crate::source::version::{Range, tag_version};
+use crate::source::version::{Range, nearest, tag_version};
 use crate::text;
-
-/// How many versions a message names.
-const NEAREST: usize = 5;
 
 /// A tag or branch, by its full name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,12 +115,9 @@ impl Refs {
 
     /// The error for a version that is not there, with those that are nearest to it.
     pub(super) fn unknown(&self, version: &str, url: &GitUrl) -> GitError {
-        let nearest = self.nearest(version);
-        let nearest = if nearest.is_empty() {
-            "it has no tags and no branches".to_owned()
-        } else {
-            format!("the nearest known ones: {}", nearest.join(", "))
-        };
+        let listed = self.ids.keys().filter(|name| !name.ends_with("^{}"));
+        let names = listed.filter_map(|name| name.strip_prefix("refs/tags/").or_else(|| name.strip_prefix("refs/heads/")));
+        let nearest = nearest(version, names);
         GitError::UnknownVersion { url: url.to_string(), version: text::plain(version).into_owned(), nearest }
     }
 
@@ -155,54 +149,11 @@ impl Refs {
         let (_, name) = versions.iter().rev().find(|(version, _)| fits(version))?;
         self.named(name)
     }
-
-    /// The names that are nearest to `version`: by order where it is a version or a range, else by spelling.
-    fn nearest(&self, version: &str) -> Vec<String> {
-        let versions = self.versions();
-        let range = Range::parse(version).ok();
-        if let Some(wanted) = range.as_ref().and_then(Range::near)
-            && !versions.is_empty()
-        {
-            let at = versions.partition_point(|(version, _)| version < wanted);
-            let end = (at + NEAREST.div_ceil(2)).clamp(NEAREST.min(versions.len()), versions.len());
-            let window = versions.get(end.saturating_sub(NEAREST)..end).unwrap_or_default();
-            return window.iter().map(|(_, name)| text::plain(short(name)).into_owned()).collect();
-        }
-        let mut names: Vec<(usize, &str)> = self
-            .ids
-            .keys()
-            .filter(|name| !name.ends_with("^{}") && (name.starts_with("refs/tags/") || name.starts_with("refs/heads/")))
-            .map(|name| (distance(version, short(name)), short(name)))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names.into_iter().take(NEAREST).map(|(_, name)| text::plain(name).into_owned()).collect()
-    }
 }
 
 /// A full object id: SHA-1 or SHA-256.
 fn is_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// How many characters must be put in, left out or changed; only the first 64 of each count.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = *cell;
-            left = changed.min(diagonal + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -293,12 +244,5 @@ mod tests {
         let detached = Refs::read(&format!("{id}\tHEAD\n"));
         assert_eq!(detached.choose(None, &url()).unwrap().reference.unwrap().full(), "HEAD");
         assert_eq!(refs.name_of(&id), Some("HEAD"));
-    }
-
-    #[test]
-    fn spelling_distances() {
-        for (a, b, want) in [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("v1", "v2", 1)] {
-            assert_eq!(distance(a, b), want, "{a} {b}");
-        }
     }
 }

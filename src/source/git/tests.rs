@@ -155,7 +155,11 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
         (Some(third.as_str()), &third, None, true),
     ] {
         let (files, origin, fetched) = repo.fetch(version).unwrap_or_else(|e| panic!("{version:?}: {e}"));
-        assert_eq!((&origin.commit, origin.reference.as_deref(), origin.pinned), (commit, reference, pinned), "{version:?}");
+        assert_eq!(
+            (&origin.commit, origin.reference.as_deref(), fetched.origin.pinned),
+            (commit, reference, pinned),
+            "{version:?}"
+        );
         assert_eq!(fetched.origin.revision.as_ref(), Some(commit));
         assert_eq!(origin.signed, None);
         assert!(files.contains_key("plugin.yaml"));

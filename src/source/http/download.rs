@@ -56,6 +56,10 @@ pub(in crate::source) enum Download {
 /// How far a download got, between attempts.
 #[derive(Default)]
 struct Progress {
+    /// The file's name, for the report.
+    name: String,
+    /// How many bytes are allowed.
+    limit: u64,
     /// The size that the server announced.
     total: Option<u64>,
     /// What tells this version of the file from another.
@@ -65,14 +69,17 @@ struct Progress {
 }
 
 impl Client<'_> {
-    /// Downloads `url` into `file`. Where `recognise` is set, what is no package by content type and first bytes is left alone.
+    /// Downloads `url` into `file`, `limit` bytes at most. Where `recognise` is set, what is no package by content type and first
+    /// bytes is left alone.
     pub(in crate::source) fn download(
         &self,
         url: &WebUrl,
+        name: &str,
         mut file: SpoolFile,
+        limit: u64,
         recognise: bool,
     ) -> Result<Download, SourceError> {
-        let mut progress = Progress::default();
+        let mut progress = Progress { name: name.to_owned(), limit, ..Progress::default() };
         let outcome = self.retrying(url, || self.attempt(url, &mut file, &mut progress, recognise));
         if progress.reported {
             self.report.event(Event::Finished);
@@ -136,7 +143,7 @@ impl Client<'_> {
         progress: &mut Progress,
         recognise: bool,
     ) -> Result<Result<String, String>, Trouble<SourceError>> {
-        let limit = self.options.http.max_bytes;
+        let limit = progress.limit;
         let too_large = || Trouble::Fatal(HttpError::TooLarge { url: url.to_string(), limit }.into());
         if progress.total.is_some_and(|total| total > limit) {
             return Err(too_large());
@@ -145,7 +152,7 @@ impl Client<'_> {
         // What was recognised before a connection broke need not be recognised again.
         let mut unknown = recognise && file.size() == 0 && !is_archive_type(&content_type);
         if !unknown {
-            self.announce(url, progress);
+            self.announce(progress);
         }
         loop {
             let mut block = file.block();
@@ -161,7 +168,7 @@ impl Client<'_> {
                     };
                 }
                 unknown = false;
-                self.announce(url, progress);
+                self.announce(progress);
             }
             if file.size() + block.used().len() as u64 > limit {
                 return Err(too_large());
@@ -190,10 +197,10 @@ impl Client<'_> {
     }
 
     /// Tells the report, once, that bytes are coming.
-    fn announce(&self, url: &WebUrl, progress: &mut Progress) {
+    fn announce(&self, progress: &mut Progress) {
         if !progress.reported {
             progress.reported = true;
-            let what = format!("downloading {}", url.file_name());
+            let what = format!("downloading {}", text::Plain(&progress.name));
             self.report.event(Event::Started { what: &what, total: progress.total });
         }
     }

@@ -25,6 +25,8 @@ pub enum HttpError {
     Unauthorized {
         /// The URL.
         url: String,
+        /// How the server wants to be asked (`WWW-Authenticate`), not safe to show.
+        challenge: String,
     },
     /// 401 although credentials were sent.
     #[error("`{url}` refuses the user name and password that were given (HTTP 401); check them")]

@@ -15,15 +15,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
-use reqwest::blocking::Response;
-use reqwest::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
-use url::Url;
+use reqwest::blocking::{RequestBuilder, Response};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use url::{Origin, Url};
 
 pub(super) use download::Download;
 pub use error::HttpError;
 pub(super) use netrc::find as netrc_entry;
 
-use super::options::{Credentials, FetchOptions};
+use super::options::{Credentials, FetchOptions, Secret};
 use super::weburl::{WebUrl, shown};
 use crate::report::Report;
 
@@ -45,8 +45,22 @@ pub(super) struct Client<'a> {
     report: &'a dyn Report,
     tls: tls::Tls,
     /// Who we are, and the origin that may know.
-    login: Option<(url::Origin, Credentials)>,
+    login: Option<(Origin, Login)>,
     deadline: Option<Instant>,
+}
+
+/// How we show who we are.
+pub(super) enum Login {
+    /// A user name and a password.
+    Basic(Credentials),
+    /// A token.
+    Bearer(Secret),
+}
+
+/// A body that was read whole, and the headers before it.
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    pub(super) headers: HeaderMap,
 }
 
 /// A successful answer, and where it came from after all redirects.
@@ -89,38 +103,86 @@ impl<'a> Client<'a> {
             (None, Some(credentials)) => Some(credentials.clone()),
             (None, None) => netrc::find(url.url().host_str().unwrap_or_default())?,
         };
+        let mut client = Self::anonymous(options, report)?;
+        client.login = credentials.map(|credentials| (url.url().origin(), Login::Basic(credentials)));
+        Ok(client)
+    }
+
+    /// A client that shows nobody who it is.
+    pub(super) fn anonymous(options: &'a FetchOptions, report: &'a dyn Report) -> Result<Self, HttpError> {
         Ok(Self {
             options,
             report,
             tls: tls::Tls::load(options)?,
-            login: credentials.map(|credentials| (url.url().origin(), credentials)),
-            deadline: options.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            login: None,
+            deadline: options.whole().and_then(|timeout| Instant::now().checked_add(timeout)),
         })
+    }
+
+    /// From now on shows `login` to the scheme, host and port of `url`, and to nobody else.
+    pub(super) fn log_in(&mut self, url: &Url, login: Option<Login>) {
+        self.login = login.map(|login| (url.origin(), login));
     }
 
     /// The body at `url`, of at most `limit` bytes.
     pub(super) fn get(&self, url: &WebUrl, limit: u64) -> Result<Vec<u8>, HttpError> {
-        self.retrying(url, || {
-            let answer = self.request(url.url(), &HeaderMap::new())?;
-            let shown = shown(&answer.url);
-            if answer.response.status() != StatusCode::OK {
-                return Err(HttpError::Status { url: shown, status: answer.response.status().as_u16() }.into());
+        self.get_as(url, &HeaderMap::new(), limit).map(|body| body.bytes)
+    }
+
+    /// The body at `url`, of at most `limit` bytes, asked for with `headers`.
+    pub(super) fn get_as(&self, url: &WebUrl, headers: &HeaderMap, limit: u64) -> Result<Body, HttpError> {
+        self.retrying(url, || self.read_body(self.request(url.url(), headers)?, limit))
+    }
+
+    /// The answer to a form that is sent to `url`. It goes nowhere else, since it may hold a secret.
+    pub(super) fn post_form(&self, url: &Url, form: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
+        self.retrying(&WebUrl::new(url.clone()), || {
+            self.in_time(url)?;
+            let request = self.prepare(reqwest::Method::POST, url)?.0;
+            let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.to_owned());
+            let response = request.send().map_err(|e| self.failed_request(e, url))?;
+            let answer = self.judge(Answer { response, url: url.clone() }, true, false)?;
+            self.read_body(answer, limit).map(|body| body.bytes)
+        })
+    }
+
+    /// Reads the body of `answer`, of at most `limit` bytes.
+    fn read_body(&self, answer: Answer, limit: u64) -> Result<Body, Trouble<HttpError>> {
+        let Answer { response, url } = answer;
+        if response.status() != StatusCode::OK {
+            return Err(HttpError::Status { url: shown(&url), status: response.status().as_u16() }.into());
+        }
+        let headers = response.headers().clone();
+        let mut bytes = Vec::new();
+        let mut reader = response.take(limit + 1);
+        let mut block = vec![0; 64 * 1024];
+        loop {
+            self.in_time(&url)?;
+            match reader.read(&mut block) {
+                Ok(0) => break,
+                Ok(n) => bytes.extend_from_slice(block.get(..n).unwrap_or_default()),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.broken_body(e, &url)),
             }
-            let mut body = Vec::new();
-            let mut reader = answer.response.take(limit + 1);
-            let mut block = vec![0; 64 * 1024];
-            loop {
-                self.in_time(url.url())?;
-                match reader.read(&mut block) {
-                    Ok(0) => break,
-                    Ok(n) => body.extend_from_slice(block.get(..n).unwrap_or_default()),
-                    Err(e) => return Err(self.broken_body(e, url.url())),
-                }
+        }
+        if bytes.len() as u64 > limit {
+            return Err(HttpError::TooLarge { url: shown(&url), limit }.into());
+        }
+        Ok(Body { bytes, headers })
+    }
+
+    /// A request to `url`, and whether it shows who we are.
+    fn prepare(&self, method: reqwest::Method, url: &Url) -> Result<(RequestBuilder, bool), HttpError> {
+        let mut request = self.tls.client(url.scheme(), &self.options.http)?.request(method, url.clone());
+        if let Some(remaining) = self.remaining() {
+            request = request.timeout(remaining);
+        }
+        Ok(match self.login.as_ref().filter(|(origin, _)| *origin == url.origin()) {
+            Some((_, Login::Basic(Credentials { username, password }))) => {
+                (request.basic_auth(username, Some(password.expose())), true)
             }
-            if body.len() as u64 > limit {
-                return Err(HttpError::TooLarge { url: shown, limit }.into());
-            }
-            Ok(body)
+            Some((_, Login::Bearer(token))) => (request.bearer_auth(token.expose()), true),
+            None => (request, false),
         })
     }
 
@@ -171,19 +233,11 @@ impl<'a> Client<'a> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS {
             self.in_time(&url)?;
-            let client = self.tls.client(url.scheme(), &self.options.http)?;
-            let mut request = client.get(url.clone()).headers(headers.clone());
-            if let Some(remaining) = self.remaining() {
-                request = request.timeout(remaining);
-            }
-            let known = self.login.as_ref().filter(|(origin, _)| *origin == url.origin());
-            if let Some((_, Credentials { username, password })) = known {
-                request = request.basic_auth(username, Some(password.expose()));
-            }
-            let response = request.send().map_err(|e| self.failed_request(e, &url))?;
+            let (request, logged_in) = self.prepare(reqwest::Method::GET, &url)?;
+            let response = request.headers(headers.clone()).send().map_err(|e| self.failed_request(e, &url))?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return self.judge(Answer { response, url }, known.is_some(), !headers.is_empty());
+                return self.judge(Answer { response, url }, logged_in, headers.contains_key(RANGE));
             }
             url = redirected(&url, &response)?;
         }
@@ -199,7 +253,7 @@ impl<'a> Client<'a> {
             416 if ranged => Ok(answer),
             404 | 410 => Err(HttpError::NotFound { url, status }.into()),
             401 if logged_in => Err(HttpError::Refused { url }.into()),
-            401 => Err(HttpError::Unauthorized { url }.into()),
+            401 => Err(HttpError::Unauthorized { url, challenge: challenge(answer.response.headers()) }.into()),
             403 => Err(HttpError::Forbidden { url }.into()),
             408 | 429 | 500..=599 => {
                 let after = retry_after(answer.response.headers());
@@ -225,7 +279,7 @@ impl<'a> Client<'a> {
     }
 
     fn timed_out(&self, url: &Url) -> HttpError {
-        HttpError::Timeout { url: shown(url), seconds: whole_seconds(self.options.timeout.unwrap_or_default()) }
+        HttpError::Timeout { url: shown(url), seconds: whole_seconds(self.options.whole().unwrap_or_default()) }
     }
 
     /// Silence, for one step or for the whole.
@@ -286,6 +340,12 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, HttpError> {
     }
 }
 
+/// All that the server says about how it wants to be asked.
+fn challenge(headers: &HeaderMap) -> String {
+    let values: Vec<&str> = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(", ")
+}
+
 /// What `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -297,7 +357,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A header's text, where it is text.
-fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+pub(in crate::source) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
