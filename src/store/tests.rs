@@ -894,7 +894,7 @@ fn urls_lose_their_credentials_and_hide_their_query() {
         ("git@h:r", "git@h:r", "git@h:r"),
         ("./what?.tgz", "./what?.tgz", "./what?.tgz"),
     ] {
-        assert_eq!(receipt::without_credentials(text), stored);
-        assert_eq!(masked_source(text), shown);
+        assert_eq!(crate::text::without_credentials(text), stored);
+        assert_eq!(crate::text::masked_source(text), shown);
     }
 }
