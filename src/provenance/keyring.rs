@@ -296,7 +296,8 @@ impl Keyring {
 
     /// Whose keys they are: the fingerprint and the user ids of each certificate, not yet safe to show.
     pub fn signers(&self) -> Vec<(String, Vec<String>)> {
-        let user_ids = |cert: &Cert| cert.userids().map(|user| String::from_utf8_lossy(user.userid().value()).into_owned()).collect();
+        let user_ids =
+            |cert: &Cert| cert.userids().map(|user| String::from_utf8_lossy(user.userid().value()).into_owned()).collect();
         self.certs().iter().map(|cert| (cert.fingerprint().to_hex(), user_ids(cert))).collect()
     }
 

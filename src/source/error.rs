@@ -68,6 +68,16 @@ pub enum SourceError {
         /// Why not.
         reason: &'static str,
     },
+    /// A package of another version than was asked for.
+    #[error("`{what}` is version {found}, not `{wanted}` as `--version` asks; leave it out, or name the right package")]
+    WrongVersion {
+        /// The source, safe to show.
+        what: String,
+        /// What was asked for, safe to show.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
     /// This kind of source is known but cannot be fetched.
     #[error("`{what}` is {kind}: this version cannot fetch from there yet; download the package and give its path")]
     Unsupported {
@@ -190,12 +200,14 @@ pub enum SourceError {
 impl SourceError {
     /// Whether it says that something is not there (exit code 4).
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Http(HttpError::NotFound { .. }))
-            || matches!(
-                self,
-                Self::Git(GitError::NotFound { .. } | GitError::UnknownVersion { .. } | GitError::Empty { .. })
-            )
-            || matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        match self {
+            Self::NotFound { .. } | Self::Http(HttpError::NotFound { .. }) | Self::Oci(OciError::UnknownVersion { .. }) => {
+                true
+            }
+            Self::Git(GitError::NotFound { .. } | GitError::UnknownVersion { .. } | GitError::Empty { .. }) => true,
+            Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
     }
 
     /// Whether it says that a URL is no git repository.

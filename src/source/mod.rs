@@ -53,6 +53,34 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
     }
 }
 
+/// What a source would give now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The tag or branch, where one was found.
+    pub version: Option<String>,
+    /// The commit (or the tag's own id, where it is annotated), or the digest of the manifest.
+    pub revision: String,
+}
+
+/// Looks up what `source` would give now, without fetching it; `None` where only fetching tells. `directory` is a private
+/// place to work in.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn resolve(
+    source: &Source,
+    options: &FetchOptions,
+    directory: &Path,
+    report: &dyn Report,
+) -> Result<Option<Resolved>, SourceError> {
+    options.check(source)?;
+    match source {
+        Source::Git(url) => git::resolve(url, options, directory).map(Some),
+        Source::Oci(reference) => oci::resolve(reference, options, report).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Hashes the package at `path` where it lies, and reads the provenance beside it where `options` want one. It is for looking
 /// at alone: a package that is to be installed is [fetched](fetch).
 ///

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use super::error::SourceError;
 use super::grammar::{GitUrl, Source};
+use super::version::Range;
 use crate::digest::Sha256Digest;
+use crate::package::Origin;
 use crate::settings::{HttpSettings, Limits, RegistrySettings};
+use crate::text;
 
 /// A text that is never shown: not by `Debug`, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -87,6 +90,14 @@ impl FetchOptions {
         if self.key_file.is_some() && self.cert_file.is_none() {
             return refuse("--key-file", "it needs `--cert-file`");
         }
+        if let (Some(version), true) = (&self.version, matches!(source, Source::Archive(_) | Source::Http(_)))
+            && Range::parse(version).is_err()
+        {
+            return refuse(
+                "--version",
+                "a package has the version of its manifest, and this is no version or range to compare it with",
+            );
+        }
         if self.insecure_skip_tls_verify && self.ca_file.is_some() {
             return refuse("--ca-file", "`--insecure-skip-tls-verify` would make it meaningless");
         }
@@ -141,6 +152,27 @@ impl FetchOptions {
         Ok(())
     }
 
+    /// Compares the version of a package's manifest with `--version`, where the source had only one package to give: what came
+    /// out of a repository or a registry was chosen by it already.
+    ///
+    /// # Errors
+    /// [`SourceError::WrongVersion`].
+    pub fn check_version(&self, origin: &Origin, found: Option<&semver::Version>) -> Result<(), SourceError> {
+        let Some(wanted) = &self.version else { return Ok(()) };
+        if origin.revision.is_some() {
+            return Ok(());
+        }
+        let fits = Range::parse(wanted).is_ok_and(|range| found.is_some_and(|found| range.matches(found)));
+        if fits {
+            return Ok(());
+        }
+        Err(SourceError::WrongVersion {
+            what: text::masked_source(&origin.asked),
+            wanted: text::plain(wanted).into_owned(),
+            found: found.map_or_else(|| "none".to_owned(), ToString::to_string),
+        })
+    }
+
     /// How long the whole may take: by the flag, else by the settings.
     pub(super) fn whole(&self) -> Option<Duration> {
         self.timeout.or(self.http.timeout)
@@ -175,5 +207,26 @@ impl FetchOptions {
         ]
         .into_iter()
         .find_map(|(given, option)| given.then_some(option))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_must_have_the_version_that_was_asked_for() {
+        let wanting = |version: &str| FetchOptions { version: Some(version.to_owned()), ..FetchOptions::default() };
+        let origin = Origin { asked: "https://h/foo.tgz?t=hunter2".to_owned(), ..Origin::default() };
+        let version = semver::Version::new(1, 2, 3);
+        for good in ["1.2.3", "~1.2", "^1"] {
+            assert!(wanting(good).check_version(&origin, Some(&version)).is_ok(), "{good}");
+        }
+        let error = wanting("~1.3").check_version(&origin, Some(&version)).unwrap_err();
+        assert!(error.to_string().contains("1.2.3") && !error.to_string().contains("hunter2"), "{error}");
+        assert!(wanting("~1.3").check_version(&origin, None).is_err());
+        assert!(FetchOptions::default().check_version(&origin, None).is_ok());
+        let chosen = Origin { revision: Some("commit".to_owned()), ..origin };
+        assert!(wanting("main").check_version(&chosen, Some(&version)).is_ok());
     }
 }

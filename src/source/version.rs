@@ -260,7 +260,7 @@ fn partial(text: &str) -> Option<Partial> {
         match part {
             "x" | "X" | "*" if at < 3 => wild = true,
             part if !wild && at < 3 && !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) => {
-                given.push(part.parse().ok()?)
+                given.push(part.parse().ok()?);
             }
             _ => return None,
         }

@@ -19,6 +19,7 @@ pub use error::GitError;
 
 use self::program::Git;
 use self::refs::Reference;
+use super::Resolved;
 use super::error::SourceError;
 use super::grammar::{GitUrl, Source};
 use super::options::FetchOptions;
@@ -71,15 +72,11 @@ pub(super) fn fetch(
     Ok(fetched)
 }
 
-/// What `version` stands for at `url` now: the short name of the tag or branch, and the id that it has. Nothing is fetched.
-pub(super) fn resolve(
-    url: &GitUrl,
-    options: &FetchOptions,
-    directory: &Path,
-) -> Result<(Option<String>, String), SourceError> {
+/// What the version stands for at `url` now. Nothing is fetched.
+pub(super) fn resolve(url: &GitUrl, options: &FetchOptions, directory: &Path) -> Result<Resolved, SourceError> {
     let git = Git::new(url, options, directory)?;
     let choice = refs::Refs::list(&git)?.choose(options.version.as_deref(), url)?;
-    Ok((choice.reference.map(Reference::into_short), choice.id))
+    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision: choice.id })
 }
 
 /// Fetches the chosen object, and of its history no more than must be.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::package::{Fetched, GitOrigin};
 use crate::report::{Event, Report, Silent};
-use crate::source::{FetchOptions, GitError, Known, Secret, Source, SourceError, fetch, http_server};
+use crate::source::{FetchOptions, GitError, Known, Secret, Source, SourceError, fetch, http_server, resolve};
 
 struct Repo {
     dir: tempfile::TempDir,
@@ -165,6 +165,9 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
         assert!(files.contains_key("plugin.yaml"));
     }
     assert!(repo.fetch(None).unwrap().0["plugin.yaml"].0.contains("# 1.2"));
+    let options = FetchOptions { version: Some("~1.0".to_owned()), ..FetchOptions::default() };
+    let resolved = resolve(&repo.source(), &options, tempfile::tempdir().unwrap().path(), &Silent).unwrap().unwrap();
+    assert_eq!((resolved.version.as_deref(), resolved.revision), (Some("v1.0.0"), first));
     match repo.error(Some("1.1.0")) {
         GitError::UnknownVersion { nearest, .. } => {
             assert_eq!(nearest, "the nearest known ones: v1.0.0, v1.2.0, v2.0.0-rc.1")

@@ -18,6 +18,7 @@ pub use error::OciError;
 
 use self::auth::Registry;
 use self::manifest::{Chosen, Descriptor, Document};
+use super::Resolved;
 use super::error::SourceError;
 use super::grammar::OciReference;
 use super::http::{Body, Download, HttpError, header};
@@ -81,6 +82,18 @@ pub(super) fn fetch(
         ..Origin::default()
     };
     Ok(fetched)
+}
+
+/// What the reference and the version stand for now.
+pub(super) fn resolve(
+    reference: &OciReference,
+    options: &FetchOptions,
+    report: &dyn Report,
+) -> Result<Resolved, SourceError> {
+    let options = options.for_registry(&reference.registry);
+    let mut registry = Registry::open(reference, &options, report)?;
+    let found = find(&mut registry, reference, options.version.as_deref())?;
+    Ok(Resolved { version: found.tag, revision: format!("sha256:{}", found.digest) })
 }
 
 /// The manifest that a reference led to.

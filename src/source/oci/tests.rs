@@ -9,7 +9,7 @@ use crate::package::Fetched;
 use crate::report::Silent;
 use crate::settings::RegistrySettings;
 use crate::source::http_server::{Connection, Request, Server, answer, redirect};
-use crate::source::{FetchOptions, HttpError, Known, OciError, Secret, Source, SourceError, fetch};
+use crate::source::{FetchOptions, HttpError, Known, OciError, Secret, Source, SourceError, fetch, resolve};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -158,6 +158,10 @@ fn o_a_version_is_a_tag_or_the_highest_of_a_range() {
         assert_eq!(pull(&server, "", &version(wanted)).unwrap().0, got, "{wanted}");
     }
     assert_eq!(pull(&server, "", &options()).unwrap().0, "1.10.0", "the highest release");
+    let source = Source::parse(&format!("oci://{}/plugins/foo", host(&server)), &Known::default()).unwrap();
+    let resolved = resolve(&source, &version("~1.0"), std::path::Path::new("/nowhere"), &Silent).unwrap().unwrap();
+    assert_eq!(resolved.version.as_deref(), Some("1.0.0"));
+    assert!(resolved.revision.starts_with("sha256:"));
     for wanted in ["3.0.0", "~3", "unknown"] {
         let error = pull(&server, "", &version(wanted)).unwrap_err();
         assert!(error.is_not_found() && error.to_string().contains("nearest known ones: "), "{error}");
