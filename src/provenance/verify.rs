@@ -272,7 +272,7 @@ fn verify_git(
     policy: &Policy,
     limits: &Limits,
 ) -> Result<Evidence, VerifyError> {
-    if git.pinned {
+    if git.reference.is_none() {
         return Ok(Evidence::Digest(*digest));
     }
     let Some(SignedObject { what, payload, signature }) = &git.signed else {
