@@ -209,8 +209,13 @@ pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> R
         Requirement::Signature { keyring, allow_expired_key } => {
             let policy = Policy::new(*allow_expired_key);
             match &fetched.origin.git {
+                // The user named the commit or the manifest by its digest, and everything in it hangs on that.
+                _ if fetched.origin.pinned => {
+                    let evidence = Evidence::Digest(fetched.digest);
+                    Ok(Verified { fetched, evidence, signed: None })
+                }
                 None => verify_signature(fetched, keyring, &policy, limits),
-                Some(git) => match verify_git(git, &fetched.digest, keyring, &policy, limits) {
+                Some(git) => match verify_git(git, keyring, &policy, limits) {
                     Ok(evidence) => Ok(Verified { fetched, evidence, signed: None }),
                     Err(e) => Err(e),
                 },
@@ -263,18 +268,8 @@ pub(super) fn verify_signature(
     Ok(Verified { fetched, evidence: evidence(good, other_name), signed: Some((statement.name, statement.version)) })
 }
 
-/// Decides about a package that was made from a git commit: the tag or commit must be signed, unless the user named the commit
-/// by its full id, which is a digest of everything in it.
-fn verify_git(
-    git: &GitOrigin,
-    digest: &Sha256Digest,
-    keyring: &Keyring,
-    policy: &Policy,
-    limits: &Limits,
-) -> Result<Evidence, VerifyError> {
-    if git.reference.is_none() {
-        return Ok(Evidence::Digest(*digest));
-    }
+/// Decides about a package that was made from a git commit: the tag or commit must be signed.
+fn verify_git(git: &GitOrigin, keyring: &Keyring, policy: &Policy, limits: &Limits) -> Result<Evidence, VerifyError> {
     let Some(SignedObject { what, payload, signature }) = &git.signed else {
         let what = git.reference.clone().unwrap_or_else(|| git.commit.clone());
         return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone() });

@@ -272,8 +272,8 @@ fn git_tags_and_commits_are_verified_by_their_own_signatures() {
             payload: payload.to_vec(),
             signature: signature.as_bytes().to_vec(),
         });
-        fetched.origin.git =
-            Some(GitOrigin { commit: commit.to_owned(), reference: (!pinned).then(|| "v1".to_owned()), signed });
+        fetched.origin.git = Some(GitOrigin { commit: commit.to_owned(), reference: Some("v1".to_owned()), signed });
+        fetched.origin.pinned = pinned;
         let keyring = Keyring::of(std::slice::from_ref(&cert));
         verify(fetched, &Requirement::Signature { keyring, allow_expired_key: false }, &Limits::default())
     };
