@@ -96,4 +96,23 @@ mod tests {
         assert_eq!(plain_block("one\r\n\ttwo\x1b"), "one\n\ttwo\\u{1b}");
         assert_eq!(format!("{:>4}|{:<4}|", Plain("ab"), Plain("cd")), "  ab|cd  |");
     }
+
+    #[test]
+    fn f_urls_lose_their_credentials_and_hide_their_query() {
+        for (text, stored, shown) in [
+            ("https://a:b@h/x.tgz?t=1", "https://h/x.tgz?t=1", "https://h/x.tgz?***"),
+            ("https://a:b@h:notaport/x?y", "https://h:notaport/x?y", "https://h:notaport/x?***"),
+            ("https://h/x.tgz#t?", "https://h/x.tgz#t?", "https://h/x.tgz?***"),
+            ("https://h/a@b/x.tgz", "https://h/a@b/x.tgz", "https://h/a@b/x.tgz"),
+            ("git+https://tok@h:8/r", "git+https://h:8/r", "git+https://h:8/r"),
+            ("https://a@b:c@h", "https://h", "https://h"),
+            ("ssh://git@h/r", "ssh://git@h/r", "ssh://git@h/r"),
+            ("ssh://ann:pw@h/r", "ssh://h/r", "ssh://h/r"),
+            ("git@h:r", "git@h:r", "git@h:r"),
+            ("./what?.tgz", "./what?.tgz", "./what?.tgz"),
+        ] {
+            assert_eq!(without_credentials(text), stored);
+            assert_eq!(masked_source(text), shown);
+        }
+    }
 }

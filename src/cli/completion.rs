@@ -20,7 +20,7 @@ use crate::cli::globals::HostFlag;
 use crate::host::Host;
 use crate::runtime::{Environment, Subject};
 use crate::settings::Gate;
-use crate::store::{Status, Store};
+use crate::store::{Listed, Status, Store};
 use crate::text;
 
 /// The command that the scripts call.
@@ -97,10 +97,21 @@ impl Candidate {
     }
 }
 
+/// Whose names are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// Plugins that are commands.
+    Commands,
+    /// Plugins that are post-renderers.
+    PostRenderers,
+    /// All that is installed, broken or not.
+    Installed,
+}
+
 /// What completion asks about plugins.
 pub struct Plugins<'a> {
-    /// The names of the plugins that are commands, and a line of help for each. No plugin may be run for that.
-    pub names: &'a dyn Fn() -> Vec<Candidate>,
+    /// The names of some plugins, and a line of help for each. No plugin may be run for that.
+    pub names: &'a dyn Fn(Named) -> Vec<Candidate>,
     /// What could stand at the last of the words that follow the plugin's name: see [`plugin::complete`].
     pub complete: &'a dyn Fn(&str, &[OsString]) -> Completions,
 }
@@ -137,6 +148,10 @@ pub fn answer(
     gate: Gate,
     environment: &Environment<'_>,
 ) -> Completions {
+    if host.switch("NO_PLUGINS") {
+        let nothing = |_: &str, _: &[OsString]| Completions::only(Vec::new());
+        return complete(tree, host, words, &Plugins { names: &|_| Vec::new(), complete: &nothing });
+    }
     let complete_plugin = |name: &str, words: &[OsString]| match store.open_plugin(name, gate) {
         Ok(opened) => {
             let tree = plugin::load(&opened.dir, store.limits());
@@ -145,14 +160,18 @@ pub fn answer(
         }
         Err(_) => Completions::only(Vec::new()),
     };
-    complete(tree, host, words, &Plugins { names: &|| installed(store), complete: &complete_plugin })
+    complete(tree, host, words, &Plugins { names: &|named| names(store, named), complete: &complete_plugin })
 }
 
-/// The installed plugins that are commands.
-fn installed(store: &Store) -> Vec<Candidate> {
-    let plugins = store.list().unwrap_or_default().plugins.into_iter();
-    let commands = plugins.filter(|plugin| plugin.is_command && plugin.status == Status::Ok);
-    commands.map(|plugin| Candidate::new(plugin.name, plugin.short_help)).collect()
+/// The names of installed plugins.
+fn names(store: &Store, named: Named) -> Vec<Candidate> {
+    let fits = |plugin: &Listed| match named {
+        Named::Commands => plugin.is_command && plugin.status == Status::Ok,
+        Named::PostRenderers => plugin.plugin_type.as_deref() == Some("postrenderer/v1") && plugin.status == Status::Ok,
+        Named::Installed => true,
+    };
+    let plugins = store.list().unwrap_or_default().plugins.into_iter().filter(fits);
+    plugins.map(|plugin| Candidate::new(plugin.name, plugin.short_help)).collect()
 }
 
 /// What could stand at the last of `words`, which follow the name of the host, whose commands are those of `tree`.
@@ -212,12 +231,16 @@ impl<'t> Place<'t> {
         self.path[self.path.len() - 1]
     }
 
-    /// Whether `arg` of the innermost command is the name of an installed plugin.
-    fn wants_plugin(&self, arg: &Arg) -> bool {
-        let names: Vec<&str> = arg.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
-        let in_group = self.path.get(1).is_some_and(|group| group.get_name() == "plugin")
-            && self.path.get(2).is_some_and(|command| !NOT_INSTALLED.contains(&command.get_name()));
-        names.iter().flat_map(|name| name.split('|')).any(|name| name == "PLUGIN" || in_group && name == "NAME")
+    /// Which plugins' names `arg` of the innermost command takes, if it takes any.
+    fn named(&self, arg: &Arg) -> Option<Named> {
+        let command = self.command().get_name();
+        let in_group = self.path.len() == 3 && self.path[1].get_name() == "plugin" && !NOT_INSTALLED.contains(&command);
+        let mut words = arg.get_value_names().unwrap_or_default().iter().flat_map(|name| name.split('|'));
+        words.any(|word| word == "PLUGIN" || in_group && word == "NAME").then_some(match command {
+            "exec" => Named::Commands,
+            "post-render" => Named::PostRenderers,
+            _ => Named::Installed,
+        })
     }
 }
 
@@ -240,7 +263,7 @@ fn complete_word(place: &Place<'_>, current: &str, plugins: &Plugins<'_>) -> Com
         candidates.extend(visible.map(|sub| Candidate::new(sub.get_name(), one_line(sub.get_about()))));
         let about_plugins = place.path.len() == 1 || place.path.len() == 2 && command.get_name() == "help";
         if about_plugins {
-            candidates.extend((plugins.names)());
+            candidates.extend((plugins.names)(Named::Commands));
         }
     }
     let positionals: Vec<&Arg> = command.get_positionals().collect();
@@ -268,8 +291,8 @@ fn complete_value(arg: &Arg, place: &Place<'_>, current: &str, plugins: &Plugins
         .filter(|value| !value.is_hide_set())
         .map(|value| Candidate::new(value.get_name(), one_line(value.get_help())))
         .collect();
-    if place.wants_plugin(arg) {
-        candidates.extend((plugins.names)());
+    if let Some(named) = place.named(arg) {
+        candidates.extend((plugins.names)(named));
     }
     candidates.retain(|candidate| candidate.value.starts_with(current));
     let directive = match arg.get_value_hint() {

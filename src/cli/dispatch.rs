@@ -8,7 +8,8 @@ use std::ffi::{OsStr, OsString};
 
 use crate::cli::globals::{self, Globals, HostFlag};
 use crate::host::Host;
-use crate::text::Plain;
+use crate::manifest::Metadata;
+use crate::text::{Plain, plain_block};
 
 /// Commands that every host has: no plugin can take their place.
 const ALWAYS_OWN: [&str; 4] = ["plugin", "help", "completion", "__complete"];
@@ -152,6 +153,17 @@ pub(crate) fn plugin_arguments(host: &Host, args: &[OsString]) -> Vec<OsString> 
     let mut call = Call::default();
     take_out_of_the_middle(host, args, &mut call);
     call.args
+}
+
+/// What a manifest says about its plugin's command: the help of one that could not say it itself, because it gets no arguments.
+pub fn manifest_help(host: &Host, metadata: &Metadata) -> Option<String> {
+    let cli = metadata.cli().filter(|cli| cli.ignore_flags)?;
+    let usage = if cli.usage.is_empty() { metadata.name.as_str() } else { &cli.usage };
+    let about = [&cli.short_help, &cli.long_help].into_iter().filter(|text| !text.is_empty());
+    let mut parts: Vec<String> = about.map(|text| plain_block(text.trim_end())).collect();
+    parts.dedup();
+    parts.push(format!("Usage: {} {}", host.name(), Plain(usage)));
+    Some(parts.join("\n\n"))
 }
 
 /// Splits what follows a plugin's name into the plugin's arguments and the host's flags.

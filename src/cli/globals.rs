@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use crate::host::Host;
 pub use crate::settings::When;
 
-/// The flags that every command has.
+// No doc comment: clap would take it for what the program is about.
+#[expect(missing_docs, reason = "see above: they are the flags that every command has")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {

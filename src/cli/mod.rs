@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
 
-use self::commands::PluginCommand;
+use self::commands::{PluginCommand, post_render};
 use self::dispatch::Route;
 use self::error::{Failure, Result, code};
 use self::globals::Globals;
@@ -67,13 +67,17 @@ impl<'a> Context<'a> {
 /// `completion`, `env` and `version` and all installed plugins come by themselves, unless the host has its own of that name.
 pub fn main(host: Host, command: Command, own: impl FnOnce(&str, &ArgMatches) -> ExitCode) -> ExitCode {
     let host = dispatch::reserve_commands(host, &command);
-    let host = ["plugin", "completion", "env", "version", "help"].into_iter().fold(host, Host::reserve);
+    let host = ["plugin", "completion", "env", "version", "help", "post-render"].into_iter().fold(host, Host::reserve);
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let route = dispatch::route(&host, &args);
     match route {
-        Ok(Route::Plugin(call) | Route::Help(call)) => {
+        Ok(Route::Plugin(call)) => {
             let globals = call.globals.clone().with_environment(&host);
             finish(&host, &globals, |context| run::call(&call, context))
+        }
+        Ok(Route::Help(call)) => {
+            let globals = call.globals.clone().with_environment(&host);
+            finish(&host, &globals, |context| run::help(&call, context))
         }
         Ok(Route::Builtin) => built_in(&host, command, args, own),
         Err(error) => {
@@ -92,6 +96,7 @@ fn built_in(
 ) -> ExitCode {
     let shared = |name: &str| command.find_subcommand(name).is_none();
     let (completion_is_ours, env_is_ours, version_is_ours) = (shared("completion"), shared("env"), shared("version"));
+    let post_render_is_ours = shared("post-render");
     let mut tree = Globals::augment_args(command.name(host.name().to_owned()))
         .version(host.version().to_string())
         .subcommand(PluginCommand::augment_subcommands(
@@ -105,6 +110,10 @@ fn built_in(
     }
     if version_is_ours {
         tree = tree.subcommand(Command::new("version").about("Show the version"));
+    }
+    if post_render_is_ours {
+        let about = "Change a document from standard input with post-renderer plugins";
+        tree = tree.subcommand(post_render::Arguments::augment_args(Command::new("post-render").about(about)));
     }
     // Completion asks with words that need not make sense: no parser but its own reads them.
     if args.first().is_some_and(|first| first == completion::HIDDEN_COMMAND) {
@@ -138,6 +147,12 @@ fn built_in(
             finish(host, &globals, |context| run::completion(matches, context))
         }
         Some(("env", _)) if env_is_ours => finish(host, &globals, run::env),
+        Some(("post-render", matches)) if post_render_is_ours => {
+            finish(host, &globals, |context| match post_render::Arguments::from_arg_matches(matches) {
+                Ok(arguments) => post_render::run(&arguments, context),
+                Err(error) => Err(Failure::new(code::USAGE, error)),
+            })
+        }
         Some(("version", _)) if version_is_ours => finish(host, &globals, run::version),
         Some((name, matches)) => own(name, matches),
         None => ExitCode::from(code::USAGE),

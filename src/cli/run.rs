@@ -19,7 +19,21 @@ use crate::text::Plain;
 
 /// A command line that is a plugin's.
 pub(super) fn call(call: &Call, context: &Context<'_>) -> Result {
-    match plugin(&call.name, &call.args, context) {
+    or_unknown(call, context, plugin(&call.name, &call.args, context))
+}
+
+/// `help NAME`: what the plugin itself says, or its manifest where it would not hear the question.
+pub(super) fn help(call: &Call, context: &Context<'_>) -> Result {
+    let asked = open(&call.name, context).and_then(|plugin| match dispatch::manifest_help(context.host, &plugin.metadata) {
+        Some(text) => Ok(context.output.print(&text)?),
+        None => start(&plugin, &call.args, context),
+    });
+    or_unknown(call, context, asked)
+}
+
+/// The end of a command line that was a plugin's, if there is one of that name.
+fn or_unknown(call: &Call, context: &Context<'_>, ended: Result) -> Result {
+    match ended {
         // A word that no plugin bears is an unknown command; only now is it worth knowing what the others are called.
         Err(failure) if failure.code == code::NOT_THERE => {
             let installed: Vec<String> = commands(context).into_iter().map(|plugin| plugin.name).collect();
@@ -31,12 +45,17 @@ pub(super) fn call(call: &Call, context: &Context<'_>) -> Result {
 
 /// Runs the plugin `name` with `args` in the place of this process.
 pub(super) fn plugin(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
-    let plugin = open(name, context)?;
+    start(&open(name, context)?, args, context)
+}
+
+fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
     let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
     match replace_by_cli(subject, args, &context.environment()) {
         Ok(()) => Ok(()),
         Err(InvokeError::Exit { code, .. }) => Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED))),
         Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
+        // To Helm, a plugin that is no command is none that could be named here.
+        Err(error @ InvokeError::NotACommand { .. }) => Err(Failure::new(code::USAGE, error)),
         Err(error) => Err(Failure::new(code::FAILED, error)),
     }
 }

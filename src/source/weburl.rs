@@ -127,14 +127,6 @@ mod tests {
         let credentials = url.credentials().unwrap();
         assert_eq!((credentials.username.as_str(), credentials.password.expose()), ("ann", "s@cret"));
         assert!(!format!("{credentials:?}").contains("s@cret"));
-        for (source, want) in [
-            ("git+https://ann:pw@h/r?x=1", "git+https://h/r?***"),
-            ("https://ann:pw@h:notaport/x?y", "https://h:notaport/x?***"),
-            ("./a b", "./a b"),
-            ("git@h:r.git", "git@h:r.git"),
-        ] {
-            assert_eq!(text::masked_source(source), want);
-        }
     }
 
     #[test]

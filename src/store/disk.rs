@@ -4,10 +4,11 @@
 //! `kill -9` would.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::files;
+/// How the names of files begin that are about to take another's place.
+pub(super) const TEMPORARY: &str = ".new-";
 
 /// A step of a change begins. In tests it can fail, and every later one with it: nothing runs after a kill.
 #[cfg(not(test))]
@@ -51,15 +52,23 @@ pub(super) mod crash {
     }
 }
 
-/// Whether anything is at `path`, a dangling link included.
+/// Whether anything is at `path`, a dangling link included. What cannot be looked at is taken to be there.
 pub(super) fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(e) => !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
 }
 
-/// Writes a private file in one rename, synced.
+/// Writes a private file (0600) in one rename. It is not synced: see [`super::commit`].
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     step()?;
-    files::write_private(path, bytes)
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(parent)?;
+    file.write_all(bytes)?;
+    step()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
 }
 
 /// Renames; the destination is replaced where it is a file.
@@ -112,10 +121,8 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn open_directories(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    let mut iterator = walkdir::WalkDir::new(path).follow_links(false).into_iter();
     // A directory is opened before it is read: walkdir yields it first.
-    while let Some(entry) = iterator.next() {
-        let Ok(entry) = entry else { continue };
+    for entry in walkdir::WalkDir::new(path).follow_links(false).into_iter().flatten() {
         if entry.file_type().is_dir() {
             let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700));
         }

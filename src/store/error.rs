@@ -84,7 +84,7 @@ pub enum StoreError {
         host: String,
     },
     /// The plugin is there already.
-    #[error("plugin `{name}` is already installed{}", version_in_brackets(version))]
+    #[error("plugin `{name}` is already installed{}; `--force` replaces it", version_in_brackets(version))]
     AlreadyInstalled {
         /// Its name.
         name: String,

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
-use crate::manifest::platform::{self, Platform};
+use crate::manifest::platform::Platform;
 use crate::manifest::{MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
 use crate::settings::{Gate, Limits};
 use crate::text::Plain;
@@ -176,11 +176,6 @@ impl Store {
         let name = PluginName::new(name)?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
-        self.open_found(found, name, mode)
-    }
-
-    /// Opens what is in the directory of a listed plugin, whatever plugin of its name a run by name would find.
-    fn open_found(&self, found: Found, name: PluginName, mode: Gate) -> Result<Plugin, GateError> {
         let Found { root, dir: dir_name, directory, link, metadata } = found;
         let metadata = metadata.map_err(|source| GateError::Broken {
             name: name.to_string(),
@@ -221,7 +216,7 @@ impl Store {
             // What is about to be replaced, or was brought back, has no receipt.
             return Ok(());
         }
-        let named = tree::named_paths(&plugin.metadata);
+        let named = tree::named_paths(&plugin.metadata, None);
         let mut refusal = Ok(());
         for receipt in [&file.next, &file.current].into_iter().flatten() {
             let differences = differences_of_executables(plugin, receipt, &named)?;
@@ -313,7 +308,11 @@ fn check_modes(root: &Path, plugin: &Plugin) -> Result<(), GateError> {
     if writable(&plugin.dir) {
         return refused(plugin.dir.clone());
     }
-    for program in programs(&plugin.metadata) {
+    let programs = match plugin.metadata.runtime {
+        RuntimeConfig::Subprocess(_) => tree::named_paths(&plugin.metadata, Some(&Platform::current())),
+        RuntimeConfig::Extism(_) => BTreeSet::from([MODULE_NAME.to_owned()]),
+    };
+    for program in programs {
         let mut path = plugin.dir.clone();
         for part in program.split('/') {
             path.push(part);
@@ -323,19 +322,6 @@ fn check_modes(root: &Path, plugin: &Plugin) -> Result<(), GateError> {
         }
     }
     Ok(())
-}
-
-/// The relative paths that the command for this platform, or else any, could start.
-fn programs(metadata: &Metadata) -> Vec<String> {
-    let Some(subprocess) = metadata.subprocess() else { return vec![MODULE_NAME.to_owned()] };
-    let here = Platform::current();
-    let mut only = metadata.clone();
-    if let (Some(command), RuntimeConfig::Subprocess(only)) =
-        (platform::select(&subprocess.platform_commands, &here), &mut only.runtime)
-    {
-        only.platform_commands = vec![command.clone()];
-    }
-    tree::named_paths(&only).into_iter().collect()
 }
 
 /// How the files of `plugin` that can be executed differ from `receipt`.

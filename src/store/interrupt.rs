@@ -14,16 +14,42 @@ use super::disk;
 /// Whether a signal came.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Directories to clear, and how many changes are under way.
-static UNDER_WAY: Mutex<UnderWay> = Mutex::new(UnderWay { scratch: Vec::new(), changes: 0 });
+/// What is under way in this process.
+static UNDER_WAY: UnderWay = UnderWay::new();
 
-struct UnderWay {
+/// Directories to clear, and how many changes are under way.
+struct UnderWay(Mutex<State>);
+
+struct State {
     scratch: Vec<PathBuf>,
     changes: usize,
 }
 
-fn under_way() -> MutexGuard<'static, UnderWay> {
-    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+impl UnderWay {
+    const fn new() -> Self {
+        Self(Mutex::new(State { scratch: Vec::new(), changes: 0 }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Clears staging and calls `exit`, unless a change is under way.
+    fn interrupt(&self, exit: impl FnOnce()) {
+        let state = self.state();
+        if state.changes > 0 {
+            return;
+        }
+        for path in &state.scratch {
+            // Another thread may be writing there: what it makes between our listing and our removing makes the removal fail.
+            for _ in 0..50 {
+                if disk::remove_tree(path).is_ok() {
+                    break;
+                }
+            }
+        }
+        exit();
+    }
 }
 
 /// Takes an interrupt. Outside a change, staging is cleared and `exit` is called; it should end the process with code 130
@@ -33,19 +59,7 @@ fn under_way() -> MutexGuard<'static, UnderWay> {
 /// No change can begin while `exit` runs.
 pub fn on_signal(exit: impl FnOnce()) {
     REQUESTED.store(true, Ordering::SeqCst);
-    let under_way = under_way();
-    if under_way.changes > 0 {
-        return;
-    }
-    for path in &under_way.scratch {
-        // Another thread may be writing there: what it makes between our listing and our removing makes the removal fail.
-        for _ in 0..50 {
-            if disk::remove_tree(path).is_ok() {
-                break;
-            }
-        }
-    }
-    exit();
+    UNDER_WAY.interrupt(exit);
 }
 
 /// Whether an interrupt came: whoever sees an error then should report the interrupt instead.
@@ -55,12 +69,12 @@ pub fn requested() -> bool {
 
 /// Says that `path` is to go when an interrupt comes.
 pub(super) fn register(path: &Path) {
-    under_way().scratch.push(path.to_owned());
+    UNDER_WAY.state().scratch.push(path.to_owned());
 }
 
 /// Takes back [`register`].
 pub(super) fn unregister(path: &Path) {
-    under_way().scratch.retain(|other| other != path);
+    UNDER_WAY.state().scratch.retain(|other| other != path);
 }
 
 /// A change of the store: as long as one lives, interrupts wait.
@@ -70,14 +84,38 @@ pub(super) struct Change(());
 impl Change {
     /// Begins a change. Where an interrupt is already being served this does not return: the process is about to end.
     pub(super) fn begin() -> Self {
-        under_way().changes += 1;
+        UNDER_WAY.state().changes += 1;
         Self(())
     }
 }
 
 impl Drop for Change {
     fn drop(&mut self) {
-        let mut under_way = under_way();
-        under_way.changes = under_way.changes.saturating_sub(1);
+        let mut state = UNDER_WAY.state();
+        state.changes = state.changes.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staging_goes_unless_a_change_is_under_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (staged, other) = (dir.path().join("staged"), dir.path().join("other"));
+        std::fs::create_dir_all(staged.join("deep")).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let under_way = UnderWay::new();
+        under_way.state().scratch.push(staged.clone());
+
+        under_way.state().changes = 1;
+        let mut exited = false;
+        under_way.interrupt(|| exited = true);
+        assert!(!exited && staged.exists());
+
+        under_way.state().changes = 0;
+        under_way.interrupt(|| exited = true);
+        assert!(exited && !staged.exists() && other.exists());
     }
 }

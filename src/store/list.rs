@@ -52,6 +52,7 @@ pub struct Listed {
     /// Its runtime, such as `subprocess`.
     pub runtime: Option<String>,
     /// Its directory.
+    #[serde(serialize_with = "lossy")]
     pub directory: PathBuf,
     /// Whether it can be used.
     pub status: Status,
@@ -120,6 +121,11 @@ impl Status {
     }
 }
 
+/// A path as text: one that is not UTF-8 must not keep a list from being shown.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
 /// What the index says of one directory. Broken plugins are not in it: what they lack may come without a trace in a stamp.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Row {
@@ -146,7 +152,7 @@ struct Row {
 
 /// What was found in one directory of a root.
 enum Entry {
-    Good { row: Row, link: bool },
+    Good { row: Box<Row>, link: bool },
     Broken { dir: String, link: bool, problem: String, receipt: Option<Box<Receipt>> },
 }
 
@@ -275,7 +281,8 @@ impl Store {
         let Found { metadata, .. } = found;
         Ok(Some(match (metadata, receipt, manifest) {
             (Ok(metadata), Ok(receipt), Some(manifest)) => {
-                Entry::Good { row: Row::new(dir, manifest, receipt_stamp, &metadata, receipt.as_ref()), link }
+                let row = Row::new(dir, manifest, receipt_stamp, &metadata, receipt.as_ref());
+                Entry::Good { row: Box::new(row), link }
             }
             (Err(e), receipt, _) => {
                 Entry::Broken { dir, link, problem: chain(&e), receipt: receipt.ok().flatten().map(Box::new) }
@@ -415,7 +422,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// The rows of the index at `path` by directory; empty where there is no index that can be used.
 ///
 /// Its first line is the digest of the second: a torn or damaged file is no index.
-fn read_index(path: &Path) -> HashMap<String, Row> {
+fn read_index(path: &Path) -> HashMap<String, Box<Row>> {
     let read = || {
         if !is_ours(path)? {
             return None;
@@ -427,7 +434,7 @@ fn read_index(path: &Path) -> HashMap<String, Row> {
         if std::str::from_utf8(head).ok()? != Sha256Digest::of(body).to_string() {
             return None;
         }
-        let (version, rows): (u32, Vec<Row>) = serde_json::from_slice(body).ok()?;
+        let (version, rows): (u32, Vec<Box<Row>>) = serde_json::from_slice(body).ok()?;
         (version == INDEX_VERSION).then(|| rows.into_iter().map(|row| (row.dir.clone(), row)).collect())
     };
     read().unwrap_or_default()
@@ -459,7 +466,7 @@ fn write_index(path: &Path, entries: &[Entry]) {
     let rows: Vec<&Row> = entries
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Good { row, .. } => Some(row),
+            Entry::Good { row, .. } => Some(&**row),
             Entry::Broken { .. } => None,
         })
         .filter(settled)
@@ -471,7 +478,7 @@ fn write_index(path: &Path, entries: &[Entry]) {
         let body = serde_json::to_vec(&(INDEX_VERSION, rows))?;
         let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         files::create_private_dir(parent)?;
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(parent)?;
+        let mut file = tempfile::Builder::new().prefix(disk::TEMPORARY).tempfile_in(parent)?;
         io::Write::write_all(&mut file, format!("{}\n", Sha256Digest::of(&body)).as_bytes())?;
         io::Write::write_all(&mut file, &body)?;
         // Not synced: it can be made again at any time, and its digest tells whether it is whole.

@@ -9,7 +9,7 @@ use crate::files;
 use crate::report::Report;
 
 use super::error::StoreError;
-use super::{Root, Store, commit, disk, interrupt};
+use super::{Root, Store, disk, interrupt, recover};
 
 /// Proof that nobody else changes the store. Everything that changes it is a method of this.
 #[derive(Debug)]
@@ -68,11 +68,8 @@ impl StoreLock<'_> {
             let entry = entry.map_err(|source| StoreError::io("read", &state, source))?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            // A writer of a receipt that was killed leaves its temporary file.
-            if name.starts_with(".new-") {
-                disk::remove_file(&entry.path()).map_err(|source| StoreError::io("remove", &entry.path(), source))?;
-            } else if let Some(dir) = name.strip_suffix(".json") {
-                match commit::recover(root, dir) {
+            if let Some(dir) = name.strip_suffix(".json") {
+                match recover::recover(root, dir) {
                     Ok(None) => {}
                     Ok(Some(what)) => report.notice(&what),
                     // One damaged receipt must not keep all other plugins from being changed; the gate refuses its plugin.
@@ -81,14 +78,24 @@ impl StoreLock<'_> {
                 }
             }
         }
-        let staging = root.staging();
-        let entries = fs::read_dir(&staging).map_err(|source| StoreError::io("read", &staging, source))?;
-        for entry in entries {
-            let path = entry.map_err(|source| StoreError::io("read", &staging, source))?.path();
-            disk::remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
-        }
+        clear(&root.staging(), "")?;
+        // A writer of a receipt that was killed leaves its temporary file.
+        clear(&state, disk::TEMPORARY)?;
+        clear(&root.previous_dir(), disk::TEMPORARY)?;
         Ok(())
     }
+}
+
+/// Removes what is in `dir` under names that begin with `prefix`.
+fn clear(dir: &Path, prefix: &str) -> Result<(), StoreError> {
+    let entries = fs::read_dir(dir).map_err(|source| StoreError::io("read", dir, source))?;
+    for entry in entries {
+        let entry = entry.map_err(|source| StoreError::io("read", dir, source))?;
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            disk::remove_tree(&entry.path()).map_err(|source| StoreError::io("remove", &entry.path(), source))?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens and locks the file at `path`.

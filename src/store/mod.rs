@@ -11,7 +11,7 @@
 //! ```
 //!
 //! What is outside `.state` is Helm's layout, so that both programs can share it. Readers never lock and never wait: every
-//! change is one rename or exchange (see [`commit`]). Nothing is created before the first write.
+//! change is one rename or exchange (see `commit.rs`). Nothing is created before the first write.
 //!
 //! Deciding whether a package may come in is [`crate::provenance`]'s; starting what the gate hands out is
 //! [`crate::runtime`]'s.
@@ -24,6 +24,7 @@ pub mod interrupt;
 mod list;
 mod lock;
 mod receipt;
+mod recover;
 mod staging;
 mod tree;
 
@@ -242,7 +243,9 @@ fn prov(path: &Path) -> PathBuf {
 /// Whether `name` can name an entry of a plugin directory that is not ours: one part of a path, not hidden. A broken
 /// plugin's directory may have a name that no plugin may have.
 fn is_one_part(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']) && !(cfg!(windows) && name.contains(':'))
+    let hidden = name.is_empty() || name.starts_with('.');
+    let several = name.contains(['/', '\\', '\0']) || (cfg!(windows) && name.contains(':'));
+    !hidden && !several
 }
 
 /// Whether `file` is the package, or the provenance of a package, of exactly the plugin `name`.

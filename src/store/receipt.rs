@@ -94,7 +94,8 @@ pub enum Kind {
     Link,
 }
 
-/// Where a plugin came from. User names and passwords of URLs are never in it; queries are, see [`masked`].
+/// Where a plugin came from. User names and passwords of URLs are never in it; queries are, and are masked by
+/// [`Receipt::shown_source`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
@@ -372,7 +373,7 @@ impl ReceiptFile {
         Ok(bytes != AT_REST)
     }
 
-    /// Writes the file at `path` in one rename, private and synced.
+    /// Writes the file at `path` in one rename, private to the user.
     pub(super) fn write(&self, path: &Path) -> Result<(), ReceiptError> {
         let failed = |source| ReceiptError::Io { action: "write", path: path.to_owned(), source };
         let mut bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;

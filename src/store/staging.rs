@@ -109,6 +109,8 @@ impl StoreLock<'_> {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
 
+        let evidence = verified.evidence().clone();
+        let fetched = verified.into_fetched();
         let kept = scratch.path().join(PACKAGE);
         move_file(&fetched.path, &kept)?;
         if let Some(bytes) = &fetched.provenance {
@@ -127,7 +129,7 @@ impl StoreLock<'_> {
             metadata: unpacked.metadata,
             kind: Kind::Package,
             source,
-            evidence: Some(verified.evidence().clone()),
+            evidence: Some(evidence),
             package: Some(package),
             files,
         })

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
+use crate::manifest::platform::{self, Platform};
 use crate::manifest::{FILE_NAME, MODULE_NAME, Metadata, PlatformCommand};
 use crate::settings::Limits;
 
 /// How coarse the clocks of file systems are. What was written less than this before its stamp was taken could be written
 /// again without the stamp showing it.
-pub(super) const CLOCK_TICK_NS: i64 = 20_000_000;
+pub(super) const CLOCK_TICK_NS: i64 = 10_000_000;
 
 /// The executable that completes a plugin's arguments.
 const COMPLETER: &str = "plugin.complete";
@@ -103,7 +104,8 @@ impl Stamp {
 /// Which directory (or link) something is, whatever its name: so that recovery knows on which side of an exchange it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeId {
-    /// The number of the directory or link in its file system; 0 where the system does not tell.
+    /// The number of the directory or link in its file system; where the system has none, the time of its making, which
+    /// renames leave alone too.
     pub inode: u64,
 }
 
@@ -111,7 +113,13 @@ impl TreeId {
     /// The identity of what is at `path`, links unfollowed; `None` where nothing is.
     pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
         match fs::symlink_metadata(path) {
+            #[cfg(unix)]
             Ok(metadata) => Ok(Some(Self { inode: Stamp::of(&metadata).inode })),
+            #[cfg(not(unix))]
+            Ok(metadata) => {
+                let made = metadata.created()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                Ok(Some(Self { inode: u64::try_from(made.as_nanos()).unwrap_or(u64::MAX) }))
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
@@ -269,7 +277,7 @@ pub(super) fn records(
 
 /// Splits `files` into those that the gate checks and the others; only the former keep their stamps.
 pub(super) fn split(files: Vec<FileRecord>, metadata: &Metadata) -> (Vec<FileRecord>, Vec<FileRecord>) {
-    let named = named_paths(metadata);
+    let named = named_paths(metadata, None);
     let (executables, mut others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| {
         matches!(file.path.as_str(), FILE_NAME | MODULE_NAME | COMPLETER)
             || (!file.link && file.is_executable())
@@ -281,13 +289,14 @@ pub(super) fn split(files: Vec<FileRecord>, metadata: &Metadata) -> (Vec<FileRec
     (executables, others)
 }
 
-/// The relative paths that the manifest's commands, hooks and their arguments could mean, whatever the platform and the
-/// values of variables: every run of path characters in them, and every end of one that begins behind a `/`. Most are no
+/// The relative paths that the manifest's commands, hooks and their arguments could mean, whatever the values of variables
+/// and, unless one is given, whatever the platform of the command: every run of path characters in them, and every end of one that begins behind a `/`. Most are no
 /// file at all; a file is one that an argument names if its path is among them.
-pub(super) fn named_paths(metadata: &Metadata) -> BTreeSet<String> {
+pub(super) fn named_paths(metadata: &Metadata, platform: Option<&Platform>) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     let Some(subprocess) = metadata.subprocess() else { return paths };
-    let commands = subprocess.platform_commands.iter();
+    let only = platform.and_then(|platform| platform::select(&subprocess.platform_commands, platform));
+    let commands = only.map_or(subprocess.platform_commands.as_slice(), std::slice::from_ref).iter();
     let commands = commands.chain(subprocess.hooks.values().flatten());
     let commands = commands.chain(subprocess.protocol_commands.iter().flat_map(|protocol| &protocol.platform_commands));
     for PlatformCommand { command, args, .. } in commands {
@@ -310,7 +319,9 @@ fn add_named_paths(text: &str, paths: &mut BTreeSet<String>) {
             if path.is_empty() {
                 break;
             }
-            if path.len() <= 1024 && path.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+            // What holds a `$` is a path only when the variable has its value.
+            let is_path = path.len() <= 1024 && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            if is_path && !path.contains('$') {
                 paths.insert(path.to_owned());
             }
             match path.split_once('/') {

@@ -111,17 +111,8 @@ fn k3_ignore_files_and_git() {
     world.write("p/.helmignore", "*.env\n/build\n");
     world.write("p/.pluginignore", "!keep.env\n# a comment\n");
     world.ok("plugin package p --sign=false");
-    let expected = [
-        "p/",
-        "p/.hidden",
-        "p/deep/",
-        "p/deep/build/",
-        "p/deep/build/y",
-        "p/empty/",
-        "p/keep.env",
-        "p/plugin.yaml",
-        "p/run.sh",
-    ];
+    let expected =
+        ["p", "p/.hidden", "p/deep", "p/deep/build", "p/deep/build/y", "p/empty", "p/keep.env", "p/plugin.yaml", "p/run.sh"];
     assert_eq!(names(&world.path("p-1.0.0.tgz")), expected);
 
     world.write("p/.pluginignore", "*.yaml\n");

@@ -6,6 +6,7 @@ mod install;
 mod lint;
 mod list;
 mod package;
+pub(super) mod post_render;
 mod sign;
 mod trust;
 mod uninstall;

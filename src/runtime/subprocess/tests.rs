@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
-use crate::runtime::{HookError, HookEvent, HookOutcome, run_hook};
+use crate::runtime::{GetterRequest, HookError, HookEvent, HookOutcome, run_getter, run_hook, run_post_renderer};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// A plugin in a directory whose name has a space.
@@ -233,4 +233,113 @@ fn a_hook_that_takes_too_long_ends_with_all_that_it_started() {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A getter with these protocol commands, as a flow sequence.
+fn getter(protocol_commands: &str) -> Fixture {
+    Fixture::new(&format!(
+        "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: getter/v1\nruntime: subprocess\nconfig: {{protocols: [s3, gs]}}\nruntimeConfig: {protocol_commands}\n"
+    ))
+}
+
+fn request(url: &str) -> GetterRequest {
+    GetterRequest { url: url.to_owned(), max_bytes: 1 << 30, ..GetterRequest::default() }
+}
+
+fn get(fixture: &Fixture, request: &GetterRequest) -> Result<Vec<u8>, InvokeError> {
+    let mut into = Vec::new();
+    let length = run_getter(fixture.subject(), request, &fixture.environment(), &mut into)?;
+    assert_eq!(length, into.len() as u64);
+    Ok(into)
+}
+
+const TELL: &str = "#!/bin/sh\nfor a in \"$@\"; do echo \"[$a]\"; done\necho \"$HELM_PLUGIN_USERNAME|$TOOL_PLUGIN_PASSWORD|$HELM_PLUGIN_PASS_CREDENTIALS_ALL\"\nls -a | wc -l\n";
+
+#[test]
+fn s_a_getter_gets_cert_key_ca_and_url_after_its_own_arguments() {
+    let commands = "{protocolCommands: [{protocols: [gs], platformCommand: [{command: no}]}, {protocols: [x, S3], platformCommand: [{command: bin/get $HELM_PLUGIN_NAME, args: [b]}]}, {protocols: [s3], platformCommand: [{command: no}]}]}";
+    let fixture = getter(commands);
+    fs::create_dir(fixture.dir.path().join("bin")).unwrap();
+    fixture.file("bin/get", TELL, 0o755);
+    let out = |request: &GetterRequest| String::from_utf8(get(&fixture, request).unwrap()).unwrap();
+    // Not expanded, and in a directory that holds nothing but itself and its parent.
+    assert_eq!(out(&request("s3://b/k?x=1")), "[$HELM_PLUGIN_NAME]\n[b]\n[]\n[]\n[]\n[s3://b/k?x=1]\n||false\n2\n");
+    let full = GetterRequest {
+        cert_file: Some("/c".into()),
+        key_file: Some("/k".into()),
+        ca_file: Some("/a".into()),
+        username: Some("me".to_owned()),
+        password: Some("secret".to_owned()),
+        pass_credentials_all: true,
+        ..request("s3://b")
+    };
+    assert_eq!(out(&full), "[$HELM_PLUGIN_NAME]\n[b]\n[/c]\n[/k]\n[/a]\n[s3://b]\nme|secret|true\n2\n");
+    assert!(matches!(get(&fixture, &request("gs://b")), Err(InvokeError::Start { .. })));
+    assert!(matches!(get(&fixture, &request("ftp://b")), Err(InvokeError::NoSuchScheme { .. })));
+}
+
+#[test]
+fn s_a_getters_program_may_be_absolute_or_its_only_command() {
+    for config in [
+        "{protocolCommands: [{protocols: [s3], platformCommand: [{command: '${HELM_PLUGIN_DIR}/get'}]}]}",
+        "{platformCommand: [{command: '${HELM_PLUGIN_DIR}/get'}]}",
+        "{platformCommand: [{command: get}]}",
+    ] {
+        let fixture = getter(config);
+        fixture.file("get", "#!/bin/sh\necho content\n", 0o755);
+        assert_eq!(get(&fixture, &request("s3://x")).unwrap(), b"content\n", "{config}");
+    }
+}
+
+#[test]
+fn a_getter_that_fails_floods_or_hangs_is_an_error() {
+    let fixture = getter("{platformCommand: [{command: get}]}");
+    fixture.file("get", "#!/bin/sh\necho half\nexit 22\n", 0o755);
+    assert!(matches!(get(&fixture, &request("s3://x")), Err(InvokeError::Exit { code: 22, .. })));
+    fixture.file("get", "#!/bin/sh\nyes\n", 0o755);
+    let small = GetterRequest { max_bytes: 1 << 20, ..request("s3://x") };
+    assert!(matches!(get(&fixture, &small), Err(InvokeError::TooMuch { .. })));
+    fixture.file("get", "#!/bin/sh\nsleep 300\n", 0o755);
+    let short = GetterRequest { timeout: Some(Duration::from_millis(300)), ..request("s3://x") };
+    assert!(matches!(get(&fixture, &short), Err(InvokeError::TimedOut { .. })));
+}
+
+/// What a post-renderer with this script makes of `document`.
+fn render(script: &str, args: &[&str], document: &[u8]) -> Result<Vec<u8>, InvokeError> {
+    use std::io::{Read as _, Write as _};
+    let fixture = Fixture::new(
+        "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: postrenderer/v1\nruntime: subprocess\nruntimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run, args: [own]}]}\n",
+    );
+    fixture.file("run", &format!("#!/bin/sh\n{script}\n"), 0o755);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(document).unwrap();
+    let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+    let mut result = Vec::new();
+    run_post_renderer(fixture.subject(), &args, &fixture.environment(), &file)?.read_to_end(&mut result).unwrap();
+    Ok(result)
+}
+
+#[test]
+fn s_a_post_renderer_reads_and_writes_at_once() {
+    assert_eq!(render("sed s/a/b/; echo \"$@\"", &["x y"], b"a: 1\n").unwrap(), b"b: 1\nown x y\n");
+    let large = b"0123456789abcde\n".repeat(1 << 18);
+    assert_eq!(render("cat", &[], &large).unwrap(), large);
+    // One that reads nothing, and one that stops in the middle.
+    assert_eq!(render("echo done", &[], &large).unwrap(), b"done\n");
+    assert_eq!(render("head -c 1", &[], &large).unwrap(), b"0");
+    assert_eq!(render("cat", &[], b"").unwrap(), b"");
+}
+
+#[test]
+fn s_a_post_renderer_that_fails_is_heard() {
+    let error = render("echo \"bad $(printf 'thing\\033[1m')\" >&2; echo more >&2; exit 5", &[], b"a").unwrap_err();
+    assert!(matches!(error, InvokeError::Exit { code: 5, .. }));
+    assert_eq!(error.to_string(), "plugin `p` exited with code 5; it said:\n  bad thing\\u{1b}[1m\n  more");
+    let error = render("cat >/dev/null; echo why >&2", &[], b"a").unwrap_err();
+    assert!(matches!(&error, InvokeError::EmptyResult { .. }) && error.to_string().ends_with("why"), "{error}");
+    let loud = render("yes | head -c 10000000 >&2; exit 1", &[], b"a");
+    assert!(matches!(loud, Err(InvokeError::Exit { .. })));
+    let fixture = Fixture::v1("  platformCommand: [{command: cat}]");
+    let refused = run_post_renderer(fixture.subject(), &[], &fixture.environment(), &tempfile::tempfile().unwrap());
+    assert!(matches!(refused, Err(InvokeError::NotAPostRenderer { .. })));
 }

@@ -21,7 +21,6 @@ pub(crate) struct World {
 }
 
 /// How one run of the program ended.
-#[must_use = "look at the exit code or at the output"]
 #[derive(Debug, Clone)]
 pub(crate) struct Ran {
     /// The exit code, or 128 and the signal's number.
@@ -99,6 +98,7 @@ impl World {
     }
 
     /// Runs the program to its end.
+    #[must_use = "look at the exit code or at the output"]
     pub(crate) fn tool<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
         finish(&mut self.command(args))
     }
