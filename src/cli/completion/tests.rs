@@ -34,8 +34,9 @@ fn tree() -> Command {
 
 fn answer(line: &str) -> String {
     let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-    let names =
-        |_| vec![Candidate::new("hello", "Says hello"), Candidate::new("version", "shadowed"), Candidate::new("secrets", "")];
+    let names = |_| {
+        vec![Candidate::new("hello", "Says hello"), Candidate::new("version", "shadowed"), Candidate::new("secrets", "")]
+    };
     let complete_plugin =
         |name: &str, words: &[OsString]| Completions::only(vec![Candidate::new(format!("{name}{words:?}"), "")]);
     complete(&tree(), &host(), &words, &Plugins { names: &names, complete: &complete_plugin }).render()
