@@ -176,7 +176,7 @@ fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> 
         Ok(settings) => settings,
         Err(error) => return Failure::new(code::FAILED, error).end(&output),
     };
-    let output = output.with_settings(globals, settings.output.color.into(), settings.output.progress.into());
+    let output = output.with_settings(globals, settings.output.color, settings.output.progress);
     let context = Context { host, homes: &homes, settings: &settings, output: &output, globals };
     let ended = command(&context);
     if interrupt::requested() {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use sequoia_openpgp as openpgp;
 
 use openpgp::parse::Parse;
-use openpgp::serialize::MarshalInto;
+use openpgp::serialize::SerializeInto;
 use openpgp::types::HashAlgorithm;
 use openpgp::{Cert, Fingerprint, KeyHandle, Packet, PacketPile};
 
@@ -292,6 +292,26 @@ impl Keyring {
         let mut certs: Vec<_> = primaries.into_iter().filter_map(|primary| self.merged(primary)).collect();
         certs.sort_by_key(Cert::fingerprint);
         certs
+    }
+
+    /// Whose keys they are: the fingerprint and the user ids of each certificate, not yet safe to show.
+    pub fn signers(&self) -> Vec<(String, Vec<String>)> {
+        let user_ids =
+            |cert: &Cert| cert.userids().map(|user| String::from_utf8_lossy(user.userid().value()).into_owned()).collect();
+        self.certs().iter().map(|cert| (cert.fingerprint().to_hex(), user_ids(cert))).collect()
+    }
+
+    /// The public part of each certificate with its fingerprint, in armor, as a keyring's directory holds it.
+    ///
+    /// # Errors
+    /// The OpenPGP library cannot write one of them.
+    pub fn export(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let mut exported = Vec::new();
+        for cert in self.certs() {
+            let bytes = cert.armored().export_to_vec().map_err(io::Error::other)?;
+            exported.push((cert.fingerprint().to_hex(), bytes));
+        }
+        Ok(exported)
     }
 
     /// All certificates, each once, in the order of the keyring.
