@@ -348,9 +348,14 @@ fn the_manifest_is_found_without_reading_the_rest() {
 }
 
 #[test]
-fn more_than_one_manifest_needs_no_second_pointer() {
+fn the_root_manifest_counts_and_small_packages_have_no_pointer() {
     let dir = plugin_dir(&[("examples/plugin.yaml", manifest("bar").as_bytes())]);
     let place = Place::new();
     let package = pack_into(dir.path(), place.dir.path()).unwrap().package;
     assert_eq!(inspect(&package, &Limits::default()).unwrap().name.as_str(), "foo");
+    // A small package is one member and nothing else.
+    let bytes = fs::read(package).unwrap();
+    let mut decoder = flate2::bufread::GzDecoder::new(&bytes[..]);
+    std::io::copy(&mut decoder, &mut std::io::sink()).unwrap();
+    assert_eq!(decoder.into_inner(), b"");
 }
