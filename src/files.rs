@@ -29,6 +29,22 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Puts `bytes` at `path` in one rename, as a file that others may read as far as the user's umask lets them.
+///
+/// # Errors
+/// What writing or renaming gives; the file at `path` is then as it was.
+pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".new-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(parent)?;
+    file.write_all(bytes)?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
 /// Reads the file at `path`, or nothing past `limit` bytes: `Ok(None)` is a file that is larger.
 ///
 /// # Errors

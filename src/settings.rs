@@ -322,6 +322,26 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The settings that decide something, each with its key and its value as `config.yaml` would have it.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let duration = |duration: Duration| format!("{}s", duration.as_secs_f64());
+        vec![
+            ("gate", format!("{:?}", self.gate).to_lowercase()),
+            ("verify", self.verify.to_string()),
+            ("http.timeout", self.http.timeout.map_or_else(|| "none".to_owned(), duration)),
+            ("http.connectTimeout", duration(self.http.connect_timeout)),
+            ("http.idleTimeout", duration(self.http.idle_timeout)),
+            ("http.retries", self.http.retries.to_string()),
+            ("http.maxBytes", self.http.max_bytes.to_string()),
+            ("hooks.timeout", duration(self.hooks.timeout)),
+            ("limits.entries", self.limits.entries.to_string()),
+            ("limits.fileBytes", self.limits.file_bytes.to_string()),
+            ("limits.totalBytes", self.limits.total_bytes.to_string()),
+            ("output.color", format!("{:?}", self.output.color).to_lowercase()),
+            ("output.progress", format!("{:?}", self.output.progress).to_lowercase()),
+        ]
+    }
+
     /// Who set `key`, such as `gate` or `http.timeout`: a line of the file, or nobody.
     pub fn origin(&self, key: &str) -> Origin {
         match self.keys.get(key) {

@@ -50,13 +50,37 @@ pub fn prints(c: char) -> bool {
 }
 
 /// Whether a terminal, or a reader's eye, could be misled by `c`.
-fn acts_on_a_terminal(c: char) -> bool {
+pub(crate) fn acts_on_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Arabic letter mark, zero-width characters and direction marks; line and paragraph separators, embeddings and
             // overrides; invisible operators and isolates; byte order mark; interlinear annotation; tags.
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `source` without the user name and password of a URL. The conventional `git@` of ssh stays: it is nobody's name, and the
+/// source would not work without it.
+pub fn without_credentials(source: &str) -> String {
+    let Some((scheme, rest)) = source.split_once("://") else { return source.to_owned() };
+    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some(("git", _)) if scheme.to_ascii_lowercase().ends_with("ssh") => source.to_owned(),
+        Some((_, host)) => format!("{scheme}://{host}{path}"),
+        None => source.to_owned(),
+    }
+}
+
+/// `source` as it may be shown: the query of a URL, which may hold a token, is masked, and what acts on a terminal too.
+pub fn masked_source(source: &str) -> String {
+    let bare = without_credentials(source);
+    let shown = match bare.find(['?', '#']).filter(|_| bare.contains("://")) {
+        Some(end) if bare[end..].contains('?') => format!("{}?***", &bare[..end]),
+        Some(end) => bare[..end].to_owned(),
+        None => bare,
+    };
+    plain(&shown).into_owned()
 }
 
 #[cfg(test)]
@@ -71,5 +95,24 @@ mod tests {
         assert_eq!(plain("\u{202e}txt.exe"), "\\u{202e}txt.exe");
         assert_eq!(plain_block("one\r\n\ttwo\x1b"), "one\n\ttwo\\u{1b}");
         assert_eq!(format!("{:>4}|{:<4}|", Plain("ab"), Plain("cd")), "  ab|cd  |");
+    }
+
+    #[test]
+    fn f_urls_lose_their_credentials_and_hide_their_query() {
+        for (text, stored, shown) in [
+            ("https://a:b@h/x.tgz?t=1", "https://h/x.tgz?t=1", "https://h/x.tgz?***"),
+            ("https://a:b@h:notaport/x?y", "https://h:notaport/x?y", "https://h:notaport/x?***"),
+            ("https://h/x.tgz#t?", "https://h/x.tgz#t?", "https://h/x.tgz?***"),
+            ("https://h/a@b/x.tgz", "https://h/a@b/x.tgz", "https://h/a@b/x.tgz"),
+            ("git+https://tok@h:8/r", "git+https://h:8/r", "git+https://h:8/r"),
+            ("https://a@b:c@h", "https://h", "https://h"),
+            ("ssh://git@h/r", "ssh://git@h/r", "ssh://git@h/r"),
+            ("ssh://ann:pw@h/r", "ssh://h/r", "ssh://h/r"),
+            ("git@h:r", "git@h:r", "git@h:r"),
+            ("./what?.tgz", "./what?.tgz", "./what?.tgz"),
+        ] {
+            assert_eq!(without_credentials(text), stored);
+            assert_eq!(masked_source(text), shown);
+        }
     }
 }

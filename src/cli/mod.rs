@@ -1,1 +1,195 @@
-//! The command line: clap commands, output, dispatch, completion.
+//! The command line: the `plugin` group and the few commands around it, output, dispatch, completion.
+//!
+//! [`main`] makes a whole program of a [`Host`]: the reference host is nothing else, and an embedding program adds its own
+//! commands. This is the only room that prints, reads arguments or decides on exit codes.
+
+mod commands;
+pub mod completion;
+pub mod dispatch;
+mod error;
+pub mod globals;
+pub mod output;
+mod run;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
+
+use self::commands::{PluginCommand, post_render};
+use self::dispatch::Route;
+use self::error::{Failure, Result, code};
+use self::globals::Globals;
+use self::output::Output;
+use crate::host::{Homes, Host};
+use crate::manager::Manager;
+use crate::runtime::Environment;
+use crate::settings::Settings;
+use crate::store::interrupt;
+
+/// What every command gets.
+pub(crate) struct Context<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) homes: &'a Homes,
+    pub(crate) settings: &'a Settings,
+    pub(crate) output: &'a Output,
+    pub(crate) globals: &'a Globals,
+}
+
+impl<'a> Context<'a> {
+    /// The verbs.
+    pub(crate) fn manager(&self) -> Manager<'a> {
+        Manager {
+            host: self.host,
+            homes: self.homes,
+            settings: self.settings,
+            report: self.output,
+            debug: self.globals.debug,
+        }
+    }
+
+    /// The environment of plugins.
+    pub(crate) fn environment(&self) -> Environment<'a> {
+        Environment::new(self.host, self.homes, self.globals.debug)
+    }
+
+    /// Remembers the first failure of several, and tells of every one at once.
+    pub(crate) fn keep_first(&self, first: &mut Option<Failure>, ended: Result) {
+        if let Err(failure) = ended {
+            failure.tell(self.output);
+            first.get_or_insert(Failure::silent(failure.code));
+        }
+    }
+}
+
+/// Runs `host` as a program with the arguments of this process. `command` holds the host's own commands, which `own` runs:
+/// it gets the name and the matches of the one that was given, and says how the program ends. The commands `plugin`,
+/// `completion`, `env` and `version` and all installed plugins come by themselves, unless the host has its own of that name.
+pub fn main(host: Host, command: Command, own: impl FnOnce(&str, &ArgMatches) -> ExitCode) -> ExitCode {
+    let host = dispatch::reserve_commands(host, &command);
+    let host = ["plugin", "completion", "env", "version", "help", "post-render"].into_iter().fold(host, Host::reserve);
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let route = dispatch::route(&host, &args);
+    match route {
+        Ok(Route::Plugin(call)) => {
+            let globals = call.globals.clone().with_environment(&host);
+            finish(&host, &globals, |context| run::call(&call, context))
+        }
+        Ok(Route::Help(call)) => {
+            let globals = call.globals.clone().with_environment(&host);
+            finish(&host, &globals, |context| run::help(&call, context))
+        }
+        Ok(Route::Builtin) => built_in(&host, command, args, own),
+        Err(error) => {
+            let globals = Globals::default().with_environment(&host);
+            Failure::new(code::USAGE, error).end(&Output::new(&globals))
+        }
+    }
+}
+
+/// A line that is the host's: clap reads it.
+fn built_in(
+    host: &Host,
+    command: Command,
+    args: Vec<OsString>,
+    own: impl FnOnce(&str, &ArgMatches) -> ExitCode,
+) -> ExitCode {
+    let shared = |name: &str| command.find_subcommand(name).is_none();
+    let (completion_is_ours, env_is_ours, version_is_ours) = (shared("completion"), shared("env"), shared("version"));
+    let post_render_is_ours = shared("post-render");
+    let mut tree = Globals::augment_args(command.name(host.name().to_owned()))
+        .version(host.version().to_string())
+        .subcommand(PluginCommand::augment_subcommands(
+            Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true),
+        ));
+    if completion_is_ours {
+        tree = tree.subcommand(completion::command(host));
+    }
+    if env_is_ours {
+        tree = tree.subcommand(Command::new("env").about("Show the settings in force and where each comes from"));
+    }
+    if version_is_ours {
+        tree = tree.subcommand(Command::new("version").about("Show the version"));
+    }
+    if post_render_is_ours {
+        let about = "Change a document from standard input with post-renderer plugins";
+        tree = tree.subcommand(post_render::Arguments::augment_args(Command::new("post-render").about(about)));
+    }
+    // Completion asks with words that need not make sense: no parser but its own reads them.
+    if args.first().is_some_and(|first| first == completion::HIDDEN_COMMAND) {
+        let globals = Globals::default().with_environment(host);
+        return finish(host, &globals, |context| run::complete(&tree, &args[1..], context));
+    }
+    if wants_general_help(&args) {
+        let globals = Globals::default().with_environment(host);
+        tree = tree.after_help(run::plugins_for_help(host, &Output::new(&globals)));
+        if args.is_empty() {
+            let _ = tree.print_help();
+            return ExitCode::SUCCESS;
+        }
+    }
+    let program = std::iter::once(OsString::from(host.name()));
+    let matches = match tree.try_get_matches_from(program.chain(args)) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help goes to standard output, where a closed pipe is the reader's choice.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(code::USAGE));
+        }
+    };
+    let globals = Globals::from_arg_matches(&matches).unwrap_or_default().with_environment(host);
+    match matches.subcommand() {
+        Some(("plugin", matches)) => finish(host, &globals, |context| match PluginCommand::from_arg_matches(matches) {
+            Ok(command) => command.run(context),
+            Err(error) => Err(Failure::new(code::USAGE, error)),
+        }),
+        Some(("completion", matches)) if completion_is_ours => {
+            finish(host, &globals, |context| run::completion(matches, context))
+        }
+        Some(("env", _)) if env_is_ours => finish(host, &globals, run::env),
+        Some(("post-render", matches)) if post_render_is_ours => {
+            finish(host, &globals, |context| match post_render::Arguments::from_arg_matches(matches) {
+                Ok(arguments) => post_render::run(&arguments, context),
+                Err(error) => Err(Failure::new(code::USAGE, error)),
+            })
+        }
+        Some(("version", _)) if version_is_ours => finish(host, &globals, run::version),
+        Some((name, matches)) => own(name, matches),
+        None => ExitCode::from(code::USAGE),
+    }
+}
+
+/// Whether the line asks what there is at all: only then are plugins listed.
+fn wants_general_help(args: &[OsString]) -> bool {
+    match args {
+        [] => true,
+        [one] => one == "help" || one == "--help" || one == "-h",
+        _ => false,
+    }
+}
+
+/// Runs a command with what it needs, and turns its end into an exit code.
+fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
+    let homes = Homes::find(host);
+    let output = Output::new(globals);
+    let settings = match Settings::load(&homes.config.path) {
+        Ok(settings) => settings,
+        Err(error) => return Failure::new(code::FAILED, error).end(&output),
+    };
+    let output = output.with_settings(globals, settings.output.color, settings.output.progress);
+    let context = Context { host, homes: &homes, settings: &settings, output: &output, globals };
+    let ended = command(&context);
+    if interrupt::requested() {
+        return Failure::said(code::INTERRUPTED, "interrupted").end(&output);
+    }
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.end(&output),
+    }
+}
+
+/// From now on Ctrl-C clears staging and ends the program with 130; for commands that change the store.
+pub(crate) fn clear_up_on_interrupt() {
+    // Where no handler can be set, the next command clears up.
+    let _ = ctrlc::set_handler(|| interrupt::on_signal(|| std::process::exit(i32::from(code::INTERRUPTED))));
+}

@@ -1,1 +1,41 @@
-//! The verbs: install, uninstall, list, info, verify.
+//! The verbs: what a user asks for, put together from the rooms below. Install, uninstall, list, info, verify.
+//!
+//! Nothing is printed here and no argument is read: [`crate::cli`] does both.
+
+mod install;
+mod installed;
+mod sign;
+mod uninstall;
+mod verify;
+
+pub use install::{InstallError, InstallRequest, Installation, Trust};
+pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use sign::SignPackageError;
+pub use uninstall::UninstallError;
+pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
+
+use crate::host::{Homes, Host};
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// What every verb needs: who the host is, where its files are, what the user set, and who listens.
+pub struct Manager<'a> {
+    /// The program with plugins.
+    pub host: &'a Host,
+    /// Its directories.
+    pub homes: &'a Homes,
+    /// Its settings.
+    pub settings: &'a Settings,
+    /// Who hears of progress and warnings.
+    pub report: &'a dyn Report,
+    /// Whether plugins are told to say everything.
+    pub debug: bool,
+}
+
+impl Manager<'_> {
+    /// The plugins on disk.
+    pub fn store(&self) -> Store {
+        Store::open(self.host, self.homes, self.settings.limits.clone())
+    }
+}

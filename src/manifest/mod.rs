@@ -3,10 +3,13 @@
 //! Nothing behind this module sees the raw forms. Where the file came from and whether it can be trusted is the affair of
 //! [`crate::package`], [`crate::provenance`] and [`crate::store`].
 
+pub mod completion;
 mod legacy;
+pub mod lint;
 mod name;
 pub mod platform;
 mod problem;
+mod sarif;
 mod v1;
 
 use std::collections::BTreeMap;
@@ -317,11 +320,10 @@ fn read(root: &Node) -> (Option<Metadata>, Vec<Problem>) {
     let mut checker = Checker::new(FILE_NAME);
     let Some(entries) = root.as_mapping() else {
         let help = "write `key: value` lines, at least `name` and `version`";
-        match root.is_null() {
-            true => checker.error(root.at, "empty", "the manifest is empty", help),
-            false => {
-                checker.error(root.at, "not-a-mapping", format!("the manifest is {}, not a mapping", root.kind()), help)
-            }
+        if root.is_null() {
+            checker.error(root.at, "empty", "the manifest is empty", help);
+        } else {
+            checker.error(root.at, "not-a-mapping", format!("the manifest is {}, not a mapping", root.kind()), help);
         }
         return (None, checker.finish());
     };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 use crate::text::Plain;
 use crate::yaml::{Entry, Mark, Node, Value};
 
@@ -30,6 +32,21 @@ pub struct Problem {
     pub at: Option<Mark>,
     /// What to do; safe to show.
     pub help: String,
+}
+
+impl Serialize for Problem {
+    /// The keys of `plugin lint -o json`; line and column are null where the problem is about a whole file.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut problem = serializer.serialize_struct("Problem", 7)?;
+        problem.serialize_field("severity", &self.severity)?;
+        problem.serialize_field("code", self.code)?;
+        problem.serialize_field("message", &self.message)?;
+        problem.serialize_field("file", &self.file)?;
+        problem.serialize_field("line", &self.at.map(|at| at.line))?;
+        problem.serialize_field("column", &self.at.map(|at| at.column))?;
+        problem.serialize_field("help", &self.help)?;
+        problem.end()
+    }
 }
 
 impl fmt::Display for Problem {

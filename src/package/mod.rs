@@ -68,6 +68,71 @@ pub struct Fetched {
     pub(crate) provenance: Option<Vec<u8>>,
     /// Where a provenance was, or would have been: a path or a URL, for messages.
     pub(crate) provenance_at: String,
+    /// Where the bytes came from, for the receipt.
+    pub(crate) origin: Origin,
+}
+
+/// Where a package came from, as the receipt keeps it: without user names and passwords, but with the query of a URL, which
+/// is masked wherever it is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The source as the user named it, in a form that means the same from every directory.
+    pub asked: String,
+    /// The source that it came to be: a URL after its redirects, an absolute path, a reference with its digest.
+    pub resolved: String,
+    /// The commit or the manifest digest, where the source has one.
+    pub revision: Option<String>,
+    /// Whether the user named exactly this commit or manifest by its digest, which counts as verified by digest.
+    pub pinned: bool,
+    /// What vouches for a git commit, where the package was made from one.
+    pub git: Option<GitOrigin>,
+}
+
+/// What is known of the git commit that a package was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitOrigin {
+    /// The full id of the commit.
+    pub commit: String,
+    /// The tag or branch that led to it, such as `v1.2.0`; none where the user named the commit itself.
+    pub reference: Option<String>,
+    /// The signed tag, else the signed commit, where there is one: nobody has checked the signature yet.
+    pub signed: Option<SignedObject>,
+}
+
+/// A git tag or commit with a signature, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedObject {
+    /// What it is, for messages: ``tag `v1.2.0` `` or `commit 1234...`.
+    pub what: String,
+    /// The bytes that were signed.
+    pub payload: Vec<u8>,
+    /// The signature in its armor: OpenPGP, or SSH in the namespace `git`.
+    pub signature: Vec<u8>,
+}
+
+impl Fetched {
+    /// A package at `path`, called `file_name` at its source, without a provenance and of unknown origin.
+    pub(crate) fn new(path: PathBuf, file_name: String, digest: Sha256Digest, size: u64) -> Self {
+        Self { path, file_name, digest, size, provenance: None, provenance_at: String::new(), origin: Origin::default() }
+    }
+
+    /// What messages call it: where it came from, without secrets; where nobody knows, where it is.
+    pub(crate) fn called(&self) -> PathBuf {
+        match self.origin.asked.as_str() {
+            "" => self.path.clone(),
+            asked => crate::text::masked_source(asked).into(),
+        }
+    }
+
+    /// The file's name at its source.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// The file's digest.
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
 }
 
 #[cfg(test)]

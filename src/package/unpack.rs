@@ -84,19 +84,26 @@ fn shown(path: &Path) -> String {
     format!("`{}`", plain(&path.to_string_lossy()))
 }
 
-/// Unpacks `archive` into `into`, which must be there, empty, and closed to all other users.
+/// Unpacks `archive`, which messages speak of as `called`, into `into`, which must be there, empty, and closed to all other
+/// users.
 ///
 /// Whether the package can be trusted must have been decided before. Nothing is written outside `into`, whatever the
 /// archive holds. Modes are 0755 for directories and programs, 0644 for other files, less the umask.
 ///
 /// # Errors
 /// The archive breaks a rule, holds no valid plugin, or writing failed. What is in `into` is then for the caller to delete.
-pub fn unpack(archive: &Path, into: &Path, limits: &Limits, report: &dyn Report) -> Result<Unpacked, UnpackError> {
+pub fn unpack(
+    archive: &Path,
+    called: &Path,
+    into: &Path,
+    limits: &Limits,
+    report: &dyn Report,
+) -> Result<Unpacked, UnpackError> {
     let file = open(archive)?;
     let size = file.metadata().ok().map(|metadata| metadata.len());
-    let name = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy();
+    let name = called.file_name().unwrap_or(called.as_os_str()).to_string_lossy();
     report.event(Event::Started { what: &format!("unpacking {}", plain(&name)), total: size });
-    let contents = read(archive, file, limits, report, Some(into));
+    let contents = read(called, file, limits, report, Some(into));
     report.event(Event::Finished);
     let Contents { directory, metadata, mut files } = contents?;
     if let Some(directory) = &directory {

@@ -1,8 +1,48 @@
 //! Where a package comes from: the signed message beside it, the keys that may sign, the policy, and the one place that turns
 //! a [`crate::package::Fetched`] into a [`Verified`].
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `message` | the outer form: one cleartext-signed block, read in one way only |
+//! | `statement` | what the signed text says: name, version, files and digests |
+//! | `keyring`, `keybox` | which keys there are |
+//! | `policy` | which signatures count |
+//! | `verify` | the order of all of that, and what a failure is called |
+//! | `sign`, `gpg` | making a provenance, with a key at hand or through GnuPG |
+//! | `armor`, `packets` | OpenPGP's encodings, as far as they are needed before the OpenPGP library |
+//!
+//! Whom a user trusts for which plugin, and where the keys come from, is decided elsewhere.
+
+use std::fmt;
 
 use crate::digest::Sha256Digest;
 use crate::package::Fetched;
+use crate::text::Plain;
+
+mod armor;
+mod gpg;
+mod keybox;
+mod keyring;
+mod message;
+mod packets;
+mod policy;
+mod sign;
+mod statement;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use armor::ArmorError;
+pub use gpg::GpgError;
+pub use keybox::KeyboxError;
+pub use keyring::{Keyring, KeyringError};
+pub use message::{Message, MessageError};
+pub use packets::FramingError;
+pub use policy::Reason;
+pub use sign::{Passphrase, SignError, SigningKey, sign};
+pub use statement::StatementError;
+pub use verify::{Requirement, VerifyError, verify};
 
 /// A package that may be staged, with the reason why.
 ///
@@ -11,6 +51,8 @@ use crate::package::Fetched;
 pub struct Verified {
     fetched: Fetched,
     evidence: Evidence,
+    /// The name and version that a signature covers, where one does.
+    signed: Option<(String, String)>,
 }
 
 /// Why a package is trusted.
@@ -24,7 +66,7 @@ pub enum Evidence {
     Skipped,
 }
 
-/// A valid signature and what it says.
+/// A valid signature and what it says. It is shown as `user id (fingerprint)`, safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     /// The fingerprint of the certificate (primary key), upper-case hexadecimal.
@@ -39,4 +81,30 @@ pub struct Signature {
     pub key_expired: bool,
     /// The name under which the digest stands in the provenance, where it is not the file's own.
     pub other_name: Option<String>,
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.user_id {
+            "" => f.pad(&self.fingerprint),
+            user_id => write!(f, "{} ({})", Plain(user_id), self.fingerprint),
+        }
+    }
+}
+
+impl Verified {
+    /// Why the package is trusted.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The package.
+    pub fn fetched(&self) -> &Fetched {
+        &self.fetched
+    }
+
+    /// Gives the package away, for whoever keeps its files.
+    pub fn into_fetched(self) -> Fetched {
+        self.fetched
+    }
 }

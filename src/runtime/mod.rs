@@ -1,1 +1,53 @@
-//! How a plugin is started: environment, subprocess, hooks.
+//! How a plugin is started: environment, programs, subprocess invocations, hooks.
+//!
+//! Whether it may be started is decided before, by the store's gate; here it is only prepared, run, and its end understood.
+
+mod environment;
+mod getter;
+pub mod hooks;
+mod post_renderer;
+mod process;
+mod program;
+mod subprocess;
+
+use std::path::Path;
+
+pub use self::environment::Environment;
+pub use self::getter::{GetterRequest, run_getter};
+pub use self::hooks::{HookError, HookEvent, HookOutcome, run_hook};
+pub use self::post_renderer::run_post_renderer;
+pub use self::program::StartError;
+pub use self::subprocess::{InvokeError, ask, replace_by_cli, run_cli};
+
+use crate::manifest::Metadata;
+
+/// What is run: a manifest, and the directory in which its files lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What the manifest says.
+    pub metadata: &'a Metadata,
+    /// The plugin's directory, absolute; where it is a link, the link.
+    pub dir: &'a Path,
+}
+
+/// The exit code with which a shell reports a death by `signal`.
+pub const SIGNAL_BASE: i32 = 128;
+
+/// Ends this process as a plugin ended that died of `signal`, so that whoever waits for us sees what happened.
+///
+/// Our own handlers must not catch it, and only a new process image is sure to have none: hence the detour over a shell.
+#[cfg(unix)]
+pub fn end_by_signal(signal: i32) -> ! {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    let script = "kill -s \"$1\" $$; exit $((128 + $1))";
+    let _ = Command::new("/bin/sh").args(["-c", script, "sh"]).arg(signal.to_string()).exec();
+    std::process::exit(SIGNAL_BASE + signal)
+}
+
+/// Ends this process; there are no signals here.
+#[cfg(not(unix))]
+pub fn end_by_signal(signal: i32) -> ! {
+    std::process::exit(SIGNAL_BASE + signal)
+}

@@ -1,1 +1,96 @@
 //! Where packages come from: what an install argument means, and how its bytes get into a private spool.
+//!
+//! [`Source::parse`] decides by one grammar (life cycle, section 1), in one order, what an argument is; [`fetch`] brings the
+//! package's bytes into a directory that only this user can enter, hashing them on the way, with the provenance that lies
+//! beside them. Nothing here decides whether a package may be installed: that is [`crate::provenance`]'s.
+
+mod archive_url;
+mod error;
+mod git;
+mod grammar;
+mod http;
+mod local;
+mod oci;
+mod options;
+mod spool;
+pub mod version;
+mod web;
+mod weburl;
+
+use std::path::Path;
+
+pub use error::SourceError;
+pub use git::GitError;
+pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
+pub use http::HttpError;
+pub use oci::OciError;
+pub use options::{FetchOptions, Secret};
+pub use weburl::WebUrl;
+
+use crate::package::Fetched;
+use crate::report::Report;
+
+/// Fetches the package of `source` into `spool`, a directory that only this user can enter, and what lies beside it.
+///
+/// An option that this kind of source cannot honour is refused, never ignored. The archive is nobody's yet: it has been
+/// hashed, not verified.
+///
+/// # Errors
+/// The source is not there, forbidden, broken or too large; it cannot honour an option; the spool cannot be written. A local
+/// directory is not fetched: [`SourceError::Directory`].
+pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn Report) -> Result<Fetched, SourceError> {
+    options.check(source)?;
+    match source {
+        Source::Directory(path) => Err(SourceError::Directory { path: path.clone() }),
+        Source::Archive(path) => local::fetch(path, options, spool, report),
+        Source::Http(url) => archive_url::fetch(source, url, options, spool, report),
+        Source::Web(url) => web::fetch(source, url, options, spool, report),
+        Source::Git(url) => git::fetch(source, url, options, spool, report),
+        Source::Oci(reference) => oci::fetch(reference, options, spool, report),
+        Source::Getter { .. } | Source::GitHub { .. } | Source::Index { .. } => {
+            Err(SourceError::Unsupported { what: source.to_string(), kind: source.kind() })
+        }
+    }
+}
+
+/// What a source would give now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The tag or branch, where one was found.
+    pub version: Option<String>,
+    /// The commit (or the tag's own id, where it is annotated), or the digest of the manifest.
+    pub revision: String,
+}
+
+/// Looks up what `source` would give now, without fetching it; `None` where only fetching tells. `directory` is a private
+/// place to work in.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn resolve(
+    source: &Source,
+    options: &FetchOptions,
+    directory: &Path,
+    report: &dyn Report,
+) -> Result<Option<Resolved>, SourceError> {
+    options.check(source)?;
+    match source {
+        Source::Git(url) => git::resolve(url, options, directory).map(Some),
+        Source::Oci(reference) => oci::resolve(reference, options, report).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Hashes the package at `path` where it lies, and reads the provenance beside it where `options` want one. It is for looking
+/// at alone: a package that is to be installed is [fetched](fetch).
+///
+/// # Errors
+/// The package is not there, no regular file, or cannot be read; so with its provenance, but for one that is not there.
+pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<Fetched, SourceError> {
+    local::examine(path, options, report)
+}
+
+/// The end-to-end tests' server, for the tests of this module too.
+#[cfg(test)]
+#[path = "../../tests/suite/support/http_server.rs"]
+mod http_server;

@@ -1,9 +1,13 @@
 //! From the parser's events to a tree of [`Node`]s.
+//!
+//! The parser is `saphyr-parser`: its time is linear in nested flow collections, where ports of libyaml take a minute for
+//! 200 kB of `[`, and no input was found on which it panics. It reads YAML 1.2; where Helm's parser, of YAML 1.1, differs on
+//! what people write, this module makes up for it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
 use super::{Entry, MAX_DEPTH, Mark, Node, Scalar, Value, YamlError};
 
@@ -14,17 +18,41 @@ const NODE_COST: usize = 64;
 /// Mappings up to this size are searched for duplicates key by key; larger ones through a hash map.
 const SMALL: usize = 16;
 
+/// How often a document is mended and read again.
+const REPAIRS: usize = 100;
+
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, YamlError> {
-    let text = decode(bytes)?;
-    let mut parser = Parser::new_from_str(&text);
+    let mut text = decode(bytes)?;
+    directives(&text)?;
+    for _ in 0..REPAIRS {
+        match read(&text) {
+            Err(YamlError::Syntax { at, reason }) => match repair(&text, at, &reason) {
+                Some(mended) => text = mended.into(),
+                None => return Err(YamlError::Syntax { at, reason }),
+            },
+            result => return result,
+        }
+    }
+    read(&text)
+}
+
+fn read(text: &str) -> Result<Node, YamlError> {
+    let length = text.chars().count();
+    let mut parser = Parser::new_from_str(text);
     let mut builder = Builder { open: Vec::new(), anchors: HashMap::new(), budget: ALIAS_BUDGET };
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|e| YamlError::Syntax { at: mark(*e.marker()), reason: e.info().to_owned() })?;
+        let (event, span) = event.map_err(|e| syntax(&e))?;
         let at = mark(span.start);
         let done = match event {
             Event::Nothing | Event::StreamStart | Event::DocumentStart(_) => None,
-            Event::Scalar(text, style, anchor, _) => {
-                let scalar = Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+            Event::Scalar(value, style, anchor, _) => {
+                let mut value = value.into_owned();
+                // A block that the end of the file cuts off has no last line break, which the parser adds.
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if block && !text.ends_with('\n') && value.ends_with('\n') && span.end.index() >= length {
+                    value.pop();
+                }
+                let scalar = Scalar { text: value, plain: style == ScalarStyle::Plain };
                 builder.add(Node { at, value: Value::Scalar(scalar) }, anchor)?
             }
             Event::SequenceStart(anchor, _) => builder.begin(at, anchor, Partial::Sequence(Vec::new()))?,
@@ -35,13 +63,97 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, YamlError> {
         };
         if let Some(root) = done {
             // Only what comes before the end of the document counts, and that must still be well-formed.
-            match parser.next_event() {
-                Some(Err(e)) => return Err(YamlError::Syntax { at: mark(*e.marker()), reason: e.info().to_owned() }),
-                _ => return Ok(root),
-            }
+            return match parser.next_event() {
+                Some(Err(e)) => Err(syntax(&e)),
+                _ => Ok(root),
+            };
         }
     }
     Ok(Node { at: Mark::START, value: Value::Scalar(Scalar { text: String::new(), plain: true }) })
+}
+
+fn syntax(error: &ScanError) -> YamlError {
+    let at = mark(*error.marker());
+    match error.info() {
+        // The scanner looks ahead, and has a limit of its own above ours.
+        "recursion limit exceeded" => YamlError::TooDeep { at },
+        reason => YamlError::Syntax { at, reason: reason.to_owned() },
+    }
+}
+
+/// Refuses what Helm's parser refuses: directives other than `%YAML 1.1` and `%TAG`.
+fn directives(text: &str) -> Result<(), YamlError> {
+    for (index, line) in text.lines().enumerate() {
+        let Some(directive) = line.strip_prefix('%') else {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            break;
+        };
+        let mut words = directive.split_whitespace();
+        let reason = match (words.next(), words.next()) {
+            (Some("YAML"), Some("1.1")) | (Some("TAG"), _) => continue,
+            (Some("YAML"), _) => "found incompatible YAML document; Helm reads YAML 1.1 alone, so remove this line",
+            _ => "found unknown directive name; remove this line",
+        };
+        let line = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        return Err(YamlError::Syntax { at: Mark { line, column: 1 }, reason: reason.to_owned() });
+    }
+    Ok(())
+}
+
+/// Mends what YAML 1.2 forbids and Helm's parser, of YAML 1.1, takes; `None` where it is no such thing.
+///
+/// These are lines of a quoted text that are not indented, and tabs behind a colon. In both places white space means nothing,
+/// so it can be changed without changing the document.
+fn repair(text: &str, at: Mark, reason: &str) -> Option<String> {
+    let line_start = match at.line {
+        0 | 1 => 0,
+        line => text.match_indices('\n').nth(line as usize - 2)?.0 + 1,
+    };
+    let place = line_start + text[line_start..].char_indices().nth(at.column as usize - 1)?.0;
+    let (before, after) = text.split_at(place);
+    let mended = if reason.contains("indentation in quoted scalar") {
+        let quoted = &after[..quoted_length(after)?];
+        let deepest = text.lines().map(|line| line.len() - line.trim_start_matches(' ').len()).max().unwrap_or(0);
+        let indent = " ".repeat(deepest.min(MAX_DEPTH * 8) + 1);
+        let mut mended = String::with_capacity(text.len() + 1024);
+        mended.push_str(before);
+        for (index, line) in quoted.split('\n').enumerate() {
+            if index > 0 {
+                // The one thing at a line's beginning that has a meaning in quotes too: it is an error.
+                if line.starts_with("---") || line.starts_with("...") {
+                    return None;
+                }
+                mended.push('\n');
+                mended.push_str(&indent);
+            }
+            mended.push_str(if index > 0 { line.trim_start_matches([' ', '\t']) } else { line });
+        }
+        mended + &after[quoted.len()..]
+    } else if reason.contains("must be followed by a valid YAML whitespace") {
+        let blanks = before.len() - before.trim_end_matches([' ', '\t']).len();
+        let (before, _) = before.split_at(before.len() - blanks);
+        format!("{before}{:blanks$}{after}", "")
+    } else {
+        return None;
+    };
+    (mended != text).then_some(mended)
+}
+
+/// How long the quoted text is with which `text` begins, quotes included.
+fn quoted_length(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let quote = *bytes.first().filter(|&&b| b == b'"' || b == b'\'')?;
+    let mut i = 1;
+    loop {
+        match *bytes.get(i)? {
+            b'\\' if quote == b'"' => i += 2,
+            b if b != quote => i += 1,
+            _ if quote == b'\'' && bytes.get(i + 1) == Some(&quote) => i += 2,
+            _ => return Some(i + 1),
+        }
+    }
 }
 
 fn mark(marker: Marker) -> Mark {

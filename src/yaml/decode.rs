@@ -119,7 +119,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
             Value::Scalar(scalar) => {
                 let number = self.0.as_integer().is_some_and(|n| u64::try_from(n).is_ok() || i64::try_from(n).is_ok());
                 match &*scalar.text {
-                    "true" | "false" if scalar.plain => self.deserialize_bool(visitor),
+                    "true" | "True" | "TRUE" | "false" | "False" | "FALSE" if scalar.plain => self.deserialize_bool(visitor),
                     _ if number => self.deserialize_i64(visitor),
                     text if scalar.plain && text.contains('.') && text.parse::<f64>().is_ok_and(f64::is_finite) => {
                         self.deserialize_f64(visitor)

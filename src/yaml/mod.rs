@@ -285,7 +285,8 @@ pub fn parse(bytes: &[u8]) -> Result<Node, YamlError> {
     build::parse(bytes)
 }
 
-/// Writes `value` as YAML.
+/// Writes `value` as YAML 1.1, in which U+0085, U+2028 and U+2029 are line breaks: a text with one of these is read back with
+/// other white space by [`parse`], which takes them as characters.
 ///
 /// # Errors
 /// What the writer gives, such as a map with keys that are no scalars.

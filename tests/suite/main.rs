@@ -1,1 +1,16 @@
 //! End-to-end tests of the built program `tool`, a module per topic, linked as one binary.
+
+#![cfg(unix)]
+
+mod archives; // hostile and odd archives, installed: cases A, M1
+mod completion; // __complete and the shells' scripts: case M8
+mod corpus; // real manifests and corners of YAML, with Helm's verdicts
+mod crashes; // SIGKILL at many moments: case A11
+mod hooks; // where, how long, and interrupts: case I2
+mod installing; // install, list, info, uninstall: cases I, P25
+mod packages; // package, sign: cases K
+mod post_render; // documents through plugins: cases S
+mod provenance; // the OpenPGP matrix: cases P
+mod running; // tool NAME: cases S, P28
+mod schemas; // the schemas and the loaders agree
+mod support; // what they share

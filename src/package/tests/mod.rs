@@ -125,7 +125,7 @@ impl Place {
 
     fn unpack(&self, archive: &[u8], limits: &Limits) -> Result<Unpacked, UnpackError> {
         fs::write(self.archive(), archive).unwrap();
-        let unpacked = unpack(&self.archive(), &self.staging(), limits, &Silent);
+        let unpacked = unpack(&self.archive(), &self.archive(), &self.staging(), limits, &Silent);
         // Looking and unpacking agree; an archive of ours may be looked at without being read, but none is made here.
         let inspected = inspect(&self.archive(), limits);
         match (&unpacked, &inspected) {

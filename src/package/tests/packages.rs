@@ -31,7 +31,7 @@ fn packs_what_unpacks_again() {
     package.publish(None).unwrap();
     assert_eq!(Sha256Digest::of_file(&place.archive()).unwrap(), (digest, size));
 
-    let unpacked = unpack(&place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
+    let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
     assert_eq!(unpacked.root, place.staging().join("foo"));
     assert_eq!(tree(&unpacked.root), tree(dir.path()));
     assert_eq!(inspect(&place.archive(), &Limits::default()).unwrap(), unpacked.metadata);
@@ -191,7 +191,7 @@ fn k3_links_inside_are_stored_as_what_they_lead_to() {
     write_all(dir.path(), &[(".helmignore", b"ignored")]);
     let place = Place::new();
     pack_into(dir.path(), place.dir.path()).unwrap();
-    let unpacked = unpack(&place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
+    let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
     let found = tree(&unpacked.root);
     let content = |path: &str| found.iter().find(|(found, _)| found == path).unwrap_or_else(|| panic!("{path}")).1.clone();
     assert_eq!(content("alias"), Some(b"#!/bin/sh\n".to_vec()));
@@ -332,7 +332,7 @@ fn the_manifest_is_found_without_reading_the_rest() {
     damaged[1000] ^= 1;
     fs::write(place.archive(), &damaged).unwrap();
     assert_eq!(inspect(&place.archive(), &Limits::default()).unwrap(), expected);
-    unpack(&place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap_err();
+    unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap_err();
     // A pointer that leads nowhere is not followed.
     let at = sound.len() - 26;
     for change in [1, 100, 250] {

@@ -77,7 +77,7 @@ proptest! {
         }
         fs::write(place.archive(), &bytes).unwrap();
         let _ = inspect(&place.archive(), &Limits::default());
-        if let Ok(unpacked) = unpack(&place.archive(), &place.staging(), &Limits::default(), &Silent) {
+        if let Ok(unpacked) = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent) {
             // Some bits of gzip's headers say nothing about what is in it.
             prop_assert_eq!(tree(&unpacked.root), tree(dir.path()));
         }
@@ -101,7 +101,7 @@ proptest! {
         }
         let place = Place::new();
         pack(dir.path(), place.dir.path(), &Limits::default(), &Silent).unwrap().publish(None).unwrap();
-        let unpacked = unpack(&place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
+        let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
         prop_assert_eq!(tree(&unpacked.root), tree(dir.path()));
         prop_assert_eq!(unpacked.files.len(), on_disk.len() + 2);
     }

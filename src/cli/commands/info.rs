@@ -1,0 +1,91 @@
+//! `plugin info`.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::error::Result;
+use crate::cli::output::Format;
+use crate::manager::{DetailedCommand, Details};
+use crate::text::{Plain, plain_block};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The plugin's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// How to print it
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    let details = context.manager().details(&arguments.name)?;
+    if arguments.output == Format::Name {
+        return Ok(context.output.print(&Plain(&details.listed.name).to_string())?);
+    }
+    Ok(context.output.value(arguments.output, &details, || text(&details))?)
+}
+
+fn text(details: &Details) -> String {
+    let listed = &details.listed;
+    let mut out = String::new();
+    let mut line = |label: &str, value: &str| {
+        if !value.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{:<12} {}", format!("{label}:"), Plain(value));
+        }
+    };
+    let optional = |value: &Option<String>| value.clone().unwrap_or_default();
+    line("Name", &listed.name);
+    line("Version", &optional(&listed.version));
+    line("Type", &optional(&listed.plugin_type));
+    line("Runtime", &optional(&listed.runtime));
+    line("Directory", &listed.directory.to_string_lossy());
+    line("Status", listed.status.as_str());
+    line("Problem", &optional(&listed.problem));
+    line("Source", &optional(&listed.source));
+    line("Homepage", &optional(&details.source_url));
+    if listed.has_receipt {
+        line("Verified by", listed.verified.by.as_str());
+        line("Signer", &optional(&listed.verified.signer));
+        line("Fingerprint", &optional(&listed.verified.fingerprint));
+        line("Pinned", if listed.pinned { "yes" } else { "" });
+        line("Installed", &listed.installed_at.map(|time| time.to_string()).unwrap_or_default());
+        line("Updated", &listed.updated_at.map(|time| time.to_string()).unwrap_or_default());
+        line("Files", &details.files.len().to_string());
+    } else {
+        line("Receipt", "none: it was copied in by hand or by another program");
+    }
+    for (label, commands) in [("Commands", &details.commands), ("Hooks", &details.hooks)] {
+        if !commands.is_empty() {
+            let _ = writeln!(out, "{label}:");
+        }
+        for command in commands {
+            let _ = writeln!(out, "  {}", Plain(&command_line(command)));
+        }
+    }
+    if !details.description.trim().is_empty() {
+        let _ = writeln!(out, "\n{}", plain_block(details.description.trim_end()));
+    }
+    out
+}
+
+fn command_line(command: &DetailedCommand) -> String {
+    let platform = match (command.os.as_str(), command.arch.as_str()) {
+        ("", _) => "any".to_owned(),
+        (os, "") => os.to_owned(),
+        (os, arch) => format!("{os}/{arch}"),
+    };
+    let mut text = match (&command.event, command.protocols.as_slice()) {
+        (Some(event), _) => format!("{event} ({platform}): "),
+        (None, []) => format!("{platform}: "),
+        (None, protocols) => format!("{}:// ({platform}): ", protocols.join(", ")),
+    };
+    text.push_str(&command.command);
+    for argument in &command.args {
+        let _ = write!(text, " {argument:?}");
+    }
+    text
+}

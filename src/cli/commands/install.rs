@@ -1,0 +1,198 @@
+//! `plugin install`.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+
+use crate::cli::Context;
+use crate::cli::error::{Failure, Result, code};
+use crate::digest::Sha256Digest;
+use crate::manager::{InstallRequest, Installation, Trust};
+use crate::provenance::Evidence;
+use crate::settings::parse_duration;
+use crate::source::{FetchOptions, Secret};
+use crate::text::Plain;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Directories, packages, or URLs of packages
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
+    /// Show how each SOURCE is understood, and do nothing
+    #[arg(long)]
+    explain: bool,
+    /// Copy a directory; without this it is linked, for development
+    #[arg(long)]
+    copy: bool,
+    /// Replace an installed version, or whatever is in the way
+    #[arg(long)]
+    force: bool,
+    /// Do not run the install hook
+    #[arg(long)]
+    no_hooks: bool,
+    #[command(flatten)]
+    trust: TrustArguments,
+    #[command(flatten)]
+    fetch: FetchArguments,
+}
+
+/// What makes a package trusted.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Verification")]
+pub(crate) struct TrustArguments {
+    /// Verify packages; `--verify=false` installs whatever comes
+    #[arg(long, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    verify: Option<bool>,
+    /// The package's digest, which then needs no signature
+    #[arg(long, value_name = "sha256:HEX")]
+    digest: Option<Sha256Digest>,
+    /// A keyring with the keys that may sign: a file or a directory; may be given several times
+    #[arg(long, value_name = "PATH")]
+    keyring: Vec<PathBuf>,
+    /// Accept a signature made before its key expired
+    #[arg(long)]
+    allow_expired_key: bool,
+}
+
+/// How to reach a server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct FetchArguments {
+    /// The version, or a range of versions, where the source has several
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// The user name for the server
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// Certificates (PEM) to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The client's certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    cert_file: Option<PathBuf>,
+    /// The key of the client's certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Do not check the server's certificate
+    #[arg(long)]
+    insecure_skip_tls_verify: bool,
+    /// Use HTTP without TLS where the source leaves it open
+    #[arg(long)]
+    plain_http: bool,
+    /// The time that a whole download may take, such as `10m`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as `90s`, `10m` or `1h`".to_owned())
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    if arguments.explain {
+        for source in &arguments.sources {
+            let lines = context.manager().parse_source(source)?.explain();
+            context.output.print(&lines.join("\n"))?;
+        }
+        return Ok(());
+    }
+    crate::cli::clear_up_on_interrupt();
+    let trust = arguments.trust.trust(context)?;
+    let fetch = arguments.fetch.options(&trust, context)?;
+    let mut first_failure: Option<Failure> = None;
+    for source in &arguments.sources {
+        let request = InstallRequest {
+            source: source.clone(),
+            fetch: fetch.clone(),
+            trust: trust.clone(),
+            force: arguments.force,
+            copy: arguments.copy,
+            hooks: !arguments.no_hooks,
+        };
+        let ended = context.manager().install(&request).map_err(Failure::from).and_then(|done| show(&done, context));
+        context.keep_first(&mut first_failure, ended);
+        if crate::store::interrupt::requested() {
+            break;
+        }
+    }
+    first_failure.map_or(Ok(()), Err)
+}
+
+impl TrustArguments {
+    /// What the arguments and the settings say.
+    pub(crate) fn trust(&self, context: &Context<'_>) -> Result<Trust> {
+        let verify = self.verify.unwrap_or(context.settings.verify);
+        match (verify, self.digest) {
+            (false, Some(_)) => Err(Failure::said(code::USAGE, "`--digest` contradicts `--verify=false`")),
+            (true, Some(digest)) => Ok(Trust::Digest(digest)),
+            (true, None) => {
+                Ok(Trust::Signature { keyrings: self.keyring.clone(), allow_expired_key: self.allow_expired_key })
+            }
+            (false, None) => Ok(Trust::Nothing),
+        }
+    }
+}
+
+impl FetchArguments {
+    /// What the arguments and the settings say; reads the password where it was announced.
+    pub(crate) fn options(&self, trust: &Trust, context: &Context<'_>) -> Result<FetchOptions> {
+        let password = if self.password_stdin { Some(read_password()?) } else { None };
+        Ok(FetchOptions {
+            version: self.version.clone(),
+            want_provenance: matches!(trust, Trust::Signature { .. }),
+            digest: if let Trust::Digest(digest) = trust { Some(*digest) } else { None },
+            username: self.username.clone(),
+            password,
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+            insecure_skip_tls_verify: self.insecure_skip_tls_verify,
+            plain_http: self.plain_http,
+            timeout: self.timeout,
+            http: context.settings.http.clone(),
+            limits: context.settings.limits.clone(),
+            registries: context.settings.registries.clone(),
+        })
+    }
+}
+
+/// The first line of standard input.
+fn read_password() -> Result<Secret> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(64 << 10)
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::said(code::FAILED, format!("cannot read the password from standard input: {e}")))?;
+    Ok(Secret::new(text.lines().next().unwrap_or_default()))
+}
+
+fn show(done: &Installation, context: &Context<'_>) -> Result {
+    let label = label(done.name.as_str(), done.version.as_deref());
+    if done.already_there {
+        context.output.notice(&format!("{label} is already installed; `--force` installs it again"));
+        return Ok(());
+    }
+    let why = match &done.evidence {
+        None => "a directory of yours".to_owned(),
+        Some(Evidence::Skipped) => "not verified".to_owned(),
+        Some(Evidence::Digest(digest)) => format!("verified by digest sha256:{digest}"),
+        Some(Evidence::Signature(signature)) => {
+            format!("signed by {} ({})", Plain(&signature.user_id), signature.fingerprint)
+        }
+    };
+    context.output.print(&format!("Installed {label}: {why}"))?;
+    Ok(())
+}
+
+/// `name 1.0.0`, or the name alone.
+pub(super) fn label(name: &str, version: Option<&str>) -> String {
+    match version {
+        Some(version) => format!("{} {}", Plain(name), Plain(version)),
+        None => Plain(name).to_string(),
+    }
+}

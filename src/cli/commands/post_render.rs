@@ -1,0 +1,59 @@
+//! `post-render`.
+
+use std::ffi::OsString;
+use std::io;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::error::{Failure, Result, code};
+use crate::cli::output::OutputError;
+use crate::runtime::{InvokeError, Subject, end_by_signal, run_post_renderer};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The plugins, each of which gets what the one before it made
+    #[arg(value_name = "PLUGIN", required = true)]
+    plugins: Vec<String>,
+    /// An argument for every plugin; can be given several times
+    #[arg(long = "args", value_name = "ARG", allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    // All are opened before the first runs, so that a mistyped last name does not waste the work of the others.
+    let store = context.manager().store();
+    let mut plugins = Vec::with_capacity(arguments.plugins.len());
+    for name in &arguments.plugins {
+        let plugin = store.open_plugin(name, context.settings.gate)?;
+        plugin.warnings.iter().for_each(|warning| context.output.warning(warning));
+        plugins.push(plugin);
+    }
+    let failed = |source| Failure::new(code::FAILED, source);
+    let mut document = tempfile::tempfile().map_err(failed)?;
+    io::copy(&mut io::stdin().lock(), &mut document).map_err(failed)?;
+    for plugin in &plugins {
+        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+        document = match run_post_renderer(subject, &arguments.arguments, &context.environment(), &document) {
+            Ok(document) => document,
+            Err(error) => return Err(end(error, context)),
+        };
+    }
+    io::Seek::rewind(&mut document).map_err(failed)?;
+    io::copy(&mut document, &mut io::stdout().lock()).map_err(|source| OutputError::Stdout { source })?;
+    Ok(())
+}
+
+/// What a failed plugin means for this program: it ends as the plugin did.
+fn end(error: InvokeError, context: &Context<'_>) -> Failure {
+    let code = match &error {
+        InvokeError::Exit { code, .. } => u8::try_from(*code).unwrap_or(code::FAILED),
+        InvokeError::Signal { signal, .. } => {
+            context.output.error(&error, &[]);
+            end_by_signal(*signal)
+        }
+        InvokeError::NotAPostRenderer { .. } => code::USAGE,
+        _ => code::FAILED,
+    };
+    Failure::new(code, error)
+}

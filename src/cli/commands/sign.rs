@@ -1,0 +1,101 @@
+//! `plugin sign`, and the arguments about keys that `plugin package` has too.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::error::{Failure, Result, code};
+use crate::digest::Sha256Digest;
+use crate::manifest::Metadata;
+use crate::provenance::{Keyring, KeyringError, Passphrase, SignError, SigningKey, sign};
+use crate::text::Plain;
+
+/// Bytes of a passphrase file.
+const MAX_PASSPHRASE: u64 = 64 << 10;
+
+/// Which key signs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct KeyArguments {
+    /// The key: its fingerprint, key id, e-mail address or part of its user id
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// A keyring with the key; may be given several times
+    #[arg(long, value_name = "PATH")]
+    keyring: Vec<PathBuf>,
+    /// A file whose first line is the key's passphrase; `-`: standard input
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The package
+    #[arg(value_name = "FILE")]
+    package: PathBuf,
+    #[command(flatten)]
+    key: KeyArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    if !arguments.package.exists() {
+        return Err(Failure::said(code::NOT_THERE, format!("{} is not there", Plain(&arguments.package.to_string_lossy()))));
+    }
+    let key = arguments.key.find(context)?;
+    let provenance = context.manager().sign_package(&arguments.package, |metadata, file_name, digest| {
+        arguments.key.sign(&key, metadata, file_name, digest, context)
+    })?;
+    context.output.print(&format!("Provenance: {}", Plain(&provenance.display().to_string())))?;
+    Ok(())
+}
+
+impl KeyArguments {
+    /// The key that the arguments name, or the only one there is.
+    pub(crate) fn find(&self, context: &Context<'_>) -> Result<SigningKey> {
+        // Nothing is verified here, so nothing failed to verify.
+        let failed = |error: KeyringError| Failure {
+            code: if error.is_missing() { code::NOT_THERE } else { code::FAILED },
+            ..error.into()
+        };
+        let keyring = Keyring::locate_for_signing(&self.keyring, context.host, context.homes).map_err(failed)?;
+        let key = SigningKey::find(&keyring, self.key.as_deref())?;
+        context.output.verbose(&format!("signing with {}", key.describe()));
+        Ok(key)
+    }
+
+    /// The provenance of a package, signed; asks for the passphrase where the key has one.
+    pub(crate) fn sign(
+        &self,
+        key: &SigningKey,
+        metadata: &Metadata,
+        file_name: &str,
+        digest: &Sha256Digest,
+        context: &Context<'_>,
+    ) -> std::result::Result<Vec<u8>, SignError> {
+        sign(metadata, file_name, digest, key, &mut |question| self.passphrase(question, context))
+    }
+
+    fn passphrase(&self, question: &str, context: &Context<'_>) -> io::Result<Passphrase> {
+        let bytes = match &self.passphrase_file {
+            Some(file) if file.as_os_str() == "-" => {
+                let mut bytes = Vec::new();
+                io::stdin().take(MAX_PASSPHRASE).read_to_end(&mut bytes)?;
+                bytes
+            }
+            // A pipe is fine here (`--passphrase-file <(pass show key)`), and bounded all the same.
+            Some(file) => {
+                let mut bytes = Vec::new();
+                File::open(file)?.take(MAX_PASSPHRASE).read_to_end(&mut bytes)?;
+                bytes
+            }
+            None => {
+                let given = context.output.secret(question, "give it with `--passphrase-file`").map_err(io::Error::other)?;
+                return Ok(given.into());
+            }
+        };
+        Ok(Passphrase::first_line(&bytes))
+    }
+}

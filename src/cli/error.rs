@@ -1,0 +1,202 @@
+//! What a command ends with when it fails: the one place that turns the library's errors into exit codes and hints.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::cli::output::{Output, OutputError};
+use crate::manager::{InfoError, InstallError, SignPackageError, UninstallError, VerifyInstalledError, VerifyPackageError};
+use crate::manifest::ManifestError;
+use crate::package::{PackError, UnpackError};
+use crate::provenance::{KeyringError, SignError};
+use crate::source::SourceError;
+use crate::store::{GateError, StoreError};
+
+/// The exit codes (command line, conventions).
+pub(crate) mod code {
+    /// Something failed.
+    pub(crate) const FAILED: u8 = 1;
+    /// Wrong usage, unknown commands too.
+    pub(crate) const USAGE: u8 = 2;
+    /// A verification failed.
+    pub(crate) const VERIFICATION: u8 = 3;
+    /// A plugin, path or URL that is not there.
+    pub(crate) const NOT_THERE: u8 = 4;
+    /// Ctrl-C.
+    pub(crate) const INTERRUPTED: u8 = 130;
+}
+
+/// A failed command: what to print and how to exit.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub(crate) code: u8,
+    /// What failed; `None` where everything has been said already.
+    pub(crate) error: Option<Box<dyn Error + Send + Sync>>,
+    /// What to do next.
+    pub(crate) hints: Vec<String>,
+}
+
+/// What a command's `run` gives.
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+/// An error that is no more than its text.
+#[derive(Debug)]
+struct Said(String);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Said {}
+
+impl Failure {
+    /// A failure with `code` because of `error`.
+    pub(crate) fn new(code: u8, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { code, error: Some(error.into()), hints: Vec::new() }
+    }
+
+    /// A failure that is no more than its text.
+    pub(crate) fn said(code: u8, text: impl Into<String>) -> Self {
+        Self::new(code, Said(text.into()))
+    }
+
+    /// Ends with `code` and prints nothing more.
+    pub(crate) fn silent(code: u8) -> Self {
+        Self { code, error: None, hints: Vec::new() }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl Failure {
+    /// Tells what failed and what to do next.
+    pub(crate) fn tell(&self, output: &Output) {
+        match &self.error {
+            Some(error) => output.error(error.as_ref(), &self.hints),
+            None => self.hints.iter().for_each(|hint| output.hint(hint)),
+        }
+    }
+
+    /// Tells, and gives the exit code.
+    pub(crate) fn end(&self, output: &Output) -> ExitCode {
+        self.tell(output);
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        // The reader has what it wanted.
+        if error.is_broken_pipe() { Self::silent(0) } else { Self::new(code::FAILED, error) }
+    }
+}
+
+/// For errors whose exit code depends on the case.
+macro_rules! failures {
+    ($($error:ty => $code:expr),+ $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let code = $code(&error);
+                Self::new(code, error)
+            }
+        })+
+    };
+}
+
+failures! {
+    SourceError => source,
+    KeyringError => keyring,
+    StoreError => store,
+    GateError => gate,
+    PackError => pack,
+    UnpackError => unpack,
+    SignError => |_: &SignError| code::FAILED,
+    InstallError => |error: &InstallError| match error {
+        InstallError::Source(error) => source(error),
+        InstallError::Keyring(error) => keyring(error),
+        InstallError::Verify(_) => code::VERIFICATION,
+        InstallError::Store(error) => store(error),
+        InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
+    },
+    UninstallError => |error: &UninstallError| match error {
+        UninstallError::NotInstalled { .. } => code::NOT_THERE,
+        UninstallError::Store(error) => store(error),
+        UninstallError::Gate { source, .. } => gate(source),
+        UninstallError::Hook { .. } => code::FAILED,
+    },
+    InfoError => |error: &InfoError| match error {
+        InfoError::NotInstalled { .. } => code::NOT_THERE,
+        InfoError::Store(error) => store(error),
+    },
+    SignPackageError => |error: &SignPackageError| match error {
+        SignPackageError::Source(error) => source(error),
+        SignPackageError::Package { source, .. } => unpack(source),
+        SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
+    },
+    VerifyPackageError => verify_package,
+    VerifyInstalledError => |error: &VerifyInstalledError| match error {
+        VerifyInstalledError::NotThere { .. } => code::NOT_THERE,
+        VerifyInstalledError::Store(error) => store(error),
+        VerifyInstalledError::Gate(error) => gate(error),
+        VerifyInstalledError::Changed { .. } | VerifyInstalledError::Nothing { .. } => code::VERIFICATION,
+        VerifyInstalledError::Package { source, .. } => verify_package(source),
+    },
+}
+
+fn source(error: &SourceError) -> u8 {
+    match error {
+        error if error.is_not_found() => code::NOT_THERE,
+        error if error.is_verification() => code::VERIFICATION,
+        error if error.is_usage() => code::USAGE,
+        _ => code::FAILED,
+    }
+}
+
+fn keyring(error: &KeyringError) -> u8 {
+    if error.is_missing() { code::NOT_THERE } else { code::VERIFICATION }
+}
+
+fn store(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Verify(_) => code::VERIFICATION,
+        StoreError::Manifest(ManifestError::Missing { .. }) | StoreError::NotADirectory { .. } => code::NOT_THERE,
+        error if error.is_not_found() => code::NOT_THERE,
+        _ => code::FAILED,
+    }
+}
+
+fn gate(error: &GateError) -> u8 {
+    match error {
+        error if error.is_not_found() => code::NOT_THERE,
+        GateError::Changed { .. } => code::VERIFICATION,
+        _ => code::FAILED,
+    }
+}
+
+fn pack(error: &PackError) -> u8 {
+    match error {
+        PackError::Manifest { source, .. } if matches!(**source, ManifestError::Missing { .. }) => code::NOT_THERE,
+        _ => code::FAILED,
+    }
+}
+
+fn unpack(_: &UnpackError) -> u8 {
+    code::FAILED
+}
+
+fn verify_package(error: &VerifyPackageError) -> u8 {
+    match error {
+        VerifyPackageError::Source(error) => source(error),
+        VerifyPackageError::Keyring(error) => keyring(error),
+        VerifyPackageError::Verify(_) => code::VERIFICATION,
+        VerifyPackageError::Package { source, .. } => unpack(source),
+    }
+}

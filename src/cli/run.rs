@@ -1,0 +1,154 @@
+//! Running plugins, completing their command lines, and the small commands around the `plugin` group: `env`, `version`,
+//! `completion`.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use clap::{ArgMatches, Command};
+
+use crate::cli::Context;
+use crate::cli::completion;
+use crate::cli::dispatch::{self, Call};
+use crate::cli::error::{Failure, Result, code};
+use crate::cli::output::{Output, Table};
+use crate::host::{Homes, Host, Origin};
+use crate::runtime::{InvokeError, Subject, end_by_signal, replace_by_cli};
+use crate::settings::Limits;
+use crate::store::{Listed, Plugin, Status, Store};
+use crate::text::Plain;
+
+/// A command line that is a plugin's.
+pub(super) fn call(call: &Call, context: &Context<'_>) -> Result {
+    or_unknown(call, context, plugin(&call.name, &call.args, context))
+}
+
+/// `help NAME`: what the plugin itself says, or its manifest where it would not hear the question.
+pub(super) fn help(call: &Call, context: &Context<'_>) -> Result {
+    let asked = open(&call.name, context).and_then(|plugin| match dispatch::manifest_help(context.host, &plugin.metadata) {
+        Some(text) => Ok(context.output.print(&text)?),
+        None => start(&plugin, &call.args, context),
+    });
+    or_unknown(call, context, asked)
+}
+
+/// The end of a command line that was a plugin's, if there is one of that name.
+fn or_unknown(call: &Call, context: &Context<'_>, ended: Result) -> Result {
+    match ended {
+        // A word that no plugin bears is an unknown command; only now is it worth knowing what the others are called.
+        Err(failure) if failure.code == code::NOT_THERE => {
+            let installed: Vec<String> = commands(context).into_iter().map(|plugin| plugin.name).collect();
+            Err(Failure::new(code::USAGE, dispatch::unknown_command(context.host, &call.name, &installed)))
+        }
+        ended => ended,
+    }
+}
+
+/// Runs the plugin `name` with `args` in the place of this process.
+pub(super) fn plugin(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
+    start(&open(name, context)?, args, context)
+}
+
+fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
+    let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+    match replace_by_cli(subject, args, &context.environment()) {
+        Ok(()) => Ok(()),
+        Err(InvokeError::Exit { code, .. }) => Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED))),
+        Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
+        // To Helm, a plugin that is no command is none that could be named here.
+        Err(error @ InvokeError::NotACommand { .. }) => Err(Failure::new(code::USAGE, error)),
+        Err(error) => Err(Failure::new(code::FAILED, error)),
+    }
+}
+
+/// Opens a plugin through the gate, and passes its warnings on.
+fn open(name: &str, context: &Context<'_>) -> Result<Plugin> {
+    let plugin = context.manager().store().open_plugin(name, context.settings.gate)?;
+    for warning in &plugin.warnings {
+        context.output.warning(warning);
+    }
+    Ok(plugin)
+}
+
+/// The plugins that are commands and can be run by their name.
+fn commands(context: &Context<'_>) -> Vec<Listed> {
+    if context.host.switch("NO_PLUGINS") {
+        return Vec::new();
+    }
+    let mut plugins = context.manager().list().map(|listing| listing.plugins).unwrap_or_default();
+    plugins.retain(|plugin| plugin.is_command && plugin.status == Status::Ok);
+    plugins.dedup_by(|a, b| a.name == b.name);
+    plugins
+}
+
+/// What general help says of plugins; warns of broken ones, since this command looked at all.
+pub(super) fn plugins_for_help(host: &Host, output: &Output) -> String {
+    if host.switch("NO_PLUGINS") {
+        return String::new();
+    }
+    let listing = Store::open(host, &Homes::find(host), Limits::default()).list().unwrap_or_default();
+    for warning in &listing.warnings {
+        output.warning(warning);
+    }
+    let mut text = String::new();
+    for plugin in listing.plugins.iter().filter(|plugin| plugin.is_command && plugin.status == Status::Ok) {
+        if text.is_empty() {
+            text.push_str("Plugins:\n");
+        }
+        let _ = writeln!(text, "  {:<11} {}", Plain(&plugin.name), Plain(&plugin.short_help));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// `version`.
+pub(super) fn version(context: &Context<'_>) -> Result {
+    Ok(context.output.print(&format!("{} {}", context.host.name(), context.host.version()))?)
+}
+
+/// `env`: each setting, its value and where it came from.
+pub(super) fn env(context: &Context<'_>) -> Result {
+    let Context { host, homes, settings, .. } = context;
+    let name = |key: &str| host.variable_names(key).next().unwrap_or_default();
+    let mut table = Table::new(["NAME", "VALUE", "FROM"]);
+    let mut row = |name: String, value: String, origin: &Origin| {
+        table.row([name, value, from(origin)]);
+    };
+    row(name("DATA_HOME"), homes.data.path.display().to_string(), &homes.data.origin);
+    row(name("CONFIG_HOME"), homes.config.path.display().to_string(), &homes.config.origin);
+    row(name("CACHE_HOME"), homes.cache.path.display().to_string(), &homes.cache.origin);
+    let plugins = std::env::join_paths(&homes.plugins).unwrap_or_default();
+    row(name("PLUGINS"), plugins.to_string_lossy().into_owned(), &homes.plugins_origin);
+    for key in ["KEYRING", "NO_PLUGINS", "DEBUG"] {
+        if let Some((name, value)) = host.variable(key) {
+            row(name.clone(), value.to_string_lossy().into_owned(), &Origin::Environment(name));
+        }
+    }
+    for (key, value) in settings.rows() {
+        row(key.to_owned(), value, &settings.origin(key));
+    }
+    Ok(context.output.print(&table.render(context.output.has_colored_results()))?)
+}
+
+fn from(origin: &Origin) -> String {
+    match origin {
+        Origin::Flag(flag) => (*flag).to_owned(),
+        Origin::Environment(name) => format!("${name}"),
+        Origin::File(path, line) => format!("{}:{line}", path.display()),
+        Origin::Default => "default".to_owned(),
+    }
+}
+
+/// `completion SHELL`.
+pub(super) fn completion(matches: &ArgMatches, context: &Context<'_>) -> Result {
+    match completion::script(matches, context.host) {
+        Some(script) => Ok(context.output.print(&script)?),
+        None => Err(Failure::said(code::USAGE, "name a shell")),
+    }
+}
+
+/// `__complete WORDS...`, which the shells' scripts call.
+pub(super) fn complete(tree: &Command, words: &[OsString], context: &Context<'_>) -> Result {
+    let store = context.manager().store();
+    let answer = completion::answer(tree, context.host, words, &store, context.settings.gate, &context.environment());
+    Ok(context.output.print(&answer.render())?)
+}

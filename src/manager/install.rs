@@ -1,0 +1,200 @@
+//! `plugin install`: source -> fetched -> verified -> staged -> installed -> install hook.
+
+use std::path::PathBuf;
+
+use crate::digest::Sha256Digest;
+use crate::manifest::{Metadata, PluginName};
+use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
+use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::source::{self, FetchOptions, Known, Source, SourceError};
+use crate::store::{Arrival, Found, Staged, StoreError, StoreLock};
+
+use super::Manager;
+
+/// What to install, and how.
+#[derive(Debug, Clone)]
+pub struct InstallRequest {
+    /// The argument as the user gave it: a path or a URL.
+    pub source: String,
+    /// How to fetch it.
+    pub fetch: FetchOptions,
+    /// What makes it trusted.
+    pub trust: Trust,
+    /// Whether an installed version, or whatever is in the way, is replaced.
+    pub force: bool,
+    /// Whether a directory is copied rather than linked.
+    pub copy: bool,
+    /// Whether the install hook runs.
+    pub hooks: bool,
+}
+
+/// What makes a package trusted.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// A signature by a key of these keyrings; of the default keyring where there are none.
+    Signature {
+        /// Paths of keyrings.
+        keyrings: Vec<PathBuf>,
+        /// Whether a signature made while its key was valid is good after the key expired.
+        allow_expired_key: bool,
+    },
+    /// The package's digest, known from elsewhere.
+    Digest(Sha256Digest),
+    /// The user's word.
+    Nothing,
+}
+
+/// How an install ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Installation {
+    /// The plugin's name.
+    pub name: PluginName,
+    /// Its version, where it has one.
+    pub version: Option<String>,
+    /// Where it is.
+    pub directory: PathBuf,
+    /// Why it was trusted; `None` for a directory of the user's own.
+    pub evidence: Option<Evidence>,
+    /// Whether this very version was there already, so that nothing was done.
+    pub already_there: bool,
+}
+
+/// Why an install failed. Nothing is left of it then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The argument could not be understood, or its bytes not fetched.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is no keyring to verify with.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The package was not verified.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The package could not be unpacked or put in place.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another version is there.
+    #[error(
+        "plugin `{name}` is already installed in version {installed}, and this is version {offered}: `{host} plugin update {name}` \
+         brings it up to date, `--force` replaces it"
+    )]
+    OtherVersion {
+        /// The host's name.
+        host: String,
+        /// The plugin's name.
+        name: PluginName,
+        /// The version that is there.
+        installed: String,
+        /// The version that was to be installed.
+        offered: String,
+    },
+    /// The install hook failed; the install was undone.
+    #[error("the install hook of plugin `{name}` failed, so the plugin was not installed")]
+    Hook {
+        /// The plugin's name.
+        name: PluginName,
+        /// How it failed.
+        source: HookError,
+    },
+}
+
+impl Manager<'_> {
+    /// Installs one plugin.
+    ///
+    /// # Errors
+    /// Any [`InstallError`]; the store is then as it was before.
+    pub fn install(&self, request: &InstallRequest) -> Result<Installation, InstallError> {
+        let source = self.parse_source(&request.source)?;
+        let store = self.store();
+        let staged;
+        let lock;
+        if let Source::Directory(directory) = &source {
+            request.fetch.check(&source)?;
+            lock = store.lock(self.report)?;
+            staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
+        } else {
+            // A keyring that is not there is said before anything is locked or fetched.
+            let requirement = self.requirement(&request.trust)?;
+            lock = store.lock(self.report)?;
+            let spool = lock.spool()?;
+            let fetched = source::fetch(&source, &request.fetch, spool.path(), self.report)?;
+            let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
+            if matches!(verified.evidence(), Evidence::Skipped) {
+                self.report.warning(&format!("{source} is not verified, as you asked"));
+            }
+            staged = lock.stage(verified, self.report)?;
+        }
+        self.settle(&lock, staged, request)
+    }
+
+    /// What the argument of an install means here.
+    ///
+    /// # Errors
+    /// [`SourceError`], where it means nothing.
+    pub fn parse_source(&self, argument: &str) -> Result<Source, SourceError> {
+        Source::parse(argument, &Known::default())
+    }
+
+    /// What `trust` asks of a package.
+    pub(super) fn requirement(&self, trust: &Trust) -> Result<Requirement, KeyringError> {
+        Ok(match trust {
+            Trust::Signature { keyrings, allow_expired_key } => Requirement::Signature {
+                keyring: Keyring::locate(keyrings, self.host, self.homes)?,
+                allow_expired_key: *allow_expired_key,
+            },
+            Trust::Digest(digest) => Requirement::Digest(*digest),
+            Trust::Nothing => Requirement::Nothing,
+        })
+    }
+
+    /// Puts a staged plugin in place, and runs its install hook.
+    fn settle(&self, lock: &StoreLock<'_>, staged: Staged, request: &InstallRequest) -> Result<Installation, InstallError> {
+        let metadata = staged.metadata().clone();
+        let name = metadata.name.clone();
+        let version = metadata.version.as_ref().map(ToString::to_string);
+        let evidence = staged.evidence().cloned();
+        let installed = lock.store().find(name.as_str())?;
+        if let (Some(found), false) = (&installed, request.force) {
+            return self.already_there(found, &metadata, evidence);
+        }
+        let hook = request.hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
+        let arrival = Arrival { constraint: request.fetch.version.clone(), ..Arrival::default() };
+        let committed = lock.commit(staged, arrival, request.force, hook)?;
+        let directory = committed.directory();
+        if hook {
+            let environment = Environment::new(self.host, self.homes, self.debug);
+            let subject = Subject { metadata: &metadata, dir: &directory };
+            if let Err(source) = run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks) {
+                committed.undo()?;
+                return Err(InstallError::Hook { name, source });
+            }
+        }
+        committed.finish()?;
+        Ok(Installation { name, version, directory, evidence, already_there: false })
+    }
+
+    /// Something of that name is there, and nobody said to replace it: fine where it is the same version.
+    fn already_there(
+        &self,
+        found: &Found,
+        offered: &Metadata,
+        evidence: Option<Evidence>,
+    ) -> Result<Installation, InstallError> {
+        let version = offered.version.as_ref().map(ToString::to_string);
+        let installed = found.version_text();
+        if found.metadata.is_ok() && installed == offered.version_text() {
+            let directory = found.directory.clone();
+            return Ok(Installation { name: offered.name.clone(), version, directory, evidence, already_there: true });
+        }
+        let unknown = || "an unknown version".to_owned();
+        Err(InstallError::OtherVersion {
+            host: self.host.name().to_owned(),
+            name: offered.name.clone(),
+            installed: if installed.is_empty() { unknown() } else { installed },
+            offered: version.unwrap_or_else(unknown),
+        })
+    }
+}

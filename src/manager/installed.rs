@@ -1,0 +1,165 @@
+//! `plugin list`, `plugin info` and `plugin trust`: what is known of installed plugins, and accepting what changed.
+
+use serde::Serialize;
+
+use crate::manifest::{Metadata, PlatformCommand};
+use crate::store::{Difference, Listed, Listing, StoreError};
+
+use super::Manager;
+
+/// Everything that is known of one installed plugin: what a list says, and more.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    /// What a list says of it.
+    #[serde(flatten)]
+    pub listed: Listed,
+    /// The help that its manifest has.
+    pub description: String,
+    /// Where its manifest says that its source is.
+    pub source_url: Option<String>,
+    /// Its files, sorted by path; empty without a receipt, and for a link.
+    pub files: Vec<DetailedFile>,
+    /// Its hooks: the event, and the command for each platform.
+    pub hooks: Vec<DetailedCommand>,
+    /// Its commands for each platform, and a getter's for each scheme.
+    pub commands: Vec<DetailedCommand>,
+}
+
+/// A file as it was installed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DetailedFile {
+    /// Its path in the plugin's directory.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: crate::digest::Sha256Digest,
+    /// Whether it may be executed.
+    pub executable: bool,
+}
+
+/// A command of a plugin, as its manifest has it: nothing is expanded.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DetailedCommand {
+    /// The event, of a hook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// The schemes, of a getter's command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub protocols: Vec<String>,
+    /// The operating system; empty: any.
+    pub os: String,
+    /// The architecture; empty: any.
+    pub arch: String,
+    /// The program and its first arguments.
+    pub command: String,
+    /// More arguments.
+    pub args: Vec<String>,
+}
+
+/// Why there are no details.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InfoError {
+    /// No such plugin.
+    #[error("plugin `{name}` is not installed; `{host} plugin list` shows what is")]
+    NotInstalled {
+        /// The name as given, safe to show.
+        name: String,
+        /// The host's name.
+        host: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Manager<'_> {
+    /// Everything that is installed, sorted by name.
+    ///
+    /// # Errors
+    /// The plugin directory cannot be read.
+    pub fn list(&self) -> Result<Listing, StoreError> {
+        self.store().list()
+    }
+
+    /// Everything that is known of the plugin `name`.
+    ///
+    /// # Errors
+    /// See [`InfoError`].
+    pub fn details(&self, name: &str) -> Result<Details, InfoError> {
+        let store = self.store();
+        let found = store.find(name)?;
+        let listed = store.list()?.plugins.into_iter();
+        let listed = found.as_ref().and_then(|found| listed.into_iter().find(|one| one.directory == found.directory));
+        let (Some(found), Some(listed)) = (found, listed) else {
+            let name = crate::text::plain(name).into_owned();
+            return Err(InfoError::NotInstalled { name, host: self.host.name().to_owned() });
+        };
+        let receipt = store.receipt(&found)?;
+        let files = receipt.iter().flat_map(|receipt| receipt.all_files()).map(|file| DetailedFile {
+            path: file.path.clone(),
+            size: file.size,
+            sha256: file.sha256,
+            executable: file.is_executable(),
+        });
+        let mut details = Details {
+            listed,
+            description: String::new(),
+            source_url: None,
+            files: files.collect(),
+            hooks: Vec::new(),
+            commands: Vec::new(),
+        };
+        if let Ok(metadata) = &found.metadata {
+            details.describe(metadata);
+        }
+        Ok(details)
+    }
+
+    /// Accepts the changes that were made to the files of the plugin `name`, and says which they were.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, StoreError> {
+        let store = self.store();
+        if store.find(name)?.is_none() {
+            return Err(StoreError::NotInstalled { name: name.to_owned() });
+        }
+        store.lock(self.report)?.trust(name)
+    }
+}
+
+impl Details {
+    fn describe(&mut self, metadata: &Metadata) {
+        self.source_url.clone_from(&metadata.source_url);
+        if let Some(cli) = metadata.cli() {
+            self.description = if cli.long_help.is_empty() { cli.short_help.clone() } else { cli.long_help.clone() };
+        }
+        let Some(subprocess) = metadata.subprocess() else { return };
+        self.commands.extend(subprocess.platform_commands.iter().map(DetailedCommand::new));
+        for one in &subprocess.protocol_commands {
+            let commands = one.platform_commands.iter().map(DetailedCommand::new);
+            self.commands.extend(commands.map(|command| DetailedCommand { protocols: one.protocols.clone(), ..command }));
+        }
+        for (event, commands) in &subprocess.hooks {
+            let commands = commands.iter().map(DetailedCommand::new);
+            self.hooks.extend(commands.map(|command| DetailedCommand { event: Some(event.clone()), ..command }));
+        }
+    }
+}
+
+impl DetailedCommand {
+    fn new(command: &PlatformCommand) -> Self {
+        Self {
+            os: command.os.clone(),
+            arch: command.arch.clone(),
+            command: command.command.clone(),
+            args: command.args.clone(),
+            ..Self::default()
+        }
+    }
+}

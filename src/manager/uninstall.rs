@@ -1,0 +1,71 @@
+//! `plugin uninstall`: the delete hook while its files are there, then the plugin, its package and its receipt.
+
+use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::store::{GateError, Removed, StoreError};
+
+use super::Manager;
+
+/// Why an uninstall failed. The plugin is still there then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UninstallError {
+    /// No such plugin.
+    #[error("plugin `{name}` is not installed; `{host} plugin list` shows what is")]
+    NotInstalled {
+        /// The name as given, safe to show.
+        name: String,
+        /// The host's name.
+        host: String,
+    },
+    /// The store could not be changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plugin's files are not what was installed, so its delete hook must not run.
+    #[error("the delete hook of plugin `{name}` must not run; `--no-hooks` uninstalls without it")]
+    Gate {
+        /// The plugin's name.
+        name: String,
+        /// Why not.
+        source: GateError,
+    },
+    /// The delete hook failed.
+    #[error("the delete hook of plugin `{name}` failed, so the plugin stays; `--no-hooks` uninstalls without it")]
+    Hook {
+        /// The plugin's name.
+        name: String,
+        /// How it failed.
+        source: HookError,
+    },
+}
+
+impl Manager<'_> {
+    /// Uninstalls the plugin `name`; a broken one by the name of its directory, without a hook.
+    ///
+    /// # Errors
+    /// Any [`UninstallError`]; the plugin is then as it was.
+    pub fn uninstall(&self, name: &str, hooks: bool) -> Result<Removed, UninstallError> {
+        let store = self.store();
+        let not_installed = || UninstallError::NotInstalled {
+            name: crate::text::plain(name).into_owned(),
+            host: self.host.name().to_owned(),
+        };
+        // Without a look first, a wrong name would make an empty store.
+        if store.find(name)?.is_none() {
+            return Err(not_installed());
+        }
+        let lock = store.lock(self.report)?;
+        let found = store.find(name)?.ok_or_else(not_installed)?;
+        if let (true, Ok(metadata)) = (hooks, &found.metadata)
+            && metadata.subprocess().is_some_and(|subprocess| subprocess.hooks.contains_key(HookEvent::Delete.as_str()))
+        {
+            let plugin = store
+                .open_plugin(name, self.settings.gate)
+                .map_err(|source| UninstallError::Gate { name: name.to_owned(), source })?;
+            let environment = Environment::new(self.host, self.homes, self.debug);
+            let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+            run_hook(subject, HookEvent::Delete, &environment, &self.settings.hooks)
+                .map_err(|source| UninstallError::Hook { name: name.to_owned(), source })?;
+        }
+        Ok(lock.remove(name)?)
+    }
+}

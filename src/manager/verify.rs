@@ -1,0 +1,219 @@
+//! `plugin verify`: a package, or an installed plugin with its kept package and every file of it.
+
+use std::path::Path;
+
+use crate::package::{self, UnpackError};
+use crate::provenance::{self, Evidence, KeyringError, VerifyError};
+use crate::source::{self, FetchOptions, SourceError};
+use crate::store::{Difference, Found, GateError, Means, StoreError};
+
+use super::{Manager, Trust};
+
+/// What is known of a package that was verified.
+#[derive(Debug, Clone)]
+pub struct VerifiedPackage {
+    /// The plugin's name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// The package's digest.
+    pub digest: crate::digest::Sha256Digest,
+    /// Why it is trusted.
+    pub evidence: Evidence,
+}
+
+/// What is known of an installed plugin that was verified.
+#[derive(Debug, Clone)]
+pub struct VerifiedPlugin {
+    /// The plugin's name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// How many files were compared with the receipt.
+    pub files: usize,
+    /// Why its package is trusted, where a package is kept; `None` for a copy of a directory.
+    pub package: Option<VerifiedPackage>,
+}
+
+/// Why a package is not verified.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyPackageError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is no keyring to verify with.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// Its signature or digest is not good.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// It is signed, but no package of a plugin.
+    #[error("{file} is signed, but it cannot be installed")]
+    Package {
+        /// The package, safe to show.
+        file: String,
+        /// Why not.
+        source: UnpackError,
+    },
+}
+
+/// Why an installed plugin is not verified.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyInstalledError {
+    /// No such plugin, and no such file.
+    #[error("`{name}` is neither a package nor an installed plugin")]
+    NotThere {
+        /// The name as given, safe to show.
+        name: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plugin's files cannot be compared.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// Files are not those that were installed.
+    #[error("plugin `{name}` is not as it was installed: {}", differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Changed {
+        /// The plugin's name.
+        name: String,
+        /// How it differs.
+        differences: Vec<Difference>,
+    },
+    /// There is nothing to compare it with.
+    #[error("plugin `{name}` cannot be verified: {why}")]
+    Nothing {
+        /// The plugin's name.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The package that is kept of it is not verified.
+    #[error("the package that is kept of plugin `{name}` is not verified")]
+    Package {
+        /// The plugin's name.
+        name: String,
+        /// Why not.
+        source: Box<VerifyPackageError>,
+    },
+}
+
+impl Manager<'_> {
+    /// Verifies the package at `file`, where it lies: the digest, the signature, and that what is signed is the name and the
+    /// version of the plugin in it.
+    ///
+    /// # Errors
+    /// See [`VerifyPackageError`].
+    pub fn verify_package(&self, file: &Path, trust: &Trust) -> Result<VerifiedPackage, VerifyPackageError> {
+        let options = FetchOptions {
+            want_provenance: matches!(trust, Trust::Signature { .. }),
+            limits: self.settings.limits.clone(),
+            ..FetchOptions::default()
+        };
+        let fetched = source::examine(file, &options, self.report)?;
+        let digest = fetched.digest();
+        let requirement = self.requirement(trust)?;
+        let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
+        let metadata = package::inspect(file, &self.settings.limits).map_err(|source| VerifyPackageError::Package {
+            file: crate::text::plain(&file.to_string_lossy()).into_owned(),
+            source,
+        })?;
+        verified.check_manifest(&metadata)?;
+        Ok(VerifiedPackage {
+            name: metadata.name.to_string(),
+            version: metadata.version.as_ref().map(ToString::to_string),
+            digest,
+            evidence: verified.evidence().clone(),
+        })
+    }
+
+    /// Verifies the installed plugin `name`: every file against the receipt, and the package that is kept of it against what
+    /// made it trusted.
+    ///
+    /// # Errors
+    /// See [`VerifyInstalledError`].
+    pub fn verify_installed(&self, name: &str, trust: &Trust) -> Result<VerifiedPlugin, VerifyInstalledError> {
+        let store = self.store();
+        let Some(found) = store.find(name)? else {
+            return Err(VerifyInstalledError::NotThere { name: crate::text::plain(name).into_owned() });
+        };
+        let Some(receipt) = store.receipt(&found)? else {
+            return self.verify_without_receipt(name, &found, trust);
+        };
+        if found.link {
+            let why = "it is a link to a directory of yours, whose files are used as they are";
+            return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
+        }
+        let differences = store.check_all_files(name)?;
+        if !differences.is_empty() {
+            return Err(VerifyInstalledError::Changed { name: receipt.name, differences });
+        }
+        let mut plugin = VerifiedPlugin {
+            files: receipt.all_files().len(),
+            package: None,
+            version: receipt.version.clone(),
+            name: receipt.name.clone(),
+        };
+        if let Some((archive, file)) = receipt.archive.as_ref().and_then(|archive| Some((archive, archive.file.as_ref()?))) {
+            let trust = match receipt.verified.by {
+                Means::Signature => trust.clone(),
+                // There is no signature: the digest of the receipt is what was verified, or all that there is.
+                Means::Digest | Means::Local | Means::None => Trust::Digest(archive.sha256),
+            };
+            let kept = store.directory().join(file);
+            let package = self
+                .verify_package(&kept, &trust)
+                .map_err(|source| VerifyInstalledError::Package { name: name.to_owned(), source: Box::new(source) })?;
+            plugin.package = Some(package);
+        }
+        Ok(plugin)
+    }
+
+    /// A plugin that another program installed, such as Helm: its package lies beside it, and its files must be those of the
+    /// package.
+    fn verify_without_receipt(
+        &self,
+        name: &str,
+        found: &Found,
+        trust: &Trust,
+    ) -> Result<VerifiedPlugin, VerifyInstalledError> {
+        let nothing = |why| VerifyInstalledError::Nothing { name: crate::text::plain(name).into_owned(), why };
+        let metadata = found.metadata.as_ref().map_err(|_| nothing("it is broken and has no receipt"))?;
+        let kept = found.directory.with_file_name(format!("{}-{}.tgz", metadata.name, metadata.version_text()));
+        if !kept.is_file() || found.link {
+            return Err(nothing("it has no receipt, and its package is not kept beside it"));
+        }
+        let package_error = |source: VerifyPackageError| VerifyInstalledError::Package {
+            name: metadata.name.to_string(),
+            source: Box::new(source),
+        };
+        let package = self.verify_package(&kept, trust).map_err(package_error)?;
+        let scratch = tempfile::tempdir().map_err(|source| StoreError::Io {
+            action: "create a directory in",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let into = scratch.path().join("unpacked");
+        std::fs::create_dir(&into).map_err(|source| StoreError::Io { action: "create", path: into.clone(), source })?;
+        let unpacked = package::unpack(&kept, &kept, &into, &self.settings.limits, self.report).map_err(|source| {
+            package_error(VerifyPackageError::Package {
+                file: crate::text::plain(&kept.to_string_lossy()).into_owned(),
+                source,
+            })
+        })?;
+        let files = unpacked.files.iter().map(|file| (file.path.clone(), file.digest, file.size));
+        let differences =
+            crate::store::compare_with_package(&found.directory, files, &self.settings.limits).map_err(GateError::from)?;
+        if !differences.is_empty() {
+            return Err(VerifyInstalledError::Changed { name: metadata.name.to_string(), differences });
+        }
+        Ok(VerifiedPlugin {
+            name: metadata.name.to_string(),
+            version: metadata.version.as_ref().map(ToString::to_string),
+            files: unpacked.files.len(),
+            package: Some(package),
+        })
+    }
+}

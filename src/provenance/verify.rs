@@ -1,0 +1,372 @@
+//! Turns a fetched package into a verified one, in the order that the plugin format sets: the form of the message, a
+//! signature that counts, and only then what the signed text says. That its name and version are the package's own is
+//! checked by [`Verified::check_manifest`], once somebody has looked into the package. What was made from a git commit has no
+//! provenance of its own: there the signature of the tag or commit counts.
+
+use std::fmt::Write as _;
+
+use super::keyring::Keyring;
+use super::message::{self, Message, MessageError};
+use super::policy::{self, Good, Policy, Reason};
+use super::statement::{Listed, Statement, StatementError};
+use super::{Evidence, Signature, Verified};
+use crate::digest::Sha256Digest;
+use crate::manifest::Metadata;
+use crate::package::{Fetched, GitOrigin, SignedObject};
+use crate::settings::Limits;
+use crate::text::Plain;
+
+/// What must be true of a package before it may come in.
+#[derive(Debug, Clone)]
+pub enum Requirement {
+    /// A key of the keyring signed it.
+    Signature {
+        /// The keys that may sign.
+        keyring: Keyring,
+        /// Whether a key may have expired after it signed.
+        allow_expired_key: bool,
+    },
+    /// It has this digest.
+    Digest(Sha256Digest),
+    /// Nothing: the user said so.
+    Nothing,
+}
+
+/// Why a package is not what was required.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// There is no provenance.
+    #[error(
+        "`{}` has no provenance ({} does not exist): put `{}.prov` beside it, name its digest with `--digest sha256:...`, or do without verification with `--verify=false`",
+        Plain(.file_name), Plain(.at), Plain(.file_name)
+    )]
+    Missing {
+        /// The package's file name.
+        file_name: String,
+        /// Where the provenance would have been.
+        at: String,
+    },
+    /// The provenance holds nothing.
+    #[error("the provenance {} is empty: ask for it again from where the package came from", Plain(.at))]
+    Empty {
+        /// Where the provenance was.
+        at: String,
+    },
+    /// The provenance is too large.
+    #[error("the provenance {} is larger than {limit} bytes (setting `limits.provenanceBytes`)", Plain(.at))]
+    TooLarge {
+        /// Where the provenance was.
+        at: String,
+        /// How many bytes it may have.
+        limit: u64,
+    },
+    /// The provenance is not one signed message.
+    #[error("the provenance {} is malformed: it is not one cleartext-signed message", Plain(.at))]
+    Malformed {
+        /// Where the provenance was.
+        at: String,
+        /// Why.
+        #[source]
+        source: MessageError,
+    },
+    /// A valid signature covers a text that is not what a provenance says.
+    #[error("the provenance {} is malformed: it is signed, but does not say what a provenance must", Plain(.at))]
+    Statement {
+        /// Where the provenance was.
+        at: String,
+        /// Why.
+        #[source]
+        source: StatementError,
+    },
+    /// No signature counts.
+    #[error("the provenance {} has no valid signature: {}", Plain(.at), explain(.reasons, .keyring))]
+    NoValidSignature {
+        /// Where the provenance was.
+        at: String,
+        /// What is wrong with each signature, in order.
+        reasons: Vec<Reason>,
+        /// The keyring that was asked.
+        keyring: String,
+    },
+    /// A git tag or commit is not signed.
+    #[error(
+        "{} is not signed: name the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
+        Plain(.what), Plain(.commit)
+    )]
+    GitUnsigned {
+        /// The tag, branch or commit.
+        what: String,
+        /// The full id of the commit.
+        commit: String,
+    },
+    /// A git tag or commit is signed with an SSH key.
+    #[error(
+        "{} is signed with an SSH key, which a keyring cannot verify: name the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
+        Plain(.what), Plain(.commit)
+    )]
+    GitSsh {
+        /// The tag or commit.
+        what: String,
+        /// The full id of the commit.
+        commit: String,
+    },
+    /// The signature of a git tag or commit is none.
+    #[error("the signature of {} is malformed", Plain(.what))]
+    GitMalformed {
+        /// The tag or commit.
+        what: String,
+        /// Why.
+        #[source]
+        source: MessageError,
+    },
+    /// No signature of a git tag or commit counts.
+    #[error("{} has no valid signature: {}", Plain(.what), explain(.reasons, .keyring))]
+    GitNoValidSignature {
+        /// The tag or commit.
+        what: String,
+        /// What is wrong with each signature, in order.
+        reasons: Vec<Reason>,
+        /// The keyring that was asked.
+        keyring: String,
+    },
+    /// The package is another one.
+    #[error(
+        "`{}` is not the package that {} speaks of: its SHA-256 digest is {actual}, expected {expected}; fetch it again, and if that does not help ask its publisher",
+        Plain(.file_name), Plain(.stated_by)
+    )]
+    DigestMismatch {
+        /// The package's file name.
+        file_name: String,
+        /// Who said what the digest should be.
+        stated_by: String,
+        /// What it should be.
+        expected: Sha256Digest,
+        /// What it is.
+        actual: Sha256Digest,
+    },
+    /// The signed list does not hold the package.
+    #[error(
+        "the provenance {} does not speak of `{}` (SHA-256 {actual}): it lists {}; get the provenance of this very package",
+        Plain(.at), Plain(.file_name), names(.listed)
+    )]
+    NotListed {
+        /// Where the provenance was.
+        at: String,
+        /// The package's file name.
+        file_name: String,
+        /// The package's digest.
+        actual: Sha256Digest,
+        /// The names that it lists.
+        listed: Vec<String>,
+    },
+    /// The signed list gives the package a digest of another kind.
+    #[error(
+        "the provenance {} gives `{}` the digest `{}`, which is not `sha256:` and 64 hexadecimal digits",
+        Plain(.at), Plain(.file_name), Plain(.digest)
+    )]
+    UnsupportedDigest {
+        /// Where the provenance was.
+        at: String,
+        /// The package's file name.
+        file_name: String,
+        /// What stands there.
+        digest: String,
+    },
+    /// The signed name or version is another than the package's own.
+    #[error(
+        "the provenance of `{}` was signed for {} `{}`, but the package's manifest says `{}`: this is another plugin or version; get its own provenance",
+        Plain(.file_name), .field, Plain(.signed), Plain(.manifest)
+    )]
+    MetadataMismatch {
+        /// The package's file name.
+        file_name: String,
+        /// `name` or `version`.
+        field: &'static str,
+        /// What the signed text says.
+        signed: String,
+        /// What the package's manifest says.
+        manifest: String,
+    },
+}
+
+/// Decides whether `fetched` is what `requirement` asks for.
+///
+/// # Errors
+/// See [`VerifyError`]. The package is then gone from the program's hands: nothing can be done with it by mistake.
+pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> Result<Verified, VerifyError> {
+    match requirement {
+        Requirement::Nothing => Ok(Verified { fetched, evidence: Evidence::Skipped, signed: None }),
+        Requirement::Digest(expected) if fetched.digest == *expected => {
+            Ok(Verified { fetched, evidence: Evidence::Digest(*expected), signed: None })
+        }
+        Requirement::Digest(expected) => Err(VerifyError::DigestMismatch {
+            stated_by: "the given digest".to_owned(),
+            expected: *expected,
+            actual: fetched.digest,
+            file_name: fetched.file_name,
+        }),
+        Requirement::Signature { keyring, allow_expired_key } => {
+            let policy = Policy::new(*allow_expired_key);
+            match &fetched.origin.git {
+                // The user named the commit or the manifest by its digest, and everything in it hangs on that.
+                _ if fetched.origin.pinned => {
+                    let evidence = Evidence::Digest(fetched.digest);
+                    Ok(Verified { fetched, evidence, signed: None })
+                }
+                None => verify_signature(fetched, keyring, &policy, limits),
+                Some(git) => match verify_git(git, keyring, &policy, limits) {
+                    Ok(evidence) => Ok(Verified { fetched, evidence, signed: None }),
+                    Err(e) => Err(e),
+                },
+            }
+        }
+    }
+}
+
+/// [`verify`] by signature, under a policy.
+pub(super) fn verify_signature(
+    fetched: Fetched,
+    keyring: &Keyring,
+    policy: &Policy,
+    limits: &Limits,
+) -> Result<Verified, VerifyError> {
+    let at = fetched.provenance_at.clone();
+    let Some(bytes) = &fetched.provenance else { return Err(VerifyError::Missing { file_name: fetched.file_name, at }) };
+    if bytes.len() as u64 > limits.provenance_bytes {
+        return Err(VerifyError::TooLarge { at, limit: limits.provenance_bytes });
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(VerifyError::Empty { at });
+    }
+    let message = match Message::read(bytes, limits) {
+        Ok(message) => message,
+        Err(source) => return Err(VerifyError::Malformed { at, source }),
+    };
+    let good = match check(&message, keyring, policy) {
+        Ok(good) => good,
+        Err(reasons) => return Err(VerifyError::NoValidSignature { at, reasons, keyring: keyring.describe() }),
+    };
+    let statement = match Statement::read(message.text()) {
+        Ok(statement) => statement,
+        Err(source) => return Err(VerifyError::Statement { at, source }),
+    };
+    let other_name = match statement.look_up(&fetched.file_name, &fetched.digest) {
+        Listed::Own => None,
+        Listed::Other(name) => Some(name),
+        Listed::Mismatch(expected) => {
+            let (file_name, actual) = (fetched.file_name, fetched.digest);
+            return Err(VerifyError::DigestMismatch { file_name, stated_by: at, expected, actual });
+        }
+        Listed::Unsupported(digest) => {
+            return Err(VerifyError::UnsupportedDigest { at, file_name: fetched.file_name, digest });
+        }
+        Listed::Not(listed) => {
+            return Err(VerifyError::NotListed { at, file_name: fetched.file_name, actual: fetched.digest, listed });
+        }
+    };
+    Ok(Verified { fetched, evidence: evidence(good, other_name), signed: Some((statement.name, statement.version)) })
+}
+
+/// Decides about a package that was made from a git commit: the tag or commit must be signed.
+fn verify_git(git: &GitOrigin, keyring: &Keyring, policy: &Policy, limits: &Limits) -> Result<Evidence, VerifyError> {
+    let Some(SignedObject { what, payload, signature }) = &git.signed else {
+        let what = git.reference.clone().unwrap_or_else(|| git.commit.clone());
+        return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone() });
+    };
+    if signature.trim_ascii_start().starts_with(b"-----BEGIN SSH SIGNATURE-----") {
+        return Err(VerifyError::GitSsh { what: what.clone(), commit: git.commit.clone() });
+    }
+    if signature.len() as u64 > limits.provenance_bytes {
+        return Err(VerifyError::TooLarge { at: what.clone(), limit: limits.provenance_bytes });
+    }
+    let packets = message::read_detached(signature, limits)
+        .map_err(|source| VerifyError::GitMalformed { what: what.clone(), source })?;
+    let mut reasons = Vec::new();
+    for packet in &packets {
+        match policy.check(packet, payload, &[], keyring) {
+            Ok(good) => return Ok(evidence(good, None)),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    Err(VerifyError::GitNoValidSignature { what: what.clone(), reasons, keyring: keyring.describe() })
+}
+
+fn evidence(good: Good, other_name: Option<String>) -> Evidence {
+    let Good { fingerprint, user_id, subkey, signed_at, key_expired } = good;
+    Evidence::Signature(Signature { fingerprint, user_id, subkey, signed_at, key_expired, other_name })
+}
+
+/// The first signature of `message` that counts, or what is wrong with each of them.
+pub(super) fn check(message: &Message, keyring: &Keyring, policy: &Policy) -> Result<Good, Vec<Reason>> {
+    let bytes = message.signed_bytes();
+    let mut reasons = Vec::new();
+    let unused = policy::names_unused_hash(message.hashes(), message.signatures());
+    for packet in message.signatures() {
+        match policy.check(packet, &bytes, message.hashes(), keyring) {
+            Ok(_) if unused => reasons.push(Reason::UnusedHash),
+            Ok(good) => return Ok(good),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    Err(reasons)
+}
+
+impl Verified {
+    /// Checks that a signature was made for the plugin and version that the package really holds: a package whose manifest says
+    /// something else than what was signed must not be filed under either.
+    ///
+    /// # Errors
+    /// [`VerifyError::MetadataMismatch`].
+    pub fn check_manifest(&self, metadata: &Metadata) -> Result<(), VerifyError> {
+        let Some((name, version)) = &self.signed else { return Ok(()) };
+        for (field, signed, manifest) in
+            [("name", name, metadata.name.to_string()), ("version", version, metadata.version_text())]
+        {
+            if *signed != manifest {
+                let file_name = self.fetched.file_name.clone();
+                return Err(VerifyError::MetadataMismatch { file_name, field, signed: signed.clone(), manifest });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many reasons or names a message shows.
+const SHOWN: usize = 4;
+
+/// The reasons, the keyring, and what to do where the signer is unknown.
+fn explain(reasons: &[Reason], keyring: &str) -> String {
+    let mut out = String::new();
+    let mut shown: Vec<&Reason> = Vec::new();
+    for reason in reasons {
+        if !shown.contains(&reason) && shown.len() < SHOWN {
+            let semicolon = if shown.is_empty() { "" } else { "; " };
+            let _ = write!(out, "{semicolon}{reason}");
+            shown.push(reason);
+        }
+    }
+    let _ = write!(out, " (keyring: {keyring})");
+    if reasons.iter().all(|reason| matches!(reason, Reason::UnknownSigner { .. })) {
+        out.push_str(
+            "; if you trust its owner, add the key with `plugin keyring add FILE` or name a keyring with `--keyring FILE`",
+        );
+    }
+    out
+}
+
+/// Names for a message.
+fn names(names: &[String]) -> String {
+    if names.is_empty() {
+        return "no file".to_owned();
+    }
+    let mut out = String::new();
+    for (i, name) in names.iter().take(SHOWN).enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        let _ = write!(out, "{comma}`{}`", Plain(name));
+    }
+    match names.len() - names.len().min(SHOWN) {
+        0 => out,
+        more => format!("{out} and {more} more"),
+    }
+}

@@ -1,0 +1,255 @@
+//! A command line to a process: finding the program, starting it, and saying what is wrong where that fails.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use super::Environment;
+use crate::manifest::platform::CommandLine;
+use crate::text::Plain;
+
+/// How often a program that is being written is tried again, and after how long.
+const BUSY_TRIES: u32 = 100;
+const BUSY_NAP: Duration = Duration::from_millis(10);
+
+/// Why a program could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A name without a directory that is on no directory of `PATH`.
+    #[error("there is no program `{}` on PATH; install it, or add its directory to PATH", Plain(program))]
+    NotOnPath {
+        /// The program's name.
+        program: String,
+    },
+    /// Nothing lies at the program's path.
+    #[error("there is no program {}; a reinstall of the plugin may bring it back", Plain(&path.to_string_lossy()))]
+    Missing {
+        /// The program.
+        path: PathBuf,
+    },
+    /// Something lies there that is no file.
+    #[error("{} is not a file, and cannot be started", Plain(&path.to_string_lossy()))]
+    NotAFile {
+        /// The program.
+        path: PathBuf,
+    },
+    /// The file lacks the permission, or lies on a file system that is mounted without it.
+    #[error("{path} may not be executed; allow it with `chmod +x '{path}'`", path = Plain(&path.to_string_lossy()))]
+    NotExecutable {
+        /// The program.
+        path: PathBuf,
+    },
+    /// A text that does not say what is to interpret it.
+    #[error("{} is a script without a `#!` line; add one, such as `#!/bin/sh`", Plain(&path.to_string_lossy()))]
+    NoInterpreterLine {
+        /// The program.
+        path: PathBuf,
+    },
+    /// A file of no bytes.
+    #[error("{} is empty; a reinstall of the plugin may bring its content back", Plain(&path.to_string_lossy()))]
+    Empty {
+        /// The program.
+        path: PathBuf,
+    },
+    /// A script with the line ends of Windows: the interpreter's name ends in a carriage return.
+    #[error("the first line of {} ends in a carriage return, which no interpreter's name does; save the file with Unix line ends",
+        Plain(&path.to_string_lossy()))]
+    CarriageReturn {
+        /// The program.
+        path: PathBuf,
+    },
+    /// The interpreter of a script is not there.
+    #[error("the interpreter `{}` that the first line of {} names is not there, or may not be executed; install it, or change that line",
+        Plain(interpreter), Plain(&path.to_string_lossy()))]
+    NoInterpreter {
+        /// The program.
+        path: PathBuf,
+        /// What its `#!` line names.
+        interpreter: String,
+    },
+    /// The system does not know how to run it.
+    #[error("{} is not a program for this system ({}/{})", Plain(&path.to_string_lossy()), std::env::consts::OS, std::env::consts::ARCH)]
+    WrongFormat {
+        /// The program.
+        path: PathBuf,
+    },
+    /// Whatever else the system says.
+    #[error("cannot start {}", Plain(&path.to_string_lossy()))]
+    System {
+        /// The program.
+        path: PathBuf,
+        /// What it says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A program that was found, with its arguments.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    command: Command,
+}
+
+impl Program {
+    /// Finds the program of `line`, as `execvp` and Go's `exec.Command` do: a name with a separator is a path, relative to the
+    /// working directory; any other is looked for on the `PATH` of `environment`.
+    pub(super) fn find(line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
+        let path = if has_separator(&line.program) {
+            PathBuf::from(&line.program)
+        } else {
+            find_on_path(&line.program, environment.get("PATH").as_deref())?
+        };
+        Self::at(path, line, environment)
+    }
+
+    /// Takes the program of `line` from `dir`, whatever it looks like; an absolute one stays where it is.
+    pub(super) fn within(dir: &Path, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
+        Self::at(dir.join(&line.program), line, environment)
+    }
+
+    fn at(path: PathBuf, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
+        check_format(&path)?;
+        let mut command = Command::new(&path);
+        command.args(&line.args);
+        // Programs such as busybox ask by which name they were called.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::arg0(&mut command, &line.program);
+        environment.apply(&mut command);
+        Ok(Self { path, command })
+    }
+
+    /// The process to be, for streams and directory to be chosen.
+    pub(super) fn command(&mut self) -> &mut Command {
+        &mut self.command
+    }
+
+    /// Starts the process.
+    pub(super) fn spawn(&mut self) -> Result<Child, StartError> {
+        let mut tries = 0;
+        loop {
+            match self.command.spawn() {
+                // A process that another thread starts holds, for a moment, every file that this one is writing: also the
+                // program that has just been unpacked.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                    tries += 1;
+                    thread::sleep(BUSY_NAP);
+                }
+                started => return started.map_err(|error| self.explain(error)),
+            }
+        }
+    }
+
+    /// What it means that the system refused to start this with `error`.
+    pub(super) fn explain(&self, error: io::Error) -> StartError {
+        let path = self.path.clone();
+        match error.kind() {
+            io::ErrorKind::NotFound => match interpreter(&path) {
+                Some(interpreter) if interpreter.ends_with('\r') => StartError::CarriageReturn { path },
+                Some(interpreter) => StartError::NoInterpreter { path, interpreter },
+                None if path.exists() => StartError::WrongFormat { path },
+                None => StartError::Missing { path },
+            },
+            io::ErrorKind::PermissionDenied if path.is_file() => match interpreter(&path).filter(|_| is_executable(&path)) {
+                Some(interpreter) => StartError::NoInterpreter { path, interpreter },
+                None => StartError::NotExecutable { path },
+            },
+            _ if is_format_error(&error) => StartError::WrongFormat { path },
+            _ => StartError::System { path, source: error },
+        }
+    }
+}
+
+fn has_separator(program: &OsStr) -> bool {
+    program.as_encoded_bytes().iter().any(|&byte| std::path::is_separator(byte.into()))
+}
+
+/// The first executable file called `program` on the list `path`. Relative entries are passed over: what stands in the working
+/// directory must not take the place of a program (Go refuses it for the same reason).
+#[cfg(unix)]
+fn find_on_path(program: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, StartError> {
+    let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
+    let mut denied = None;
+    for dir in std::env::split_paths(path).filter(|dir| dir.is_absolute()) {
+        let candidate = dir.join(program);
+        if !candidate.is_file() {
+            continue;
+        }
+        if is_executable(&candidate) {
+            return Ok(candidate);
+        }
+        denied.get_or_insert(candidate);
+    }
+    Err(match denied {
+        Some(path) => StartError::NotExecutable { path },
+        None => StartError::NotOnPath { program: program.to_string_lossy().into_owned() },
+    })
+}
+
+/// Windows itself looks for programs, with the extensions that it knows.
+#[cfg(not(unix))]
+fn find_on_path(program: &OsStr, _: Option<&OsStr>) -> Result<PathBuf, StartError> {
+    Ok(program.into())
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_executable(_: &Path) -> bool {
+    true
+}
+
+fn is_format_error(error: &io::Error) -> bool {
+    cfg!(unix) && error.raw_os_error() == Some(8)
+}
+
+/// Refuses a script without a `#!` line. Some C libraries hand such a file to `/bin/sh`, others and Helm do not: a plugin that
+/// runs on one machine should run on all.
+fn check_format(path: &Path) -> Result<(), StartError> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let path_buf = || path.to_owned();
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(StartError::NotAFile { path: path_buf() }),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(StartError::Missing { path: path_buf() });
+        }
+        Err(error) => return Err(StartError::System { path: path_buf(), source: error }),
+    }
+    // What we may run but not read is for the system to judge.
+    let Some(start) = first_bytes(path) else { return Ok(()) };
+    if !is_executable(path) {
+        return Err(StartError::NotExecutable { path: path_buf() });
+    }
+    match start.as_slice() {
+        [] => Err(StartError::Empty { path: path_buf() }),
+        [b'#', b'!', ..] => Ok(()),
+        text if !text.contains(&0) => Err(StartError::NoInterpreterLine { path: path_buf() }),
+        _ => Ok(()),
+    }
+}
+
+/// What the `#!` line of the file at `path` names.
+fn interpreter(path: &Path) -> Option<String> {
+    let start = first_bytes(path)?;
+    let line = start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line).into_owned();
+    let name = line.trim_start_matches([' ', '\t']).split([' ', '\t']).next()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn first_bytes(path: &Path) -> Option<Vec<u8>> {
+    let mut start = Vec::with_capacity(256);
+    File::open(path).ok()?.take(256).read_to_end(&mut start).ok()?;
+    Some(start)
+}

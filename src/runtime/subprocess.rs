@@ -1,0 +1,274 @@
+//! The `subprocess` runtime: commands of the host that are programs.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Read};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::process::End;
+use super::program::Program;
+use super::{Environment, StartError, Subject};
+use crate::manifest::PluginName;
+use crate::manifest::platform::{CommandLine, Platform, PlatformError, prepare};
+use crate::text::Plain;
+
+/// How long an answer of a plugin's helper program may be.
+const ANSWER_BYTES: u64 = 1 << 20;
+
+/// Why an invocation of a plugin gave no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvokeError {
+    /// The plugin is for something else.
+    #[error("plugin `{plugin}` is of type {plugin_type}, and no command")]
+    NotACommand {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its type.
+        plugin_type: String,
+    },
+    /// The plugin needs a runtime that this program does not have.
+    #[error("plugin `{plugin}` needs the runtime {runtime}, which this program cannot run")]
+    NoSuchRuntime {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its runtime.
+        runtime: String,
+    },
+    /// Nothing to run on this platform.
+    #[error("cannot run plugin `{plugin}`")]
+    Prepare {
+        /// The plugin.
+        plugin: PluginName,
+        /// Why.
+        #[source]
+        source: PlatformError,
+    },
+    /// The program did not start.
+    #[error("cannot run plugin `{plugin}`")]
+    Start {
+        /// The plugin.
+        plugin: PluginName,
+        /// Why.
+        #[source]
+        source: StartError,
+    },
+    /// The program ran and ended with an exit code other than 0; the host ends with the same.
+    #[error("plugin `{plugin}` exited with code {code}{}", Said(stderr))]
+    Exit {
+        /// The plugin.
+        plugin: PluginName,
+        /// The exit code.
+        code: i32,
+        /// What it said on standard error, where that did not go to ours.
+        stderr: String,
+    },
+    /// The program died of a signal; the host ends by the same.
+    #[error("plugin `{plugin}` was ended by signal {signal}{}", Said(stderr))]
+    Signal {
+        /// The plugin.
+        plugin: PluginName,
+        /// The signal's number.
+        signal: i32,
+        /// What it said on standard error, where that did not go to ours.
+        stderr: String,
+    },
+    /// The plugin downloads other URLs, or none.
+    #[error("plugin `{plugin}` does not serve `{}` URLs", Plain(scheme))]
+    NoSuchScheme {
+        /// The plugin.
+        plugin: PluginName,
+        /// The scheme asked for.
+        scheme: String,
+    },
+    /// A download is larger than it may be.
+    #[error("plugin `{plugin}` sent more than {limit} bytes; `http.maxBytes` in config.yaml sets the limit")]
+    TooMuch {
+        /// The plugin.
+        plugin: PluginName,
+        /// How many bytes may come.
+        limit: u64,
+    },
+    /// A download takes longer than it may.
+    #[error("plugin `{plugin}` was ended because it took too long; `--timeout` sets the limit")]
+    TimedOut {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// The plugin changes no documents.
+    #[error("plugin `{plugin}` is of type {plugin_type}, and no post-renderer")]
+    NotAPostRenderer {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its type.
+        plugin_type: String,
+    },
+    /// A post-renderer made nothing of something.
+    #[error("plugin `{plugin}` gave back nothing for a document that is not empty{}", Said(stderr))]
+    EmptyResult {
+        /// The plugin.
+        plugin: PluginName,
+        /// What it said on standard error.
+        stderr: String,
+    },
+    /// Bytes did not get from or to the plugin.
+    #[error("cannot exchange data with plugin `{plugin}`")]
+    Stream {
+        /// The plugin.
+        plugin: PluginName,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The program took too long, or said too much.
+    #[error("{file} of plugin `{plugin}` gave no answer in time, or one that is too long")]
+    NoAnswer {
+        /// The plugin.
+        plugin: PluginName,
+        /// The program's file.
+        file: String,
+    },
+    /// The system did not say how the program ended.
+    #[error("cannot learn how plugin `{plugin}` ended")]
+    Wait {
+        /// The plugin.
+        plugin: PluginName,
+        /// What it said instead.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a plugin said, for the end of a message: its lines are its own, and set off as such.
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        f.write_str("; it said:")?;
+        self.0.lines().try_for_each(|line| write!(f, "\n  {}", Plain(line)))
+    }
+}
+
+/// Runs the command of a cli plugin in the place of this process, so that signals, job control and the exit status are the
+/// plugin's own. Where the system cannot do that it is [`run_cli`].
+///
+/// # Errors
+/// The plugin could not be started; this returns for no other reason where processes can be replaced.
+pub fn replace_by_cli(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<(), InvokeError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        let mut program = cli_program(subject, args, environment)?;
+        // The standard library gives the new program the default for SIGPIPE, which it had changed for us, and an empty mask.
+        let error = program.command().exec();
+        Err(start_error(subject, program.explain(error)))
+    }
+    #[cfg(not(unix))]
+    run_cli(subject, args, environment)
+}
+
+/// Runs the command of a cli plugin as a child with our standard streams, and waits for it: for those who have something to
+/// tidy up afterwards.
+///
+/// # Errors
+/// The plugin could not be started, or did not end with exit code 0.
+pub fn run_cli(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<(), InvokeError> {
+    let mut program = cli_program(subject, args, environment)?;
+    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
+    let status = child.wait().map_err(|source| InvokeError::Wait { plugin: subject.metadata.name.clone(), source })?;
+    let plugin = subject.metadata.name.clone();
+    match End::of(status) {
+        End::Code(0) => Ok(()),
+        End::Code(code) => Err(InvokeError::Exit { plugin, code, stderr: String::new() }),
+        End::Signal(signal) => Err(InvokeError::Signal { plugin, signal, stderr: String::new() }),
+    }
+}
+
+/// Runs the program `file` of the plugin's directory with `args`, without input, and gives what it wrote to standard output: for
+/// small answers that must come soon. What it says on standard error is dropped.
+///
+/// # Errors
+/// It could not be started, did not end with exit code 0, took longer than `limit` or wrote more than 1 MiB.
+pub fn ask(
+    subject: Subject<'_>,
+    file: &str,
+    args: &[OsString],
+    environment: &Environment<'_>,
+    limit: Duration,
+) -> Result<Vec<u8>, InvokeError> {
+    let plugin = || subject.metadata.name.clone();
+    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    let line = CommandLine { program: file.into(), args: args.to_vec() };
+    let mut program = Program::within(subject.dir, &line, &environment).map_err(|source| start_error(subject, source))?;
+    program.command().stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
+    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
+
+    // Somebody whom the program left behind may keep the pipe open for ever: so nobody joins this thread.
+    let (sender, answer) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let read = stdout.take(ANSWER_BYTES + 1).read_to_end(&mut bytes);
+            let _ = sender.send(read.map(|_| bytes));
+        });
+    }
+    let until = Instant::now() + limit;
+    let bytes = match answer.recv_timeout(limit) {
+        Ok(Ok(bytes)) if bytes.len() as u64 <= ANSWER_BYTES => bytes,
+        Ok(Err(source)) => {
+            super::process::kill_tree(&mut child, subject);
+            return Err(InvokeError::Wait { plugin: plugin(), source });
+        }
+        Ok(Ok(_)) | Err(_) => {
+            super::process::kill_tree(&mut child, subject);
+            return Err(InvokeError::NoAnswer { plugin: plugin(), file: file.to_owned() });
+        }
+    };
+    match super::process::wait(&mut child, until.saturating_duration_since(Instant::now())) {
+        Ok(Some(End::Code(0))) => Ok(bytes),
+        Ok(Some(End::Code(code))) => Err(InvokeError::Exit { plugin: plugin(), code, stderr: String::new() }),
+        Ok(Some(End::Signal(signal))) => Err(InvokeError::Signal { plugin: plugin(), signal, stderr: String::new() }),
+        Ok(None) => {
+            super::process::kill_tree(&mut child, subject);
+            Err(InvokeError::NoAnswer { plugin: plugin(), file: file.to_owned() })
+        }
+        Err(source) => Err(InvokeError::Wait { plugin: plugin(), source }),
+    }
+}
+
+/// The program of a cli plugin with the user's arguments, unless the plugin wants none.
+fn cli_program(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<Program, InvokeError> {
+    let metadata = subject.metadata;
+    let plugin = || metadata.name.clone();
+    let Some(cli) = metadata.cli() else {
+        return Err(InvokeError::NotACommand { plugin: plugin(), plugin_type: metadata.plugin_type().to_owned() });
+    };
+    let subprocess = metadata.subprocess().ok_or_else(|| runtime_error(subject))?;
+    let environment = environment.for_plugin(&metadata.name, subject.dir);
+    let args = if cli.ignore_flags { &[] } else { args };
+    let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
+        .map_err(|source| prepare_error(subject, source))?;
+    Program::find(&line, &environment).map_err(|source| start_error(subject, source))
+}
+
+pub(super) fn prepare_error(subject: Subject<'_>, source: PlatformError) -> InvokeError {
+    InvokeError::Prepare { plugin: subject.metadata.name.clone(), source }
+}
+
+pub(super) fn runtime_error(subject: Subject<'_>) -> InvokeError {
+    let runtime = subject.metadata.runtime_name().to_owned();
+    InvokeError::NoSuchRuntime { plugin: subject.metadata.name.clone(), runtime }
+}
+
+pub(super) fn start_error(subject: Subject<'_>, source: StartError) -> InvokeError {
+    InvokeError::Start { plugin: subject.metadata.name.clone(), source }
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,200 @@
+//! Why a request failed.
+
+use std::io;
+use std::path::PathBuf;
+
+/// What lies under a failed request.
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request failed. URLs in it have no user name and no password, and their queries are masked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// 404 or 410.
+    #[error("`{url}` is not there (HTTP {status}); check the URL")]
+    NotFound {
+        /// The URL.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// 401 without credentials.
+    #[error(
+        "`{url}` asks for a user name and a password (HTTP 401); give `--username` and `--password-stdin`, or an entry in .netrc"
+    )]
+    Unauthorized {
+        /// The URL.
+        url: String,
+        /// How the server wants to be asked (`WWW-Authenticate`), not safe to show.
+        challenge: String,
+    },
+    /// 401 although credentials were sent.
+    #[error("`{url}` refuses the user name and password that were given (HTTP 401); check them")]
+    Refused {
+        /// The URL.
+        url: String,
+    },
+    /// 403.
+    #[error(
+        "`{url}` is forbidden (HTTP 403); ask the server's owner for access, or give `--username` and `--password-stdin`"
+    )]
+    Forbidden {
+        /// The URL.
+        url: String,
+    },
+    /// Another status that is no success.
+    #[error("the server answered HTTP {status} for `{url}`; try again later, or ask the server's owner")]
+    Status {
+        /// The URL.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// The server asks for more patience than we have.
+    #[error("the server answered HTTP {status} for `{url}` and asks to wait {seconds} seconds; try again then")]
+    RetryLater {
+        /// The URL.
+        url: String,
+        /// The status.
+        status: u16,
+        /// How long.
+        seconds: u64,
+    },
+    /// No connection came about.
+    #[error("cannot connect to the server of `{url}`; check the host's name, the network and the proxy variables")]
+    Unreachable {
+        /// The URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// TLS failed.
+    #[error(
+        "no trusted connection to the server of `{url}`; where it uses a private authority, name its certificate with `--ca-file`"
+    )]
+    Tls {
+        /// The URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// No connection came about in time.
+    #[error(
+        "cannot connect to the server of `{url}` within {seconds} seconds; check the network, or raise `http.connectTimeout`"
+    )]
+    ConnectTimeout {
+        /// The URL.
+        url: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The server fell silent.
+    #[error("the server of `{url}` sent nothing for {seconds} seconds; try again, or raise `http.idleTimeout`")]
+    Idle {
+        /// The URL.
+        url: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The whole took too long.
+    #[error("fetching `{url}` took longer than the {seconds} seconds of `--timeout`")]
+    Timeout {
+        /// The URL.
+        url: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The connection broke.
+    #[error("the connection to the server of `{url}` broke, again and again; try again later")]
+    Broken {
+        /// The URL.
+        url: String,
+        /// Why, the last time.
+        #[source]
+        source: Cause,
+    },
+    /// The body ended early.
+    #[error(
+        "`{url}` is incomplete: the server announced {expected} bytes and sent {got}; try again, or ask the server's owner"
+    )]
+    Short {
+        /// The URL.
+        url: String,
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes that came.
+        got: u64,
+        /// How the connection ended, where it broke.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The server's answers to parts of one file do not fit together.
+    #[error("`{url}` changes while it is downloaded, or the server answers ranges wrongly: {reason}; try again later")]
+    Changed {
+        /// The URL.
+        url: String,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// More bytes than allowed.
+    #[error("`{url}` is larger than the {limit} bytes that are allowed")]
+    TooLarge {
+        /// The URL.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A redirect from https to http.
+    #[error("`{from}` redirects to `{to}`: https is never left for http; ask the server's owner")]
+    Downgrade {
+        /// The URL that redirects.
+        from: String,
+        /// Its target.
+        to: String,
+    },
+    /// A redirect that cannot be followed.
+    #[error("`{url}` redirects to where nobody can follow: {reason}")]
+    BadRedirect {
+        /// The URL that redirects.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Too many redirects.
+    #[error("`{url}` redirects more than {limit} times; the server probably sends it in a circle")]
+    TooManyRedirects {
+        /// The first URL.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// A certificate or key file cannot be read or is no such thing.
+    #[error("cannot use `{}` as {what}", path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
+    /// The client could not be made.
+    #[error("cannot set up an HTTP client; where the system's certificates are missing, name some with `--ca-file`")]
+    Client {
+        /// Why not.
+        #[source]
+        source: Cause,
+    },
+    /// `.netrc` cannot be read.
+    #[error("cannot read `{}` for user names and passwords; mend it, or point NETRC elsewhere", path.display())]
+    Netrc {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}

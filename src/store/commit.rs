@@ -1,0 +1,532 @@
+//! Changes of the store that a `kill -9` cannot halve (life cycle, sections 3 to 5).
+//!
+//! A directory and its receipt cannot change in one step, so the receipt is written ahead:
+//!
+//! 1. `{change, next, current}` is written: what will be, what is, and how to tell the two trees apart.
+//! 2. The trees change place, in one exchange. (Removing: the tree leaves its place in one rename.)
+//! 3. With a hook: it runs now, and `next` says `hook: pending`. When it is done the receipt is written ahead again, with
+//!    the digests of what the hook left, and without the mark.
+//! 4. Packages and the version before find their places; `{current}` is written.
+//!
+//! [`super::recover`] is the other half: it looks on which side of step 2 a killed writer stopped. Before it, or with the mark, the
+//! change is undone; after it, step 4 is done again, each part of which can be. So what the next writer leaves is the old
+//! state or the new one. In between readers see either tree with a receipt for it.
+//!
+//! Nothing is synced to disk, as with `tar`: a sync costs more than the rest of a small install. A killed process loses
+//! nothing by it. A power failure may take back the last seconds; file systems with a journal keep the order of the renames,
+//! so what is left is an earlier one of the states above, and bytes that did not reach the disk are noticed by the gate.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::manifest::{self, Metadata};
+use crate::text::without_credentials;
+
+use super::error::StoreError;
+use super::gate::{self, Difference};
+use super::interrupt;
+use super::lock::{Spool, StoreLock};
+use super::receipt::{
+    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Receipt, ReceiptError, ReceiptFile, Source, VerifiedBy,
+    now_ns,
+};
+use super::recover::{finish_removal, has_previous, recover, settle};
+use super::staging::Staged;
+use super::tree::{self, CLOCK_TICK_NS, FileRecord, MadeBy, TreeId};
+use super::{Found, disk};
+
+/// Bytes that the gate may have to hash again before every run rather than have the install wait for the clock.
+const WORTH_A_TICK: u64 = 2 << 20;
+
+/// What the receipt says of an arrival beyond what the staged plugin itself knows.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival {
+    /// Where it came from, where the caller knows better than the package; user names and passwords of URLs are taken out.
+    pub source: Option<Source>,
+    /// The version or range that the user asked for.
+    pub constraint: Option<String>,
+    /// Whether updates are to skip it.
+    pub pinned: bool,
+}
+
+/// A plugin that has taken its place. With a hook to run, the change is not final before [`Self::finish`]; dropped without
+/// it, it is undone.
+#[must_use = "a change whose hook is pending is undone when this is dropped"]
+#[derive(Debug)]
+pub struct Committed<'l> {
+    lock: &'l StoreLock<'l>,
+    dir: String,
+    metadata: Metadata,
+    change: Change,
+    current: Option<Receipt>,
+    next: Option<Receipt>,
+    /// What was staged, sorted by path, with the stamps of all files.
+    files: Vec<FileRecord>,
+    pending: bool,
+    /// Keeps the old tree until the change is final.
+    _scratch: Option<Spool>,
+    _interrupts_wait: interrupt::Change,
+}
+
+/// What [`StoreLock::remove`] removed.
+#[derive(Debug, Clone)]
+pub struct Removed {
+    /// The plugin's name; of a broken one, its directory's.
+    pub name: String,
+    /// Its version; empty where it had none or was broken.
+    pub version: String,
+    /// The directory that it was in.
+    pub directory: PathBuf,
+    /// Whether it was a link, which was unlinked.
+    pub link: bool,
+}
+
+impl StoreLock<'_> {
+    /// Puts a staged plugin in its place, with its receipt and its package. `replace` allows it to take the place of what
+    /// is there, which becomes the version before unless it is the same version. With `hook` the change is final only when
+    /// [`Committed::finish`] is called.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyInstalled`], [`StoreError::InTheWay`], [`StoreError::Elsewhere`], [`StoreError::CaseTwin`],
+    /// [`StoreError::Receipt`], [`StoreError::Io`].
+    pub fn commit(&self, staged: Staged, arrival: Arrival, replace: bool, hook: bool) -> Result<Committed<'_>, StoreError> {
+        let dir = staged.metadata.name.as_str().to_owned();
+        let place = self.root().plugin(&dir);
+        let there = self.check_place(&dir, replace)?;
+        let interrupts_wait = interrupt::Change::begin();
+
+        let current = match &there {
+            Some(_) => self.current_receipt(&dir)?,
+            None => None,
+        };
+        let staged_tree = staged.tree();
+        let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
+        let Some(new) = id(&staged_tree)? else {
+            return Err(StoreError::io("find", &staged_tree, io::ErrorKind::NotFound.into()));
+        };
+        let version = staged.metadata.version_text();
+        let keep_old = match (&current, &there) {
+            (Some(receipt), _) => receipt.version.as_deref().unwrap_or_default() != version,
+            (None, Some(Some(found))) => found.version_text() != version,
+            (None, _) => false,
+        };
+        let change = Change {
+            kind: ChangeKind::Install,
+            plugin: dir.clone(),
+            staged: self.relative_to_state(&staged_tree)?,
+            new: Some(new),
+            old: id(&place)?,
+            keep_old,
+        };
+        let next = self.new_receipt(&staged, arrival, new, current.as_ref(), hook);
+        let Staged { scratch, metadata, files, .. } = staged;
+        let mut committed = Committed {
+            lock: self,
+            dir,
+            metadata,
+            change,
+            current,
+            next: Some(next),
+            files,
+            pending: true,
+            _scratch: Some(scratch),
+            _interrupts_wait: interrupts_wait,
+        };
+        committed.exchange()?;
+        if !hook {
+            committed.settle()?;
+        }
+        Ok(committed)
+    }
+
+    /// Puts the version before back in its place; the present one becomes the version before.
+    ///
+    /// # Errors
+    /// [`StoreError::NotInstalled`], [`StoreError::NoPrevious`], [`StoreError::Manifest`], [`StoreError::Receipt`],
+    /// [`StoreError::Io`].
+    pub fn rollback(&self, name: &str) -> Result<Committed<'_>, StoreError> {
+        let found = self.installed(name)?;
+        let dir = found.dir.clone();
+        let previous = self.root().previous(&dir);
+        let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
+        let Some(new) = id(&previous)?.filter(|_| has_previous(&dir)) else {
+            return Err(StoreError::NoPrevious { name: name.to_owned() });
+        };
+        let metadata = manifest::load(&previous, self.store.limits())?;
+        let interrupts_wait = interrupt::Change::begin();
+        let current = self.current_receipt(&dir)?;
+        let mut next = ReceiptFile::read(&self.root().previous_receipt(&dir))?.and_then(|file| file.current);
+        if let Some(next) = &mut next {
+            next.tree = new;
+            next.updated_at = Timestamp::now();
+            next.hook = None;
+        }
+        let change = Change {
+            kind: ChangeKind::Rollback,
+            plugin: metadata.name.as_str().to_owned(),
+            staged: self.relative_to_state(&previous)?,
+            new: Some(new),
+            old: id(&found.directory)?,
+            keep_old: true,
+        };
+        let mut committed = Committed {
+            lock: self,
+            dir,
+            metadata,
+            change,
+            current,
+            next,
+            files: Vec::new(),
+            pending: true,
+            _scratch: None,
+            _interrupts_wait: interrupts_wait,
+        };
+        committed.exchange()?;
+        committed.settle()?;
+        Ok(committed)
+    }
+
+    /// Removes the plugin `name`, by its name or, where it no longer loads, by its directory's: with its receipt, its
+    /// package and provenance, and the version before. A link is unlinked, never followed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotInstalled`], [`StoreError::ReadOnlyRoot`], [`StoreError::Receipt`], [`StoreError::Io`].
+    pub fn remove(&self, name: &str) -> Result<Removed, StoreError> {
+        let found = self.installed(name)?;
+        let root = self.root();
+        let current = self.current_receipt(&found.dir)?;
+        let plugin = match (&found.metadata, &current) {
+            (Ok(metadata), _) => metadata.name.as_str().to_owned(),
+            (Err(_), Some(receipt)) => receipt.name.clone(),
+            (Err(_), None) => found.dir.clone(),
+        };
+        let removed = Removed {
+            name: plugin.clone(),
+            version: found.version_text(),
+            directory: found.directory.clone(),
+            link: found.link,
+        };
+        let scratch = self.spool()?;
+        let _interrupts_wait = interrupt::Change::begin();
+        let away = scratch.path().join(&found.dir);
+        let change = Change {
+            kind: ChangeKind::Remove,
+            plugin,
+            staged: self.relative_to_state(&away)?,
+            new: None,
+            old: TreeId::of(&found.directory).map_err(|source| StoreError::io("look at", &found.directory, source))?,
+            keep_old: false,
+        };
+        let receipt = root.receipt(&found.dir);
+        let result =
+            ReceiptFile::ahead(change.clone(), current, None).write(&receipt).map_err(StoreError::from).and_then(|()| {
+                disk::rename(&found.directory, &away)
+                    .map_err(|source| StoreError::io("remove", &found.directory, source))?;
+                finish_removal(root, &found.dir, &change)
+            });
+        if let Err(e) = result {
+            // Whichever side it stopped on: what cannot be mended now, the next writer tries again.
+            let _ = recover(root, &found.dir);
+            return Err(e);
+        }
+        Ok(removed)
+    }
+
+    /// Makes updates skip the plugin `name`, or no longer. Says whether that is news.
+    ///
+    /// # Errors
+    /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Receipt`].
+    pub fn set_pinned(&self, name: &str, pinned: bool) -> Result<bool, StoreError> {
+        let found = self.installed(name)?;
+        let path = self.root().receipt(&found.dir);
+        let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
+            return Err(StoreError::NoReceipt { name: name.to_owned() });
+        };
+        if receipt.pinned == pinned {
+            return Ok(false);
+        }
+        receipt.pinned = pinned;
+        ReceiptFile::settled(receipt).write(&path)?;
+        Ok(true)
+    }
+
+    /// Accepts the files of the plugin `name` as they are now, and says how they differed from its receipt.
+    ///
+    /// # Errors
+    /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Tree`],
+    /// [`StoreError::Receipt`].
+    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, StoreError> {
+        let found = self.installed(name)?;
+        let path = self.root().receipt(&found.dir);
+        let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
+            return Err(StoreError::NoReceipt { name: name.to_owned() });
+        };
+        if receipt.kind == Kind::Link {
+            return Ok(Vec::new());
+        }
+        let limits = self.store.limits();
+        let metadata = found.metadata?;
+        let differences = gate::differences_of_all(&found.directory, &receipt, limits)?;
+        if differences.is_empty() {
+            return Ok(differences);
+        }
+        let stamped_at = now_ns();
+        let mut known: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
+        // Without stamps every digest is taken again.
+        known.iter_mut().for_each(|file| file.stamp = None);
+        let files = tree::records(&found.directory, &known, Some(MadeBy::User), limits)?;
+        (receipt.executables, receipt.files) = tree::split(files, &metadata);
+        receipt.stamped_at = stamped_at;
+        receipt.version = metadata.version.as_ref().map(ToString::to_string);
+        if let Some(tree) =
+            TreeId::of(&found.directory).map_err(|source| StoreError::io("look at", &found.directory, source))?
+        {
+            receipt.tree = tree;
+        }
+        ReceiptFile::settled(receipt).write(&path)?;
+        Ok(differences)
+    }
+
+    /// The plugin `name` in the directory that is written to.
+    fn installed(&self, name: &str) -> Result<Found, StoreError> {
+        let found = self.store.find(name)?.ok_or_else(|| StoreError::NotInstalled { name: name.to_owned() })?;
+        if &found.root != self.root() {
+            return Err(StoreError::ReadOnlyRoot {
+                name: name.to_owned(),
+                directory: found.root.0,
+                written: self.root().0.clone(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// The receipt of what is in `dir`. A damaged one is none: whoever calls is about to replace or remove its plugin.
+    fn current_receipt(&self, dir: &str) -> Result<Option<Receipt>, StoreError> {
+        match ReceiptFile::read(&self.root().receipt(dir)) {
+            Ok(file) => Ok(file.and_then(|file| file.current)),
+            Err(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. }) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether the plugin `name` may take the place of its name: `None` where that is free, `Some(None)` where something is
+    /// replaced that is no plugin.
+    fn check_place(&self, name: &str, replace: bool) -> Result<Option<Option<Found>>, StoreError> {
+        let root = self.root();
+        let unreadable = |source| StoreError::io("read", &root.0, source);
+        for entry in fs::read_dir(&root.0).map_err(unreadable)? {
+            let other = entry.map_err(unreadable)?.file_name();
+            let Some(other) = other.to_str().filter(|other| *other != name) else { continue };
+            if other.eq_ignore_ascii_case(name) {
+                return Err(StoreError::CaseTwin { name: name.to_owned(), other: other.to_owned() });
+            }
+        }
+        for (other_root, dir) in self.store.directories_of(name) {
+            // In another root it stays where it is, and ours comes first: that is for the user to say.
+            let in_the_way = if other_root == root { dir != name } else { !replace };
+            if in_the_way {
+                return Err(StoreError::Elsewhere { name: name.to_owned(), directory: other_root.plugin(&dir) });
+            }
+        }
+        let place = root.plugin(name);
+        let Ok(entry) = fs::symlink_metadata(&place) else { return Ok(None) };
+        let found = self.store.look(root, name)?;
+        let dangling = entry.is_symlink() && !place.exists();
+        if replace {
+            return Ok(Some(found.filter(|_| !dangling)));
+        }
+        match found {
+            Some(found) if !dangling => {
+                Err(StoreError::AlreadyInstalled { name: name.to_owned(), version: found.version_text() })
+            }
+            _ => {
+                let what = if dangling {
+                    "a symbolic link that points nowhere"
+                } else if entry.is_dir() {
+                    "a directory without a plugin"
+                } else {
+                    "a file"
+                };
+                Err(StoreError::InTheWay { path: place, what })
+            }
+        }
+    }
+
+    fn relative_to_state(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let relative = path.strip_prefix(self.root().state()).map(Path::to_owned);
+        relative.map_err(|e| StoreError::io("change place with", path, io::Error::other(e)))
+    }
+
+    fn new_receipt(
+        &self,
+        staged: &Staged,
+        arrival: Arrival,
+        tree: TreeId,
+        current: Option<&Receipt>,
+        hook: bool,
+    ) -> Receipt {
+        let metadata = &staged.metadata;
+        let version = metadata.version.as_ref().map(ToString::to_string);
+        let now = Timestamp::now();
+        let mut source = arrival.source.unwrap_or_else(|| staged.source.clone());
+        source.asked = without_credentials(&source.asked);
+        source.resolved = source.resolved.as_deref().map(without_credentials);
+        let archive = staged.package.as_ref().map(|package| Archive {
+            file: version.as_ref().map(|version| format!("{}-{version}.tgz", metadata.name)),
+            sha256: package.digest,
+            size: package.size,
+            provenance: package.provenance && version.is_some(),
+        });
+        let (executables, files) = tree::split(staged.files.clone(), metadata);
+        Receipt {
+            name: metadata.name.as_str().to_owned(),
+            version,
+            plugin_type: metadata.plugin_type().to_owned(),
+            runtime: metadata.runtime_name().to_owned(),
+            kind: staged.kind,
+            source,
+            constraint: arrival.constraint,
+            pinned: arrival.pinned,
+            archive,
+            verified: VerifiedBy::new(staged.evidence.as_ref()),
+            host: HostVersion { name: self.store.host.name().to_owned(), version: self.store.host.version().to_string() },
+            installed_at: current.map_or(now, |receipt| receipt.installed_at),
+            updated_at: now,
+            hook: hook.then_some(HookState::Pending),
+            tree,
+            stamped_at: now_ns(),
+            executables,
+            files,
+        }
+    }
+}
+
+impl Committed<'_> {
+    /// The plugin's directory.
+    pub fn directory(&self) -> PathBuf {
+        self.lock.root().plugin(&self.dir)
+    }
+
+    /// What its manifest says.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Its receipt; a rollback to a version that was copied in by hand has none.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.next.as_ref()
+    }
+
+    /// The receipt of what was replaced.
+    pub fn replaced(&self) -> Option<&Receipt> {
+        self.current.as_ref()
+    }
+
+    /// Makes the change final, where a hook was pending: takes the digests again, and notes what the hook made or changed
+    /// as the hook's. Without a hook this does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Manifest`], [`StoreError::Tree`], [`StoreError::Receipt`], [`StoreError::Io`]. Where the hook left no
+    /// plugin of this name the change is undone.
+    pub fn finish(mut self) -> Result<(), StoreError> {
+        if !self.pending {
+            return Ok(());
+        }
+        self.take_in_hook()?;
+        // The mark goes: from here on, a killed change is finished, not undone.
+        self.write_ahead()?;
+        self.settle()
+    }
+
+    /// Takes a change back whose hook failed; without a hook this does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Receipt`], [`StoreError::Io`]; the next writer tries again.
+    pub fn undo(mut self) -> Result<(), StoreError> {
+        self.take_back()
+    }
+
+    fn take_back(&mut self) -> Result<(), StoreError> {
+        if !std::mem::take(&mut self.pending) {
+            return Ok(());
+        }
+        recover(self.lock.root(), &self.dir).map(|_| ())
+    }
+
+    /// Brings the receipt in line with what the hook left.
+    fn take_in_hook(&mut self) -> Result<(), StoreError> {
+        let place = self.directory();
+        let metadata = manifest::load(&place, self.lock.store.limits())?;
+        if metadata.name.as_str() != self.dir {
+            let name = metadata.name.to_string();
+            return Err(StoreError::Elsewhere { name, directory: place });
+        }
+        let Some(next) = &mut self.next else { return Ok(()) };
+        if next.kind != Kind::Link {
+            next.stamped_at = now_ns();
+            let files = tree::records(&place, &self.files, Some(MadeBy::Hook), self.lock.store.limits())?;
+            (next.executables, next.files) = tree::split(files, &metadata);
+        }
+        next.version = metadata.version.as_ref().map(ToString::to_string);
+        next.hook = Some(HookState::Done);
+        self.metadata = metadata;
+        Ok(())
+    }
+
+    fn write_ahead(&self) -> Result<(), StoreError> {
+        let file = ReceiptFile::ahead(self.change.clone(), self.current.clone(), self.next.clone());
+        Ok(file.write(&self.lock.root().receipt(&self.dir))?)
+    }
+
+    /// Steps 1 and 2. Where the second fails the first is taken back.
+    fn exchange(&mut self) -> Result<(), StoreError> {
+        let root = self.lock.root();
+        let place = root.plugin(&self.dir);
+        self.write_ahead()?;
+        let staged = root.state().join(&self.change.staged);
+        let result = disk::exchange(&staged, &place).map_err(|source| StoreError::io("change", &place, source));
+        if result.is_err() {
+            let _ = self.take_back();
+        }
+        result
+    }
+
+    /// Step 4. Where it fails, the next writer goes on with it.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.pending = false;
+        if let Some(next) = &mut self.next {
+            wait_for_the_clock(next);
+            next.stamped_at = now_ns();
+        }
+        settle(self.lock.root(), &self.dir, &self.change, self.current.as_ref(), self.next.as_ref())
+    }
+}
+
+impl Drop for Committed<'_> {
+    fn drop(&mut self) {
+        // An early return or a panic between the exchange and the end of the hook; what fails here the next writer mends.
+        let _ = self.take_back();
+    }
+}
+
+/// Where much was written only just now, waits until a later change of it would show in its stamps: a moment now rather than
+/// a digest before every run.
+fn wait_for_the_clock(receipt: &Receipt) {
+    let now = now_ns();
+    let (mut bytes, mut newest) = (0, i64::MIN);
+    for file in &receipt.executables {
+        if let Some(stamp) = file.stamp.filter(|stamp| !stamp.shows_changes_after(now)) {
+            bytes += file.size;
+            newest = newest.max(stamp.modified.max(stamp.changed));
+        }
+    }
+    if bytes > WORTH_A_TICK {
+        // A stamp from the future, of a wrong clock, is not waited for.
+        let wait = newest.saturating_add(CLOCK_TICK_NS + 1).saturating_sub(now).clamp(0, CLOCK_TICK_NS + 1);
+        std::thread::sleep(Duration::from_nanos(wait.unsigned_abs()));
+    }
+}

@@ -1,0 +1,168 @@
+//! Why the store cannot do something.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::manifest::ManifestError;
+use crate::package::UnpackError;
+use crate::provenance::VerifyError;
+use crate::text::Plain;
+
+use super::{ReceiptError, TreeError};
+
+/// Why the store cannot be read or changed. Unless a variant says otherwise the store is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A file or directory of the store refuses.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, such as `create`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Another program has held the lock for too long.
+    #[error("another program is changing the plugins and did not finish within {seconds} s (it holds {}); try again when it has ended", path.display())]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A receipt cannot be read or written.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The package cannot be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// The package is not the one that was signed.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// A directory's files cannot be taken.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The manifest cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A directory that is to be installed is not there.
+    #[error("{} is not a directory", path.display())]
+    NotADirectory {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A symbolic link of a directory that is copied leaves it, points nowhere or runs in a circle.
+    #[error("the symbolic link {} does not point to a file inside the plugin; replace it by what it should be", path.display())]
+    LinkLeaves {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A directory holds the place where it would be installed, or is that place.
+    #[error("{} cannot be installed into {}, which is the same place or inside of it", path.display(), directory.display())]
+    IntoItself {
+        /// The directory.
+        path: PathBuf,
+        /// The plugin directory.
+        directory: PathBuf,
+    },
+    /// A name that no package could hold.
+    #[error("the name of {} cannot be installed: {why}; rename it", path.display())]
+    BadName {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A built-in command has the name.
+    #[error("`{name}` is a command of {host} itself, so no plugin can have this name; rename the plugin")]
+    Reserved {
+        /// The plugin's name.
+        name: String,
+        /// The host's name.
+        host: String,
+    },
+    /// The plugin is there already.
+    #[error("plugin `{name}` is already installed{}; `--force` replaces it", version_in_brackets(version))]
+    AlreadyInstalled {
+        /// Its name.
+        name: String,
+        /// The installed version; empty where it has none or is broken.
+        version: String,
+    },
+    /// Something that is no plugin stands where the plugin would go.
+    #[error("{} is in the way: it is {what}; remove it, or replace it with `--force`", path.display())]
+    InTheWay {
+        /// What stands there.
+        path: PathBuf,
+        /// What it is, such as `a file`.
+        what: &'static str,
+    },
+    /// Another directory holds a plugin of that name.
+    #[error("a plugin `{name}` is already in {}; remove it first", directory.display())]
+    Elsewhere {
+        /// The name.
+        name: String,
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A name that differs in upper and lower case only is taken.
+    #[error(
+        "`{name}` differs from `{}`, which is there already, in upper and lower case only; remove that one first",
+        Plain(other)
+    )]
+    CaseTwin {
+        /// The name.
+        name: String,
+        /// The other one.
+        other: String,
+    },
+    /// No plugin has that name.
+    #[error("plugin `{}` is not installed", Plain(name))]
+    NotInstalled {
+        /// The name.
+        name: String,
+    },
+    /// The plugin is in a directory that is only read.
+    #[error("plugin `{}` is in {}, but only {} is written to; name that directory first in the list of plugin directories", Plain(name), directory.display(), written.display())]
+    ReadOnlyRoot {
+        /// Its name.
+        name: String,
+        /// Where it is.
+        directory: PathBuf,
+        /// The directory that is written to.
+        written: PathBuf,
+    },
+    /// There is no version before the installed one.
+    #[error("there is no version of `{}` to go back to: none was replaced since it was installed", Plain(name))]
+    NoPrevious {
+        /// The plugin's name.
+        name: String,
+    },
+    /// The plugin has no receipt, and the operation needs one.
+    #[error(
+        "plugin `{}` has no receipt: it was copied in by hand or by another program; install it again with `--force`",
+        Plain(name)
+    )]
+    NoReceipt {
+        /// The plugin's name.
+        name: String,
+    },
+}
+
+impl StoreError {
+    /// [`StoreError::Io`].
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Whether the named plugin is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotInstalled { .. } | Self::NotADirectory { .. })
+    }
+}
+
+fn version_in_brackets(version: &str) -> String {
+    if version.is_empty() { String::new() } else { format!(" ({})", Plain(version)) }
+}

@@ -1,0 +1,425 @@
+//! The gate (life cycle, section 8): the one function that every run, hook, help and completion gets its plugin from.
+//!
+//! It looks at the name, at who may write to the directory and the program, and, where there is a receipt, at the files
+//! that can be executed. A file is read again only where its size or stamp is another than when its digest was taken. One
+//! directory, one manifest and one receipt are looked at, however many plugins are installed; of the receipt, only what
+//! concerns files that can be executed.
+//!
+//! It notices what changed by accident, by another program or by another user. Whoever may write to `.state` can write a new
+//! receipt, and to them this is no obstacle.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Sha256Digest;
+use crate::manifest::platform::Platform;
+use crate::manifest::{MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
+use crate::settings::{Gate, Limits};
+use crate::text::Plain;
+
+use super::error::StoreError;
+use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
+use super::tree::{self, FileRecord, Stamp, TreeError, TreeId};
+use super::{Found, Store};
+
+/// A plugin that may be run. Only the gate makes one.
+#[derive(Debug)]
+pub struct Plugin {
+    /// Its name.
+    pub name: PluginName,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Whether the directory is a link for development, whose files nobody checks.
+    pub link: bool,
+    /// What its manifest says.
+    pub metadata: Metadata,
+    /// Its receipt, where it has one; [`Receipt::files`] may be left out of it.
+    pub receipt: Option<Receipt>,
+    /// What the gate would have refused if it were not told to warn only.
+    pub warnings: Vec<String>,
+}
+
+/// How an installed file differs from its receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The file, relative to the plugin's directory; empty for the directory itself.
+    pub path: String,
+    /// What is different.
+    pub kind: DifferenceKind,
+}
+
+/// What is different about a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// Its bytes are others.
+    Changed,
+    /// It is gone.
+    Missing,
+    /// It was not installed.
+    Added,
+    /// It has become executable, or is no longer.
+    Mode,
+    /// It is something else: a link instead of a file, or the other way round.
+    Kind,
+}
+
+impl DifferenceKind {
+    /// What it is in one word, for lists and `-o json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::Added => "added",
+            Self::Mode => "mode",
+            Self::Kind => "kind",
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => f.write_str("its directory ")?,
+            path => write!(f, "`{}` ", Plain(path))?,
+        }
+        f.write_str(match self.kind {
+            DifferenceKind::Changed => "has changed",
+            DifferenceKind::Missing => "is missing",
+            DifferenceKind::Added => "was added",
+            DifferenceKind::Mode => "may now be executed, or no longer may",
+            DifferenceKind::Kind => "is something else now (a link, a file or a directory)",
+        })
+    }
+}
+
+/// Why the gate hands out nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// No plugin can have that name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// No plugin has that name.
+    #[error("plugin `{}` is not installed", Plain(name))]
+    NotInstalled {
+        /// The name.
+        name: String,
+    },
+    /// The plugin does not load.
+    #[error("plugin `{}` in {} is broken; install it again with `--force`, or remove it with `{host} plugin uninstall {}`", Plain(name), directory.display(), Plain(name))]
+    Broken {
+        /// Its name.
+        name: String,
+        /// Its directory.
+        directory: PathBuf,
+        /// The host's name.
+        host: String,
+        /// What is wrong with its manifest.
+        source: Box<ManifestError>,
+    },
+    /// Everybody may write to something that decides what is run.
+    #[error("everybody may change {}, so plugin `{}` is not run; mend it with `chmod o-w {}`", path.display(), Plain(name), quoted(&path.to_string_lossy()))]
+    WorldWritable {
+        /// The plugin's name.
+        name: String,
+        /// The directory or file.
+        path: PathBuf,
+    },
+    /// Files are not as they were installed.
+    #[error(
+        "plugin `{}` is not as it was installed: {}; restore it with `{restore}`, or accept the change with `{accept}`",
+        Plain(name),
+        listed(differences)
+    )]
+    Changed {
+        /// The plugin's name.
+        name: String,
+        /// How it differs.
+        differences: Vec<Difference>,
+        /// The command that installs it again.
+        restore: String,
+        /// The command that accepts the change.
+        accept: String,
+    },
+    /// The receipt cannot be read.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// A file of the plugin cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The plugin directory cannot be read.
+    #[error(transparent)]
+    Store(#[from] Box<StoreError>),
+}
+
+impl GateError {
+    /// Whether the plugin is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotInstalled { .. } | Self::Name(_))
+    }
+
+    /// Whether the plugin was refused for what was found of it: exit code 3 rather than 1.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::WorldWritable { .. })
+    }
+}
+
+impl Store {
+    /// Opens the installed plugin `name` for use, or says why it may not be used.
+    ///
+    /// # Errors
+    /// Every variant of [`GateError`].
+    pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
+        let name = PluginName::new(name)?;
+        let found = self.find(name.as_str()).map_err(Box::new)?;
+        let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
+        let Found { root, dir: dir_name, directory, link, metadata } = found;
+        let metadata = metadata.map_err(|source| GateError::Broken {
+            name: name.to_string(),
+            directory: directory.clone(),
+            host: self.host.name().to_owned(),
+            source: Box::new(source),
+        })?;
+        let mut plugin = Plugin { name, dir: directory, link, metadata, receipt: None, warnings: Vec::new() };
+        let file = match ReceiptFile::read_head(&root.receipt(&dir_name)) {
+            Err(_) if mode == Gate::Off => None,
+            file => file?,
+        };
+        let checked = match mode {
+            Gate::Off => Ok(()),
+            // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development.
+            _ if link && file.as_ref().is_none_or(knows_link) => Ok(()),
+            Gate::Warn | Gate::Require => {
+                check_modes(&root.0, &plugin).and_then(|()| self.check_receipt(&plugin, file.as_ref()))
+            }
+        };
+        match checked {
+            Err(e) if mode == Gate::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
+            checked => checked?,
+        }
+        let tree = TreeId::of(&plugin.dir).ok().flatten();
+        plugin.receipt = file.and_then(|file| file.of_tree(tree));
+        Ok(plugin)
+    }
+
+    /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt.
+    fn check_receipt(&self, plugin: &Plugin, file: Option<&ReceiptFile>) -> Result<(), GateError> {
+        let Some(file) = file else { return Ok(()) };
+        if let Some(change) = &file.change
+            && file.current.is_none()
+            && change.old.is_some()
+            && change.old == TreeId::of(&plugin.dir).ok().flatten()
+        {
+            // What is about to be replaced, or was brought back, has no receipt.
+            return Ok(());
+        }
+        let named = tree::named_paths(&plugin.metadata, None);
+        let mut refusal = Ok(());
+        for receipt in [&file.next, &file.current].into_iter().flatten() {
+            let differences = differences_of_executables(plugin, receipt, &named)?;
+            if differences.is_empty() {
+                return Ok(());
+            }
+            refusal = Err(self.changed(plugin, differences, receipt));
+        }
+        refusal
+    }
+
+    fn changed(&self, plugin: &Plugin, differences: Vec<Difference>, receipt: &Receipt) -> GateError {
+        let host = self.host.name();
+        let mut restore = format!("{host} plugin install --force {}", quoted(&receipt.shown_source()));
+        if receipt.kind == Kind::Copy {
+            restore.push_str(" --copy");
+        }
+        if let Some(constraint) = &receipt.constraint {
+            restore.push_str(&format!(" --version {}", quoted(constraint)));
+        }
+        let accept = format!("{host} plugin trust {}", plugin.name);
+        GateError::Changed { name: plugin.name.to_string(), differences, restore, accept }
+    }
+
+    /// Compares every file of the plugin `name` with its receipt, and says what was added too; nothing for a link or a
+    /// plugin without a receipt.
+    ///
+    /// # Errors
+    /// [`GateError::NotInstalled`], [`GateError::Receipt`], [`GateError::Tree`]. A plugin that does not load is compared all
+    /// the same.
+    pub fn check_all_files(&self, name: &str) -> Result<Vec<Difference>, GateError> {
+        let found = self.find(name).map_err(Box::new)?;
+        let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_owned() })?;
+        let receipt = self.receipt(&found).map_err(Box::new)?;
+        match receipt {
+            Some(receipt) => Ok(differences_of_all(&found.directory, &receipt, &self.limits)?),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Compares the files below `dir` with those that a package holds: path, digest and size of each.
+///
+/// # Errors
+/// [`TreeError`], where a file cannot be read.
+pub fn compare_with_package(
+    dir: &Path,
+    files: impl IntoIterator<Item = (String, Sha256Digest, u64)>,
+    limits: &Limits,
+) -> Result<Vec<Difference>, TreeError> {
+    let mut expected: BTreeMap<String, (Sha256Digest, u64)> =
+        files.into_iter().map(|(path, digest, size)| (path, (digest, size))).collect();
+    let mut differences = Vec::new();
+    for (path, metadata) in tree::walk(dir, limits)? {
+        let kind = match expected.remove(&path) {
+            None => DifferenceKind::Added,
+            Some(_) if metadata.is_symlink() => DifferenceKind::Kind,
+            Some((digest, size)) => {
+                let same = metadata.len() == size && tree::record(dir, path.clone(), &metadata)?.sha256 == digest;
+                if same {
+                    continue;
+                }
+                DifferenceKind::Changed
+            }
+        };
+        differences.push(Difference { path, kind });
+    }
+    differences.extend(expected.into_keys().map(|path| Difference { path, kind: DifferenceKind::Missing }));
+    differences.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(differences)
+}
+
+fn knows_link(file: &ReceiptFile) -> bool {
+    [&file.current, &file.next].into_iter().flatten().any(|receipt| receipt.kind == Kind::Link)
+        || (file.current.is_none() && file.change.is_some())
+}
+
+/// Refuses what everybody may write to (CVE-2025-15558): the directory of the plugins, unless it is sticky, the plugin's, and
+/// the files that its commands name with the directories on the way to them.
+fn check_modes(root: &Path, plugin: &Plugin) -> Result<(), GateError> {
+    let refused = |path: PathBuf| Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
+    if let Ok(metadata) = fs::metadata(root)
+        && tree::is_world_writable(&metadata)
+        && tree::mode(&metadata) & 0o1000 == 0
+    {
+        return refused(root.to_owned());
+    }
+    let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| tree::is_world_writable(&metadata));
+    if writable(&plugin.dir) {
+        return refused(plugin.dir.clone());
+    }
+    let programs = match plugin.metadata.runtime {
+        RuntimeConfig::Subprocess(_) => tree::named_paths(&plugin.metadata, Some(&Platform::current())),
+        RuntimeConfig::Extism(_) => BTreeSet::from([MODULE_NAME.to_owned()]),
+    };
+    for program in programs {
+        let mut path = plugin.dir.clone();
+        for part in program.split('/') {
+            path.push(part);
+            if writable(&path) {
+                return refused(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How the files of `plugin` that can be executed differ from `receipt`.
+fn differences_of_executables(
+    plugin: &Plugin,
+    receipt: &Receipt,
+    named: &BTreeSet<String>,
+) -> Result<Vec<Difference>, GateError> {
+    let difference = |path: &str, kind| Difference { path: path.to_owned(), kind };
+    if (receipt.kind == Kind::Link) != plugin.link {
+        return Ok(vec![difference("", DifferenceKind::Kind)]);
+    }
+    let mut differences = Vec::new();
+    for file in &receipt.executables {
+        if let Some(kind) = compare(&plugin.dir, file, receipt.stamped_at)? {
+            differences.push(difference(&file.path, kind));
+        }
+    }
+    // A file that a command names and that was not there when the receipt was written.
+    let known: HashSet<&str> = receipt.executables.iter().map(|file| file.path.as_str()).collect();
+    for path in named.iter().filter(|path| !known.contains(path.as_str())) {
+        if fs::symlink_metadata(plugin.dir.join(path)).is_ok_and(|metadata| !metadata.is_dir()) {
+            differences.push(difference(path, DifferenceKind::Added));
+        }
+    }
+    Ok(differences)
+}
+
+/// How the file that `record` describes differs from it. Its bytes are read only where its stamp, taken at `stamped_at`,
+/// does not settle it.
+fn compare(dir: &Path, record: &FileRecord, stamped_at: i64) -> Result<Option<DifferenceKind>, TreeError> {
+    let path = dir.join(&record.path);
+    let metadata = match fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Some(DifferenceKind::Missing));
+        }
+        Err(source) => return Err(TreeError::Io { path, source }),
+    };
+    if metadata.is_symlink() != record.link || metadata.is_dir() {
+        return Ok(Some(DifferenceKind::Kind));
+    }
+    let unchanged = |stamp: &Stamp| {
+        metadata.len() == record.size && *stamp == Stamp::of(&metadata) && stamp.shows_changes_after(stamped_at)
+    };
+    if record.stamp.as_ref().is_some_and(unchanged) {
+        return Ok(None);
+    }
+    if metadata.len() != record.size {
+        return Ok(Some(DifferenceKind::Changed));
+    }
+    let now = tree::record(dir, record.path.clone(), &metadata)?;
+    if now.sha256 != record.sha256 {
+        return Ok(Some(DifferenceKind::Changed));
+    }
+    Ok((now.is_executable() != record.is_executable()).then_some(DifferenceKind::Mode))
+}
+
+/// How the directory `dir` differs from `receipt`, sorted by path: every file is read.
+pub(super) fn differences_of_all(dir: &Path, receipt: &Receipt, limits: &Limits) -> Result<Vec<Difference>, TreeError> {
+    if receipt.kind == Kind::Link {
+        return Ok(Vec::new());
+    }
+    if fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Ok(vec![Difference { path: String::new(), kind: DifferenceKind::Kind }]);
+    }
+    let known = receipt.all_files();
+    let mut differences = Vec::new();
+    for file in &known {
+        // Stamps that show no change after the beginning of time settle nothing.
+        if let Some(kind) = compare(dir, file, i64::MIN)? {
+            differences.push(Difference { path: file.path.clone(), kind });
+        }
+    }
+    for (path, _) in tree::walk(dir, limits)? {
+        if known.binary_search_by(|file| file.path.as_str().cmp(&path)).is_err() {
+            differences.push(Difference { path, kind: DifferenceKind::Added });
+        }
+    }
+    differences.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(differences)
+}
+
+/// The first differences, in words.
+fn listed(differences: &[Difference]) -> String {
+    const SHOWN: usize = 3;
+    let mut text = differences.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if differences.len() > SHOWN {
+        text.push_str(&format!(" and {} more", differences.len() - SHOWN));
+    }
+    text
+}
+
+/// `text` as one word of a shell's command line.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,~".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('~') {
+        return text.to_owned();
+    }
+    format!("'{}'", Plain(text).to_string().replace('\'', "'\\''"))
+}

@@ -1,0 +1,489 @@
+//! What is installed, for lists and for names that no directory bears.
+//!
+//! An index of what the manifests and receipts said is kept in the cache, so that a list reads neither again as long as
+//! size, times and inode of both are the same: one directory and two stamps a plugin. The index is a cache in every sense:
+//! whatever looks wrong about it is as good as no index, a list that cannot write it works, and nothing is decided by it but
+//! which directory to look into.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256Digest;
+use crate::files;
+use crate::manifest::{FILE_NAME, MODULE_NAME, Metadata};
+use crate::text::Plain;
+
+use super::error::StoreError;
+use super::receipt::{Means, Receipt, ReceiptFile, now_ns, optional_time};
+use super::tree::{Stamp, TreeId};
+use super::{Found, Root, Store, disk};
+
+/// The version of the index, and of the rules by which a row is made: another one is no index.
+const INDEX_VERSION: u32 = 1;
+
+/// Bytes of an index: 100,000 plugins with long descriptions.
+const MAX_INDEX_BYTES: u64 = 256 << 20;
+
+/// Everything that is installed.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The plugins, sorted by name, then by the order in which directories are searched.
+    pub plugins: Vec<Listed>,
+    /// What is wrong with some of them, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// One installed plugin, as `plugin list -o json` shows it (cli, JSON).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// Its name; of a broken one, its directory's.
+    pub name: String,
+    /// Its version; none where a legacy manifest has none.
+    pub version: Option<String>,
+    /// Its type, such as `cli/v1`.
+    #[serde(rename = "type")]
+    pub plugin_type: Option<String>,
+    /// Its runtime, such as `subprocess`.
+    pub runtime: Option<String>,
+    /// Its directory.
+    #[serde(serialize_with = "lossy")]
+    pub directory: PathBuf,
+    /// Whether it can be used.
+    pub status: Status,
+    /// Why not.
+    pub problem: Option<String>,
+    /// Where it came from, as it may be shown; none without a receipt.
+    pub source: Option<String>,
+    /// Why it is trusted; without a receipt it is by nothing.
+    pub verified: ListedVerification,
+    /// Whether updates skip it.
+    pub pinned: bool,
+    /// When it was first installed.
+    #[serde(with = "optional_time")]
+    pub installed_at: Option<Timestamp>,
+    /// When this version was put in place.
+    #[serde(with = "optional_time")]
+    pub updated_at: Option<Timestamp>,
+    /// Whether it has a receipt: if not, it was copied in by hand or by another program.
+    #[serde(skip)]
+    pub has_receipt: bool,
+    /// Whether its directory is a symbolic link.
+    #[serde(skip)]
+    pub link: bool,
+    /// Whether it is a command of the host.
+    #[serde(skip)]
+    pub is_command: bool,
+    /// One line of help of a command.
+    #[serde(skip)]
+    pub short_help: String,
+    /// The URL schemes that it downloads.
+    #[serde(skip)]
+    pub protocols: Vec<String>,
+}
+
+/// Why a listed plugin is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedVerification {
+    /// The means; [`Means::None`] also without a receipt.
+    pub by: Means,
+    /// The signer's user id.
+    pub signer: Option<String>,
+    /// The fingerprint of the signer's certificate.
+    pub fingerprint: Option<String>,
+}
+
+/// Whether a listed plugin can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// It can.
+    Ok,
+    /// It does not load.
+    Broken,
+    /// Another plugin, or a built-in command, of the same name is used in its place.
+    Shadowed,
+}
+
+impl Status {
+    /// The word that lists and `-o json` use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Broken => "broken",
+            Self::Shadowed => "shadowed",
+        }
+    }
+}
+
+/// A path as text: one that is not UTF-8 must not keep a list from being shown.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// What the index says of one directory. Broken plugins are not in it: what they lack may come without a trace in a stamp.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Row {
+    dir: String,
+    /// Size and stamp of the manifest.
+    manifest: (u64, Stamp),
+    /// Size and stamp of the receipt.
+    receipt: Option<(u64, Stamp)>,
+    name: String,
+    version: Option<String>,
+    plugin_type: String,
+    runtime: String,
+    source: Option<String>,
+    verified: ListedVerification,
+    pinned: bool,
+    #[serde(with = "optional_time")]
+    installed_at: Option<Timestamp>,
+    #[serde(with = "optional_time")]
+    updated_at: Option<Timestamp>,
+    is_command: bool,
+    short_help: String,
+    protocols: Vec<String>,
+}
+
+/// What was found in one directory of a root.
+enum Entry {
+    Good { row: Box<Row>, link: bool },
+    Broken { dir: String, link: bool, problem: String, receipt: Option<Box<Receipt>> },
+}
+
+impl Store {
+    /// Everything that is installed in all plugin directories. A plugin that is broken is listed as such and does not hide
+    /// the others; a directory that is not there holds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where a plugin directory cannot be read.
+    pub fn list(&self) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        for root in &self.roots {
+            for entry in self.entries(root)? {
+                listing.plugins.push(listed(root, entry));
+            }
+        }
+        // Stable: of one name, the first in path order stays first.
+        listing.plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        self.settle_names(&mut listing);
+        Ok(listing)
+    }
+
+    /// The directories whose manifests have the name `name`, the one that is used first. A root that cannot be read holds
+    /// none.
+    pub(super) fn directories_of(&self, name: &str) -> Vec<(&Root, String)> {
+        let mut found = Vec::new();
+        for root in &self.roots {
+            for entry in self.entries(root).unwrap_or_default() {
+                match entry {
+                    Entry::Good { row, .. } if row.name == name => found.push((root, row.dir)),
+                    _ => {}
+                }
+            }
+        }
+        // Stable, as above.
+        found.sort_by_key(|(_, dir)| dir != name);
+        found
+    }
+
+    /// Decides which of several plugins of one name is used, and says so once.
+    fn settle_names(&self, listing: &mut Listing) {
+        let mut rest = listing.plugins.as_mut_slice();
+        while let Some(name) = rest.first().map(|first| first.name.clone()) {
+            let same = rest.iter().take_while(|plugin| plugin.name == name).count();
+            let (plugins, others) = rest.split_at_mut(same);
+            rest = others;
+            for broken in plugins.iter().filter(|plugin| plugin.status == Status::Broken) {
+                let problem = broken.problem.as_deref().unwrap_or_default();
+                listing.warnings.push(format!("plugin `{}` is broken: {problem}", Plain(&name)));
+            }
+            // The one that is used comes first.
+            plugins.sort_by_key(|plugin| plugin.directory.file_name().is_none_or(|dir| dir != name.as_str()));
+            let mut good: Vec<_> = plugins.iter_mut().filter(|plugin| plugin.status == Status::Ok).collect();
+            if good.iter().any(|plugin| plugin.is_command) && self.host.is_reserved(&name) {
+                let problem = format!("`{name}` is a command of {} itself", self.host.name());
+                listing.warnings.push(format!("plugin `{name}` is skipped: {problem}"));
+                for plugin in good.iter_mut().filter(|plugin| plugin.is_command) {
+                    plugin.status = Status::Shadowed;
+                    plugin.problem = Some(problem.clone());
+                }
+                continue;
+            }
+            if good.len() < 2 {
+                continue;
+            }
+            let winner = good.remove(0).directory.clone();
+            let losers: Vec<_> = good.iter().map(|plugin| plugin.directory.display().to_string()).collect();
+            listing.warnings.push(format!(
+                "more than one plugin is called `{name}`: {} is used, {} is not",
+                winner.display(),
+                losers.join(", ")
+            ));
+            for loser in good {
+                loser.status = Status::Shadowed;
+                loser.problem = Some(format!("the plugin `{name}` in {} is used instead", winner.display()));
+            }
+        }
+    }
+
+    /// What is in `root`, sorted by directory. The index is brought up to date on the way.
+    fn entries(&self, root: &Root) -> Result<Vec<Entry>, StoreError> {
+        let dirs = match directories(&root.0) {
+            Ok(dirs) => dirs,
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+            Err(source) => return Err(StoreError::io("read", &root.0, source)),
+        };
+        let index_path = self.index_path(root);
+        let mut index = read_index(&index_path);
+        let indexed = index.len();
+        let mut entries = Vec::with_capacity(dirs.len());
+        let mut reused = 0;
+        for (dir, link) in dirs {
+            let manifest = stamp(&root.0.join(&dir).join(FILE_NAME));
+            let receipt = stamp(&root.receipt(&dir));
+            let known = index.remove(&dir).filter(|row| Some(row.manifest) == manifest && row.receipt == receipt);
+            match known {
+                Some(row) if row.runtime != "extism/v1" || root.plugin(&dir).join(MODULE_NAME).is_file() => {
+                    reused += 1;
+                    entries.push(Entry::Good { row, link });
+                }
+                _ => entries.extend(self.entry(root, dir, link, manifest, receipt)?),
+            }
+        }
+        if reused != entries.iter().filter(|entry| matches!(entry, Entry::Good { .. })).count() || reused != indexed {
+            write_index(&index_path, &entries);
+        }
+        Ok(entries)
+    }
+
+    /// Reads the manifest and the receipt in `dir`; `None` where no plugin is there.
+    fn entry(
+        &self,
+        root: &Root,
+        dir: String,
+        link: bool,
+        manifest: Option<(u64, Stamp)>,
+        receipt_stamp: Option<(u64, Stamp)>,
+    ) -> Result<Option<Entry>, StoreError> {
+        let found = match self.look(root, &dir) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(e) => return Ok(Some(Entry::Broken { dir, link, problem: chain(&e), receipt: None })),
+        };
+        let tree = TreeId::of(&found.directory).ok().flatten();
+        let receipt = ReceiptFile::read_head(&root.receipt(&dir)).map(|file| file.and_then(|file| file.of_tree(tree)));
+        let Found { metadata, .. } = found;
+        Ok(Some(match (metadata, receipt, manifest) {
+            (Ok(metadata), Ok(receipt), Some(manifest)) => {
+                let row = Row::new(dir, manifest, receipt_stamp, &metadata, receipt.as_ref());
+                Entry::Good { row: Box::new(row), link }
+            }
+            (Err(e), receipt, _) => {
+                Entry::Broken { dir, link, problem: chain(&e), receipt: receipt.ok().flatten().map(Box::new) }
+            }
+            (_, Err(e), _) => Entry::Broken { dir, link, problem: chain(&e), receipt: None },
+            // It came between the two looks: the next list knows better.
+            (_, _, None) => Entry::Broken { dir, link, problem: "it is being changed right now".to_owned(), receipt: None },
+        }))
+    }
+
+    fn index_path(&self, root: &Root) -> PathBuf {
+        let key = Sha256Digest::of(root.0.as_os_str().as_encoded_bytes()).to_string();
+        self.cache.join("plugin-index").join(format!("{}.json", &key[..16]))
+    }
+}
+
+impl Row {
+    fn new(
+        dir: String,
+        manifest: (u64, Stamp),
+        receipt_stamp: Option<(u64, Stamp)>,
+        metadata: &Metadata,
+        receipt: Option<&Receipt>,
+    ) -> Self {
+        let cli = metadata.cli();
+        Self {
+            dir,
+            manifest,
+            receipt: receipt_stamp,
+            name: metadata.name.to_string(),
+            version: metadata.version.as_ref().map(ToString::to_string),
+            plugin_type: metadata.plugin_type().to_owned(),
+            runtime: metadata.runtime_name().to_owned(),
+            source: receipt.map(Receipt::shown_source),
+            verified: verification(receipt),
+            pinned: receipt.is_some_and(|receipt| receipt.pinned),
+            installed_at: receipt.map(|receipt| receipt.installed_at),
+            updated_at: receipt.map(|receipt| receipt.updated_at),
+            is_command: cli.is_some(),
+            short_help: cli.map(|cli| cli.short_help.clone()).unwrap_or_default(),
+            protocols: metadata.protocols().to_vec(),
+        }
+    }
+}
+
+fn verification(receipt: Option<&Receipt>) -> ListedVerification {
+    match receipt {
+        Some(Receipt { verified, .. }) => ListedVerification {
+            by: verified.by,
+            signer: verified.signer.clone(),
+            fingerprint: verified.fingerprint.clone(),
+        },
+        None => ListedVerification { by: Means::None, signer: None, fingerprint: None },
+    }
+}
+
+/// The line of a list for `entry`.
+fn listed(root: &Root, entry: Entry) -> Listed {
+    match entry {
+        Entry::Good { row, link } => Listed {
+            name: row.name,
+            version: row.version,
+            plugin_type: Some(row.plugin_type),
+            runtime: Some(row.runtime),
+            directory: root.plugin(&row.dir),
+            status: Status::Ok,
+            problem: None,
+            source: row.source,
+            verified: row.verified,
+            pinned: row.pinned,
+            installed_at: row.installed_at,
+            updated_at: row.updated_at,
+            has_receipt: row.receipt.is_some(),
+            link,
+            is_command: row.is_command,
+            short_help: row.short_help,
+            protocols: row.protocols,
+        },
+        Entry::Broken { dir, link, problem, receipt } => {
+            let receipt = receipt.as_deref();
+            Listed {
+                directory: root.plugin(&dir),
+                name: dir,
+                version: receipt.and_then(|receipt| receipt.version.clone()),
+                plugin_type: receipt.map(|receipt| receipt.plugin_type.clone()),
+                runtime: receipt.map(|receipt| receipt.runtime.clone()),
+                status: Status::Broken,
+                problem: Some(problem),
+                source: receipt.map(Receipt::shown_source),
+                verified: verification(receipt),
+                pinned: receipt.is_some_and(|receipt| receipt.pinned),
+                installed_at: receipt.map(|receipt| receipt.installed_at),
+                updated_at: receipt.map(|receipt| receipt.updated_at),
+                has_receipt: receipt.is_some(),
+                link,
+                is_command: false,
+                short_help: String::new(),
+                protocols: Vec::new(),
+            }
+        }
+    }
+}
+
+/// The directories, and the links that may be directories, in `root`, sorted; hidden ones are not plugins. A name that is not
+/// UTF-8 is no plugin's either.
+fn directories(root: &Path) -> io::Result<Vec<(String, bool)>> {
+    let mut dirs = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let Ok(kind) = entry.file_type() else { continue };
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if (kind.is_dir() || kind.is_symlink()) && !name.starts_with('.') {
+            dirs.push((name, kind.is_symlink()));
+        }
+    }
+    dirs.sort_unstable();
+    Ok(dirs)
+}
+
+/// Size and stamp of the file at `path`; `None` where there is none that can be looked at.
+fn stamp(path: &Path) -> Option<(u64, Stamp)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.len(), Stamp::of(&metadata)))
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    Plain(&text).to_string()
+}
+
+/// The rows of the index at `path` by directory; empty where there is no index that can be used.
+///
+/// Its first line is the digest of the second: a torn or damaged file is no index.
+fn read_index(path: &Path) -> HashMap<String, Box<Row>> {
+    let read = || {
+        if !is_ours(path)? {
+            return None;
+        }
+        let bytes = files::read_bounded(path, MAX_INDEX_BYTES).ok()??;
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (head, body) = bytes.split_at_checked(end)?;
+        let body = body.get(1..)?;
+        if std::str::from_utf8(head).ok()? != Sha256Digest::of(body).to_string() {
+            return None;
+        }
+        let (version, rows): (u32, Vec<Box<Row>>) = serde_json::from_slice(body).ok()?;
+        (version == INDEX_VERSION).then(|| rows.into_iter().map(|row| (row.dir.clone(), row)).collect())
+    };
+    read().unwrap_or_default()
+}
+
+/// Whether the file at `path` belongs to this user (or the administrator) and nobody else may write it: an index in a cache
+/// that others share is not to be believed.
+fn is_ours(path: &Path) -> Option<bool> {
+    let metadata = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let user = rustix::process::geteuid().as_raw();
+        Some((metadata.uid() == user || metadata.uid() == 0) && metadata.mode() & 0o022 == 0)
+    }
+    #[cfg(not(unix))]
+    {
+        Some(metadata.is_file())
+    }
+}
+
+/// Writes the index, or does not: where the cache cannot be written, lists work without.
+fn write_index(path: &Path, entries: &[Entry]) {
+    let now = now_ns();
+    // What changed only just now could change again without its stamp showing it: it is read again the next time.
+    let settled = |row: &&Row| {
+        row.manifest.1.shows_changes_after(now) && row.receipt.is_none_or(|(_, stamp)| stamp.shows_changes_after(now))
+    };
+    let rows: Vec<&Row> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Good { row, .. } => Some(&**row),
+            Entry::Broken { .. } => None,
+        })
+        .filter(settled)
+        .collect();
+    let write = || -> io::Result<()> {
+        if rows.is_empty() && !disk::exists(path) {
+            return Ok(());
+        }
+        let body = serde_json::to_vec(&(INDEX_VERSION, rows))?;
+        let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        files::create_private_dir(parent)?;
+        let mut file = tempfile::Builder::new().prefix(disk::TEMPORARY).tempfile_in(parent)?;
+        io::Write::write_all(&mut file, format!("{}\n", Sha256Digest::of(&body)).as_bytes())?;
+        io::Write::write_all(&mut file, &body)?;
+        // Not synced: it can be made again at any time, and its digest tells whether it is whole.
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    let _ = write();
+}

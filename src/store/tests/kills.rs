@@ -1,0 +1,236 @@
+//! Kills at every step of every change, and of whole processes.
+
+use super::*;
+use crate::store::disk::{crash, tests::WITHOUT_EXCHANGE};
+
+/// What a change is tried with: a store as it is before, and the change.
+struct Scenario {
+    name: &'static str,
+    before: fn(&Fixture),
+    change: fn(&Fixture) -> Result<(), StoreError>,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "install", before: |_| {}, change: |f| f.install("foo", "1.0.0", "one", false) },
+    Scenario {
+        name: "update",
+        before: |f| {
+            f.install("foo", "1.0.0", "one", false).unwrap();
+            f.install("foo", "1.1.0", "two", true).unwrap();
+        },
+        change: |f| f.install("foo", "2.0.0", "three", true),
+    },
+    Scenario {
+        name: "the same version again",
+        before: |f| {
+            f.install("foo", "1.0.0", "one", false).unwrap();
+            f.install("foo", "1.1.0", "two", true).unwrap();
+            fs::write(f.plugin("foo").join("run.sh"), "tampered").unwrap();
+        },
+        change: |f| f.install("foo", "1.1.0", "two", true),
+    },
+    Scenario {
+        name: "over a copy made by hand",
+        before: |f| f.by_hand(f.plugins(), "foo", "foo", "0.1.0"),
+        change: |f| f.install("foo", "1.0.0", "one", true),
+    },
+    Scenario {
+        name: "over a file",
+        before: |f| {
+            fs::create_dir_all(f.plugins()).unwrap();
+            fs::write(f.plugin("foo"), "a file").unwrap();
+        },
+        change: |f| f.install("foo", "1.0.0", "one", true),
+    },
+    Scenario { name: "install with a hook", before: |_| {}, change: |f| hooked(f, "foo", "1.0.0", false) },
+    Scenario {
+        name: "update with a hook",
+        before: |f| {
+            f.install("foo", "1.0.0", "one", false).unwrap();
+            f.install("foo", "1.1.0", "two", true).unwrap();
+        },
+        change: |f| hooked(f, "foo", "2.0.0", false),
+    },
+    Scenario { name: "install with a hook that fails", before: |_| {}, change: |f| hooked(f, "foo", "1.0.0", true) },
+    Scenario {
+        name: "update with a hook that fails",
+        before: |f| {
+            f.install("foo", "1.0.0", "one", false).unwrap();
+            f.install("foo", "1.1.0", "two", true).unwrap();
+        },
+        change: |f| hooked(f, "foo", "2.0.0", true),
+    },
+    Scenario {
+        name: "a link over a plugin",
+        before: |f| f.install("foo", "1.0.0", "one", false).unwrap(),
+        change: |f| {
+            let source = f.dir.path().join("source");
+            f.by_hand(&source, "foo", "foo", "3.0.0");
+            let lock = f.store.lock(&Silent)?;
+            let staged = lock.stage_link(&source.join("foo"))?;
+            lock.commit(staged, Arrival::default(), true, false)?.finish()
+        },
+    },
+    Scenario {
+        name: "rollback",
+        before: |f| {
+            f.install("foo", "1.0.0", "one", false).unwrap();
+            f.install("foo", "2.0.0", "two", true).unwrap();
+        },
+        change: |f| f.store.lock(&Silent)?.rollback("foo")?.finish(),
+    },
+    Scenario {
+        name: "remove",
+        before: |f| {
+            f.install("foo", "1.0.0", "one", false).unwrap();
+            f.install("foo", "2.0.0", "two", true).unwrap();
+            f.install("foo-bar", "1.0.0", "other", false).unwrap();
+        },
+        change: |f| f.store.lock(&Silent)?.remove("foo").map(|_| ()),
+    },
+    Scenario {
+        name: "remove a copy made by hand",
+        before: |f| f.by_hand(f.plugins(), "foo", "foo", "0.1.0"),
+        change: |f| f.store.lock(&Silent)?.remove("foo").map(|_| ()),
+    },
+];
+
+/// The state after the scenario's change, without a kill. Links and packages hold the fixture's paths and are told apart by
+/// their presence alone.
+fn portable(fixture: &Fixture) -> BTreeMap<String, String> {
+    let mut found = fixture.snapshot();
+    let here = fixture.dir.path().to_str().unwrap();
+    for content in found.values_mut() {
+        *content = content.replace(here, "<fixture>");
+    }
+    found
+}
+
+#[test]
+fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
+    for scenario in SCENARIOS {
+        for without_exchange in [false, true] {
+            let (before, after) = {
+                let fixture = Fixture::new();
+                (scenario.before)(&fixture);
+                drop(fixture.store.lock(&Silent).unwrap());
+                let before = portable(&fixture);
+                (scenario.change)(&fixture).unwrap();
+                (before, portable(&fixture))
+            };
+            let mut steps = 0;
+            let mut olds = 0;
+            loop {
+                let fixture = Fixture::new();
+                (scenario.before)(&fixture);
+                drop(fixture.store.lock(&Silent).unwrap());
+                WITHOUT_EXCHANGE.set(without_exchange);
+                crash::after(Some(steps));
+                let result = (scenario.change)(&fixture);
+                let killed = crash::happened();
+                crash::after(None);
+                let at = format!("{} ({without_exchange}), killed after {steps} steps: {result:?}", scenario.name);
+
+                // Whoever reads before the next writer sees no mixture either.
+                match fixture.open("foo") {
+                    Ok(_) | Err(GateError::NotInstalled { .. }) => {}
+                    Err(GateError::Changed { .. }) if scenario.name == "the same version again" => {}
+                    Err(e) => panic!("{at}: {e}"),
+                }
+                fixture.store.list().unwrap();
+
+                // The next writer may be killed as well, at any of its own steps.
+                for recovery_steps in 0..steps % 8 {
+                    crash::after(Some(recovery_steps));
+                    let _ = fixture.store.lock(&Silent).map(drop);
+                    crash::after(None);
+                }
+                drop(fixture.store.lock(&Silent).unwrap_or_else(|e| panic!("{at}: {e}")));
+                WITHOUT_EXCHANGE.set(false);
+                let now = portable(&fixture);
+                if now == before {
+                    olds += 1;
+                } else {
+                    assert_eq!(now, after, "{at}");
+                }
+                if result.is_ok() {
+                    assert_eq!(now, after, "{at}");
+                }
+                // The next command works.
+                (scenario.change)(&fixture).or_else(|e| if now == after { Ok(()) } else { Err(e) }).unwrap();
+                if !killed {
+                    break;
+                }
+                steps += 1;
+            }
+            assert!(olds > 1 && steps > 3, "{}: {olds} of {steps}", scenario.name);
+        }
+    }
+}
+
+/// The environment variable that tells [`victim`] where its store is.
+const VICTIM: &str = "PLUGSMITH_TEST_VICTIM";
+
+/// Changes a store until it is killed. It is started by [`a11_a_killed_process_leaves_the_old_state_or_the_new`].
+#[test]
+#[ignore = "runs until it is killed"]
+fn victim() {
+    let Some(dir) = std::env::var_os(VICTIM) else { return };
+    let dir = Path::new(&dir);
+    let store = store_in(dir, 1);
+    // Within the store's own directory, since nothing of this process tidies up.
+    let packages = Fixture { dir: tempfile::tempdir_in(dir).unwrap(), store: store.clone() };
+    for round in 0.. {
+        let version = format!("1.{}.0", round % 3);
+        let lock = store.lock(&Silent).unwrap();
+        if round % 4 == 3 {
+            lock.remove("foo").unwrap();
+            continue;
+        }
+        let staged = lock.stage(packages.verified("foo", &version, &version), &Silent).unwrap();
+        let committed = lock.commit(staged, Arrival::default(), true, round % 2 == 0).unwrap();
+        fs::write(committed.directory().join("made"), "by the hook").unwrap();
+        committed.finish().unwrap();
+    }
+}
+
+#[test]
+fn a11_a_killed_process_leaves_the_old_state_or_the_new() {
+    let f = Fixture::new();
+    for kill in 0..40u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::kills::victim", "--ignored"])
+            .env(VICTIM, f.dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while !f.plugins().exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Some while after its start, at a moment that differs from kill to kill.
+        std::thread::sleep(Duration::from_micros(20_000 + kill * 7_919 % 20_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        drop(f.store.lock(&Silent).unwrap());
+        assert!(fs::read_dir(f.plugin(".state/staging")).unwrap().next().is_none());
+        let packages: Vec<_> =
+            f.snapshot().into_keys().filter(|path| path.ends_with(".tgz") && !path.starts_with('.')).collect();
+        match f.open("foo") {
+            Ok(plugin) => {
+                let version = plugin.metadata.version_text();
+                assert_eq!(plugin.receipt.unwrap().version, Some(version.clone()));
+                // What the victim made without a hook is not in the receipt.
+                let unknown = Difference { path: "made".to_owned(), kind: DifferenceKind::Added };
+                let differences = f.store.check_all_files("foo").unwrap();
+                assert!(differences.iter().all(|difference| *difference == unknown), "{differences:?}");
+                assert_eq!(packages, [format!("foo-{version}.tgz")]);
+            }
+            Err(GateError::NotInstalled { .. }) => {
+                assert_eq!(packages, Vec::<String>::new());
+                assert!(!f.plugin(".state/foo.json").exists() && !f.plugin("foo").exists());
+            }
+            Err(e) => panic!("kill {kill}: {e}"),
+        }
+    }
+}

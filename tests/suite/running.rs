@@ -1,0 +1,278 @@
+//! `tool NAME`: arguments, environment, exit codes, platforms, the gate, conflicts (cases S and I7 to I9).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+
+use crate::support::{Ran, World, repository};
+
+/// A world with one plugin, copied in by hand, whose `run.sh` holds `script`.
+fn with(manifest_tail: &str, script: &str) -> World {
+    let world = World::new();
+    let dir = world.plugins().join("p");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("plugin.yaml"), format!("name: p\nversion: 1.0.0\n{manifest_tail}\n")).unwrap();
+    fs::write(dir.join("run.sh"), format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(dir.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    world
+}
+
+#[test]
+fn s_arguments_reach_the_plugin_verbatim() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh first", "for a in \"$@\"; do echo \"[$a]\"; done");
+    let ran = world.tool(["p", "a b", "", "--flag=x", "-v", "--help", "--", "--debug", "$HOME", "*"]);
+    assert_eq!(ran.stdout, "[first]\n[a b]\n[]\n[--flag=x]\n[-v]\n[--help]\n[--]\n[--debug]\n[$HOME]\n[*]\n");
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh only\nignoreFlags: true", "echo \"$@\"");
+    assert_eq!(world.ok("p these are ignored").stdout, "only\n");
+}
+
+#[test]
+fn s_the_hosts_global_flags_are_taken_out_of_the_middle() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "echo \"$TOOL_DEBUG $HELM_DEBUG: $*\"");
+    assert_eq!(world.ok("p one two").stdout, "false false: one two\n");
+    assert_eq!(world.ok("p one --debug two").stdout, "true true: one two\n");
+    assert_eq!(world.ok("--debug p one two").stdout, "true true: one two\n");
+    assert_eq!(world.ok("p one -- --debug").stdout, "false false: one -- --debug\n");
+}
+
+#[test]
+fn s_the_environment_stands_under_both_prefixes() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "env | grep -E '^(TOOL|HELM)_' | sort");
+    let ran = world.ok("p");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    for key in ["PLUGIN_NAME", "PLUGIN_DIR", "PLUGINS", "BIN", "CACHE_HOME", "CONFIG_HOME", "DATA_HOME", "DEBUG"] {
+        let value = |prefix: &str| lines.iter().find_map(|l| l.strip_prefix(&format!("{prefix}_{key}=")).map(str::to_owned));
+        assert!(value("TOOL").is_some(), "no TOOL_{key} in {}", ran.stdout);
+        assert_eq!(value("TOOL"), value("HELM"), "{key}");
+    }
+    assert!(ran.stdout.contains("TOOL_PLUGIN_NAME=p\n"));
+    assert!(ran.stdout.contains(&format!("TOOL_PLUGIN_DIR={}\n", world.plugins().join("p").display())));
+}
+
+#[test]
+fn s_exit_codes_and_signals_are_the_plugins_own() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "exit ${1:-0}");
+    for code in [0, 1, 3, 42, 255] {
+        assert_eq!(world.tool(["p", &code.to_string()]).code, code);
+    }
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "kill -TERM $$");
+    assert_eq!(world.tool(["p"]).code, 128 + 15);
+}
+
+#[test]
+fn s_the_process_is_replaced() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "echo $$");
+    let child = world.command(["p"]).stdout(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!(ran.stdout.trim(), id.to_string());
+}
+
+#[test]
+fn s_a_large_argument_and_standard_input_pass() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "printf %s \"$1\" | wc -c; cat");
+    let large = "x".repeat(100_000);
+    let ran = world.tool_with_input(["p", large.as_str()], b"from standard input");
+    assert_eq!(ran.stdout.replace(' ', ""), "100000\nfromstandardinput");
+}
+
+#[test]
+fn s_a_plugin_directory_with_a_space() {
+    let mut world = World::new();
+    let dir = world.root().join("my plugins");
+    world.set("TOOL_PLUGINS", dir.to_str().unwrap().to_owned());
+    let plugin = world.plugin("p", "1.0.0");
+    world.ok(&format!("plugin install {} --copy", plugin.display()));
+    // As in Helm, a command is split before it is expanded: a space in the directory's name does no harm.
+    assert_eq!(world.ok("p x").stdout, "p 1.0.0 x\n");
+}
+
+#[test]
+fn s_expansion_follows_go() {
+    let script = "for a in \"$@\"; do echo \"[$a]\"; done";
+    let mut world = with(
+        "platformCommand:\n- command: $TOOL_PLUGIN_DIR/run.sh\n  args: ['$X', '${X}', '$1', '$$', '${X:-d}', 'a$X-b', '$NONE.', '100%']",
+        script,
+    );
+    world.set("X", "value");
+    assert_eq!(world.ok("p $X").stdout, "[value]\n[value]\n[]\n[]\n[]\n[avalue-b]\n[.]\n[100%]\n[$X]\n");
+}
+
+#[test]
+fn s_the_platform_decides() {
+    let echo = |word: &str, os: &str| format!("- {{os: '{os}', command: 'echo {word}'}}\n");
+    let table = [
+        (format!("{}{}", echo("any", ""), echo("linux", "linux")), "linux"),
+        (format!("{}{}", echo("mac", "darwin"), echo("any", "")), "any"),
+        (format!("- {{os: Linux, arch: AMD64, command: 'echo exact'}}\n{}", echo("linux", "linux")), "exact"),
+        (format!("- {{os: linux, arch: s390x, command: 'echo other'}}\n{}", echo("any", "")), "any"),
+    ];
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        for (commands, expected) in table {
+            let world = with(&format!("platformCommand:\n{commands}"), "");
+            assert_eq!(world.ok("p").stdout.trim(), expected, "{commands}");
+        }
+    }
+    let world = with(&format!("platformCommand:\n{}", echo("x", "plan9")), "");
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("no plugin command is applicable"), "{}", ran.stderr);
+}
+
+#[test]
+fn s_a_program_that_is_missing_or_cannot_run() {
+    let world = with("command: $TOOL_PLUGIN_DIR/gone.sh", "");
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("gone.sh"), "{}", ran.stderr);
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "");
+    fs::set_permissions(world.plugins().join("p/run.sh"), fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("run.sh") && ran.stderr.contains("chmod"), "{}", ran.stderr);
+}
+
+#[test]
+fn s_what_everyone_can_write_is_not_run() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "echo ran");
+    fs::set_permissions(world.plugins().join("p/run.sh"), fs::Permissions::from_mode(0o757)).unwrap();
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("chmod") && ran.stdout.is_empty(), "{}", ran.stderr);
+    fs::set_permissions(world.plugins().join("p/run.sh"), fs::Permissions::from_mode(0o775)).unwrap();
+    assert_eq!(world.ok("p").stdout, "ran\n", "a group that may write is the doctor's affair");
+    fs::set_permissions(world.plugins().join("p"), fs::Permissions::from_mode(0o777)).unwrap();
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("chmod"), "{}", ran.stderr);
+}
+
+#[test]
+fn p28_a_changed_file_is_not_run() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    world.ok("plugin install p --copy");
+    assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
+    let program = world.plugins().join("p/run.sh");
+    let times = fs::metadata(&program).unwrap().modified().unwrap();
+    let original = fs::read(&program).unwrap();
+    fs::write(&program, "#!/bin/sh\necho p 1.0.0 evil").unwrap();
+    fs::File::options().write(true).open(&program).unwrap().set_modified(times).unwrap();
+    let ran = world.tool(["p"]);
+    assert_ne!(ran.code, 0);
+    assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    assert!(ran.stderr.contains("run.sh") && ran.stderr.contains("plugin install --force"), "{}", ran.stderr);
+    let ran = world.fails(3, "plugin verify p");
+    assert!(ran.stderr.contains("run.sh"), "{}", ran.stderr);
+
+    // The very bytes again are fine, whatever the times say.
+    fs::write(&program, original).unwrap();
+    assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
+}
+
+#[test]
+fn i7_several_plugin_directories() {
+    let mut world = World::new();
+    let (one, two) = (world.root().join("one"), world.root().join("two"));
+    world.set(
+        "TOOL_PLUGINS",
+        format!("::{}:{}:relative:{}", one.display(), two.display(), world.root().join("absent").display()),
+    );
+    world.plugin("a", "1.0.0");
+    world.ok("plugin install a --copy");
+    assert!(one.join("a/plugin.yaml").is_file());
+    fs::create_dir_all(two.join("b")).unwrap();
+    fs::write(two.join("b/plugin.yaml"), "name: b\nversion: 2.0.0\ncommand: echo from b\n").unwrap();
+    assert_eq!(world.ok("plugin list -o name").stdout, "a\nb\n");
+    assert_eq!(world.ok("b").stdout, "from b\n");
+    world.set("TOOL_NO_PLUGINS", "1");
+    let ran = world.fails(2, "b");
+    assert!(ran.stderr.contains("TOOL_NO_PLUGINS"), "{}", ran.stderr);
+}
+
+#[test]
+fn i8_read_only_homes_still_list_and_run() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    world.ok("plugin install p --copy");
+    let read_only = |on: bool| {
+        for entry in walkdir::WalkDir::new(world.root().join("home")).contents_first(!on) {
+            let path = entry.unwrap().into_path();
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            let mode = if on { mode & 0o555 } else { mode | 0o200 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    read_only(true);
+    let (list, run) = (world.tool(["plugin", "list", "-o", "name"]), world.tool(["p"]));
+    read_only(false);
+    assert_eq!(list.stdout, "p\n", "{}", list.stderr);
+    assert_eq!(run.stdout, "p 1.0.0\n", "{}", run.stderr);
+}
+
+#[test]
+fn i9_broken_and_doubled_plugins_do_not_stop_the_others() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "echo p runs");
+    let plugins = world.plugins();
+    for (dir, text) in [
+        ("broken", "name: broken\nversion: v1\n"),
+        ("copy-of-p", "name: p\nversion: 0.9.0\ncommand: echo the copy\n"),
+        ("version", "name: version\nversion: 1.0.0\ncommand: echo shadow\n"),
+    ] {
+        fs::create_dir_all(plugins.join(dir)).unwrap();
+        fs::write(plugins.join(dir).join("plugin.yaml"), text).unwrap();
+    }
+    assert_eq!(world.ok("p").stdout, "p runs\n");
+    assert!(world.ok("p").stderr.is_empty());
+    assert!(!world.ok("version").stdout.contains("shadow"));
+    let ran = world.ok("plugin list -o json");
+    let list = ran.json();
+    let status = |name: &str| {
+        let one = list.as_array().unwrap().iter().find(|p| p["name"] == name);
+        one.unwrap_or_else(|| panic!("no {name} in {list}"))["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status("broken"), "broken");
+    assert_eq!(status("p"), "ok");
+    assert_eq!(ran.stderr.matches("warning").count(), 3, "{}", ran.stderr);
+    assert_eq!(world.fails(2, "nothing").stdout, "");
+}
+
+#[test]
+fn an_unknown_command_names_the_nearest() {
+    let world = with("command: echo", "");
+    let ran = world.fails(2, "plugn");
+    assert!(ran.stderr.contains("plugin"), "{}", ran.stderr);
+    let ran = world.fails(2, "plugin instal x");
+    assert!(ran.stderr.contains("install"), "{}", ran.stderr);
+}
+
+#[test]
+fn exec_runs_a_plugin_that_has_a_built_in_name() {
+    let world = World::new();
+    let dir = world.plugins().join("version");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("plugin.yaml"), "name: version\nversion: 1.0.0\ncommand: echo mine\n").unwrap();
+    let ran = world.tool(["plugin", "exec", "version", "--", "a", "--b"]);
+    assert_eq!(ran.stdout, "mine a --b\n", "{}", ran.stderr);
+    assert_eq!(world.tool(["plugin", "exec", "absent", "--", "x"]).code, 4);
+}
+
+#[test]
+fn real_plugins_of_the_repository_run() {
+    let mut world = World::new();
+    world.set("LANG", "de_DE.UTF-8");
+    for name in ["hello", "greet"] {
+        let ran = world.tool(["plugin", "install", repository("testdata/plugins").join(name).to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    }
+    assert_eq!(world.ok("hello Ada Grace").stdout, "Hello, Ada Grace!\n");
+    assert_eq!(world.ok("greet").stdout, "Guten Tag, everybody!\n");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let world = World::new();
+    let tool = env!("CARGO_BIN_EXE_tool");
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", &format!("set -o pipefail; {tool} plugin --help | head -n 1 >/dev/null; echo ${{PIPESTATUS[0]}}")]);
+    command.env("HOME", world.root()).process_group(0);
+    let ran = crate::support::finish(&mut command);
+    assert!(["0\n", "141\n"].contains(&ran.stdout.as_str()), "{}{}", ran.stdout, ran.stderr);
+    assert!(!ran.stderr.contains("panic"), "{}", ran.stderr);
+}

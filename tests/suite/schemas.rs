@@ -1,0 +1,267 @@
+//! The schemas in `schema/` and the readers of the same files, held together: each document is judged by both.
+
+use std::fs;
+use std::path::Path;
+
+use plugsmith::manifest::{self, completion, lint};
+use plugsmith::settings::{Limits, Settings};
+use plugsmith::yaml;
+use regex::Regex;
+use serde_json::Value;
+
+/// Just the keywords that our schemas use; any other is a failure, so that none is trusted unread.
+struct Schema(Value);
+
+impl Schema {
+    fn read(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
+        Self(serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        self.holds(&self.0, value)
+    }
+
+    fn holds(&self, schema: &Value, value: &Value) -> bool {
+        let keywords = schema.as_object().unwrap();
+        keywords.iter().all(|(keyword, wanted)| match (keyword.as_str(), value) {
+            ("$schema" | "$defs" | "title" | "description" | "default" | "then", _) => true,
+            ("$ref", _) => self.holds(self.0.pointer(wanted.as_str().unwrap().strip_prefix('#').unwrap()).unwrap(), value),
+            ("type", _) => list(wanted).iter().any(|kind| is(kind.as_str().unwrap(), value)),
+            ("enum", _) => list(wanted).contains(&value),
+            ("const", _) => value == wanted,
+            ("not", _) => !self.holds(wanted, value),
+            ("allOf", _) => list(wanted).iter().all(|schema| self.holds(schema, value)),
+            ("anyOf", _) => list(wanted).iter().any(|schema| self.holds(schema, value)),
+            ("if", _) => !self.holds(wanted, value) || self.holds(&keywords["then"], value),
+            ("pattern", Value::String(text)) => Regex::new(wanted.as_str().unwrap()).unwrap().is_match(text),
+            ("minLength", Value::String(text)) => text.chars().count() as u64 >= wanted.as_u64().unwrap(),
+            ("minimum", Value::Number(number)) => number.as_f64() >= wanted.as_f64(),
+            ("maximum", Value::Number(number)) => number.as_f64() <= wanted.as_f64(),
+            ("items", Value::Array(items)) => items.iter().all(|item| self.holds(wanted, item)),
+            ("contains", Value::Array(items)) => items.iter().any(|item| self.holds(wanted, item)),
+            ("required", Value::Object(map)) => list(wanted).iter().all(|key| map.contains_key(key.as_str().unwrap())),
+            ("minProperties", Value::Object(map)) => map.len() as u64 >= wanted.as_u64().unwrap(),
+            ("properties", Value::Object(map)) => {
+                wanted.as_object().unwrap().iter().all(|(key, schema)| map.get(key).is_none_or(|v| self.holds(schema, v)))
+            }
+            ("additionalProperties", Value::Object(map)) => {
+                let known = keywords.get("properties").and_then(Value::as_object);
+                map.iter().filter(|(key, _)| known.is_none_or(|known| !known.contains_key(*key))).all(
+                    |(_, v)| match wanted {
+                        Value::Bool(allowed) => *allowed,
+                        schema => self.holds(schema, v),
+                    },
+                )
+            }
+            (
+                "pattern"
+                | "minLength"
+                | "minimum"
+                | "maximum"
+                | "items"
+                | "contains"
+                | "required"
+                | "minProperties"
+                | "properties"
+                | "additionalProperties",
+                _,
+            ) => true,
+            (other, _) => panic!("unknown keyword {other}"),
+        })
+    }
+}
+
+fn list(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |items| items.iter().collect())
+}
+
+fn is(kind: &str, value: &Value) -> bool {
+    match kind {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("unknown type {other}"),
+    }
+}
+
+/// Judges each document by the schema and by the reader: both must say what the table says.
+fn judge(schema: &str, reader: impl Fn(&[u8]) -> Result<(), String>, good: &[&str], bad: &[&str]) {
+    let schema = Schema::read(schema);
+    for (documents, expected) in [(good, true), (bad, false)] {
+        for document in documents {
+            let node = yaml::parse(document.as_bytes()).unwrap_or_else(|e| panic!("{document}: {e}"));
+            let value: Value = yaml::from_node(&node).unwrap();
+            assert_eq!(schema.accepts(&value), expected, "the schema on:\n{document}");
+            let read = reader(document.as_bytes());
+            assert_eq!(read.is_ok(), expected, "the reader on:\n{document}\n{read:?}");
+        }
+    }
+}
+
+fn read_manifest(bytes: &[u8]) -> Result<(), String> {
+    manifest::parse(bytes, Path::new("plugin.yaml")).map(drop).map_err(|e| e.to_string())
+}
+
+#[test]
+fn m_legacy_manifests() {
+    judge(
+        "plugin-legacy",
+        read_manifest,
+        &[
+            "name: p",
+            "apiVersion:\nname: p\nversion: 1.2.3-rc.1+b.01\nusage: 42\ndescription: d\ncommand: x\nignoreFlags: yes\nuseTunnel: 1",
+            "name: 12\nversion: ''\nplatformCommand:\n-\n- {os: linux, arch: amd64, command: x, args: [1, true, ~], foo: 1}",
+            "name: true\ncommand: ''\nplatformCommand: [{command: x}]",
+            "name: p\ncommand: x\nplatformCommand: []\nhooks: {install: a, update: }\nplatformHooks: {}",
+            "name: p\nplatformHooks: {install: [{command: x}]}\nhooks: {}",
+            "name: p\ndownloaders:\n- {command: c, protocols: [1, a]}\n-",
+            "name: p\nplatformCommand: ~\nhooks: ~\ndownloaders: ~\nignoreFlags: ~",
+        ],
+        &[
+            "version: 1.2.3",
+            "[]",
+            "name:",
+            "name: a.b",
+            "name: -x",
+            "name: -5",
+            "name: 1.5",
+            "name: CON",
+            "name: lpt7",
+            "name: ''",
+            "name: [p]",
+            "apiVersion: v2\nname: p",
+            "apiVersion: 1\nname: p",
+            "name: p\nversion: v1.2.3",
+            "name: p\nversion: 1.2",
+            "name: p\nversion: 1.2.3-",
+            "name: p\nversion: 1.2.3-01",
+            "name: p\nversion: 01.2.3",
+            "name: p\nversion: 1",
+            "name: p\nusage: [a]",
+            "name: p\nignoreFlags: maybe",
+            "name: p\nignoreFlags: 'true '",
+            "name: p\ncommand: x\nplatformCommand: [{command: y}]",
+            "name: p\nhooks: {install: a}\nplatformHooks: {install: [{command: x}]}",
+            "name: p\nhooks: {install: [a]}",
+            "name: p\nplatformCommand: x",
+            "name: p\nplatformCommand: [x]",
+            "name: p\nplatformCommand: [{args: a}]",
+            "name: p\ndownloaders: [{protocols: [a]}]",
+            "name: p\ndownloaders: [{command: '', protocols: [a]}]",
+            "name: p\ndownloaders: [{command: c}]",
+            "name: p\ndownloaders: [{command: c, protocols: []}]",
+            "name: p\ndownloaders: [{command: c, protocols: ['']}]",
+            "name: p\ndownloaders: [{command: c, protocols: a}]",
+        ],
+    );
+}
+
+#[test]
+fn m5_v1_manifests() {
+    let v1 = |rest: &str| format!("apiVersion: v1\nname: p\nversion: 1.2.3\n{rest}\n");
+    let good = [
+        "type: cli/v1\nruntime: subprocess",
+        "type: cli/v1\nruntime: subprocess\nsourceURL: https://x\nconfig: {usage: 1.50, shortHelp: a, longHelp: ~, ignoreFlags: On}",
+        "type: cli/v1\nruntime: subprocess\nconfig: {}\nruntimeConfig: {command: x, platformCommand: [{command: x}]}",
+        "type: getter/v1\nruntime: subprocess\nconfig: {protocols: [a]}\nruntimeConfig: {protocolCommands: [{protocols: [a], \
+         platformCommand: [{command: x}]}]}",
+        "type: postrenderer/v1\nruntime: subprocess\nconfig: ~\nruntimeConfig: {platformHooks: {install: [{command: x}]}}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {memory: {maxPages: 16, maxVarBytes: -1}, config: {a: 1}, timeout: 5, foo: 1}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {fileSystem: {createTempDir: yes}, allowedHosts: ['*'], hostFunctions: [f], \
+         entryFuncName: g}",
+    ];
+    let bad = [
+        "type: cli/v1",
+        "runtime: subprocess",
+        "type: cli/v2\nruntime: subprocess",
+        "type: cli/v1\nruntime: wasm",
+        "type: cli/v1\nruntime: subprocess\nusage: x",
+        "type: cli/v1\nruntime: subprocess\nconfig: {foo: 1}",
+        "type: cli/v1\nruntime: subprocess\nconfig: [a]",
+        "type: getter/v1\nruntime: subprocess",
+        "type: getter/v1\nruntime: subprocess\nconfig: {protocols: []}",
+        "type: getter/v1\nruntime: subprocess\nconfig: {protocols: ['']}",
+        "type: getter/v1\nruntime: subprocess\nconfig: {protocols: [a], usage: u}",
+        "type: postrenderer/v1\nruntime: subprocess\nconfig: {usage: u}",
+        "type: test/v1\nruntime: subprocess\nruntimeConfig: [a]",
+        "type: cli/v1\nruntime: subprocess\nruntimeConfig: {platformCommand: [{args: abc}]}",
+        "type: cli/v1\nruntime: subprocess\nruntimeConfig: {platformHooks: [x]}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {memory: {maxPages: -1}}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {memory: {maxPages: 4294967296}}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {timeout: soon}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {fileSystem: {createTempDir: 1}}",
+    ];
+    let (good, mut bad) = (good.map(v1), bad.map(v1).to_vec());
+    bad.push("apiVersion: v1\nname: p\ntype: cli/v1\nruntime: subprocess".to_owned());
+    bad.push("apiVersion: v1\nversion: 1.2.3\ntype: cli/v1\nruntime: subprocess".to_owned());
+    let texts = |documents: &[String]| documents.iter().map(|d| d.clone().leak() as &str).collect::<Vec<_>>();
+    judge("plugin-v1", read_manifest, &texts(&good), &texts(&bad));
+}
+
+#[test]
+fn completions() {
+    judge(
+        "completion",
+        |bytes| completion::parse(bytes, Path::new("completion.yaml")).map(drop).map_err(|e| e.to_string()),
+        &[
+            "",
+            "{}",
+            "name: p\nflags: [a, 1]\nvalidArgs: [x]\nfoo: 1\ncommands: [{name: a, commands: [{name: b}]}, ~]",
+            "flags: ~",
+        ],
+        &["[]", "a", "flags: a", "flags: [[a]]", "commands: {a: b}", "commands: [a]", "commands: [{flags: x}]", "name: [a]"],
+    );
+}
+
+#[test]
+fn settings() {
+    judge(
+        "config",
+        |bytes| Settings::parse(bytes).map(drop).map_err(|e| e.to_string()),
+        &[
+            "",
+            "gate: off\nverify: no\nlimits: {entries: 5, fileBytes: 1GiB, totalBytes: 10}",
+            "http: {timeout: 1h30m, connectTimeout: 500ms, idleTimeout: 2s, retries: 0, maxBytes: '4GiB', parallel: 2}",
+            "hooks: {timeout: 10m, sandbox: auto, environment: clean}\nregistries: {'a:5000': {tokenHosts: [b], plainHttp: yes, caFile: c}}",
+            "audit: {file: a, runs: true, maxBytes: 1}\noutput: {color: never, progress: auto}\ngate:\nlimits:\nhttp: {timeout: }",
+        ],
+        &[
+            "[]",
+            "foo: 1",
+            "gate: maybe",
+            "verify: maybe",
+            "limits: {foo: 1}",
+            "limits: {entries: -1}",
+            "limits: {entries: many}",
+            "limits: {fileBytes: 1XB}",
+            "limits: {fileBytes: -1}",
+            "http: {timeout: 10}",
+            "http: {timeout: 0s}",
+            "http: {timeout: [1s]}",
+            "http: {retries: 1.5}",
+            "hooks: {sandbox: on}",
+            "registries: {a: {token: b}}",
+            "audit: {file: [a]}",
+            "output: {color: blue}",
+        ],
+    );
+}
+
+#[test]
+fn lint_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let schema = Schema::read("lint");
+    for manifest in [None, Some("name: p\nversion: 1.2.3\ncommand: sh\n"), Some("name: a.b\nfoo: 1\n"), Some("a: [")] {
+        if let Some(manifest) = manifest {
+            fs::write(dir.path().join("plugin.yaml"), manifest).unwrap();
+        }
+        let report = serde_json::to_value(lint::lint(dir.path(), &Limits::default())).unwrap();
+        assert!(schema.accepts(&report), "{report:#}");
+    }
+    assert!(!schema.accepts(&serde_json::json!({"path": "p", "ok": true})));
+}
