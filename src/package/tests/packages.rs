@@ -72,6 +72,26 @@ fn k1_the_same_tree_gives_the_same_bytes() {
     assert_ne!(with(one.path(), 1, 1), expected);
 }
 
+/// Bytes that pack to about half, the same everywhere.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 60) as u8
+    };
+    (0..size).map(next).collect()
+}
+
+#[test]
+fn k1_a_known_tree_has_a_known_digest() {
+    let dir = plugin_dir(&[("a/noise", &noise(2_000_000)), ("b/text", &b"the same words again and again ".repeat(20_000))]);
+    let out = tempfile::tempdir().unwrap();
+    let package = pack_with(dir.path(), out.path(), &Limits::default(), &Silent, 0, 2).unwrap();
+    // Another digest means that every package changes its bytes: a new compressor, level, block size or header. Say so in
+    // the change log.
+    assert_eq!(package.digest.to_string(), "6efbf1ce14b2f9424ead49b9440c7491d4e6db3dd419110a45a95dfefbf7497d");
+}
+
 #[test]
 fn k1_headers_tell_nothing_about_the_machine() {
     let dir = plugin_dir(&[("a/b", b"x")]);
