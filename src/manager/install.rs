@@ -7,7 +7,7 @@ use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
-use crate::store::{Arrival, Found, Staged, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, Staged, Store, StoreError, StoreLock};
 
 use super::Manager;
 
@@ -90,6 +90,14 @@ pub enum InstallError {
         installed: String,
         /// The version that was to be installed.
         offered: String,
+    },
+    /// What was installed may not be run, and so neither may its hook; the install was undone.
+    #[error("the install hook of plugin `{name}` must not run, so the plugin was not installed")]
+    Gate {
+        /// The plugin's name.
+        name: PluginName,
+        /// Why not.
+        source: GateError,
     },
     /// The install hook failed; the install was undone.
     #[error("the install hook of plugin `{name}` failed, so the plugin was not installed")]
@@ -175,15 +183,25 @@ impl Manager<'_> {
         let committed = lock.commit(staged, arrival, request.force, hook)?;
         let directory = committed.directory();
         if hook {
-            let environment = Environment::new(self.host, self.homes, self.debug);
-            let subject = Subject { metadata: &metadata, dir: &directory };
-            if let Err(source) = run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks) {
+            if let Err(error) = self.install_hook(lock.store(), &name) {
                 committed.undo()?;
-                return Err(InstallError::Hook { name, source });
+                return Err(error);
             }
         }
         committed.finish()?;
         Ok(Installation { name, version, directory, evidence, already_there: false })
+    }
+
+    /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.
+    fn install_hook(&self, store: &Store, name: &PluginName) -> Result<(), InstallError> {
+        let plugin = store
+            .open_plugin(name.as_str(), self.settings.gate)
+            .map_err(|source| InstallError::Gate { name: name.clone(), source })?;
+        let environment = Environment::new(self.host, self.homes, self.debug);
+        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+        run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks)
+            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
+        Ok(())
     }
 
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.
