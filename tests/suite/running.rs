@@ -250,6 +250,7 @@ fn exec_runs_a_plugin_that_has_a_built_in_name() {
     fs::write(dir.join("plugin.yaml"), "name: version\nversion: 1.0.0\ncommand: echo mine\n").unwrap();
     let ran = world.tool(["plugin", "exec", "version", "--", "a", "--b"]);
     assert_eq!(ran.stdout, "mine a --b\n", "{}", ran.stderr);
+    assert_eq!(world.tool(["plugin", "exec", "version", "a", "--b"]).stdout, ran.stdout);
     assert_eq!(world.tool(["plugin", "exec", "absent", "--", "x"]).code, 4);
 }
 
