@@ -277,3 +277,21 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(["0\n", "141\n"].contains(&ran.stdout.as_str()), "{}{}", ran.stdout, ran.stderr);
     assert!(!ran.stderr.contains("panic"), "{}", ran.stderr);
 }
+
+#[test]
+fn env_names_every_setting() {
+    let mut world = World::new();
+    let config = world.write("config/config.yaml", "limits: {signatures: 3}\n");
+    world.set("TOOL_CONFIG_HOME", config.parent().unwrap().to_str().unwrap());
+    let shown = world.ok("env").stdout;
+    assert!(shown.lines().any(|line| line.starts_with("limits.signatures") && line.ends_with("config.yaml:1")), "{shown}");
+    let schema: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(crate::support::repository("schema/config.schema.json")).unwrap()).unwrap();
+    for (group, setting) in schema["properties"].as_object().unwrap() {
+        let keys = setting["properties"].as_object().map(|keys| keys.keys().map(|key| format!("{group}.{key}")).collect());
+        for key in keys.unwrap_or_else(|| vec![group.clone()]) {
+            // Registries are named by the user.
+            assert!(key == "registries" || shown.contains(&format!("\n{key} ")), "no {key} in:\n{shown}");
+        }
+    }
+}
