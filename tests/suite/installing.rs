@@ -191,6 +191,7 @@ fn i4_what_is_in_the_way() {
     symlink("/nowhere", &target).unwrap();
     let ran = world.fails(1, "plugin install p --copy");
     assert!(ran.stderr.contains("--force"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("installed in an unknown version"), "{}", ran.stderr);
     assert!(target.symlink_metadata().unwrap().is_symlink());
     world.ok("plugin install p --copy --force");
     world.ok("plugin uninstall p");
