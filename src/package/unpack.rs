@@ -54,7 +54,7 @@ pub enum UnpackError {
         source: io::Error,
     },
     /// It breaks a rule. Nothing of it is used.
-    #[error("the package {} is refused", shown(.archive))]
+    #[error("the package {} is refused and nothing of it is used", shown(.archive))]
     Refused {
         /// The package.
         archive: PathBuf,
