@@ -116,16 +116,26 @@ impl Manager<'_> {
             lock = store.lock(self.report)?;
             staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
         } else {
-            // A keyring that is not there is said before anything is locked or fetched.
-            let requirement = self.requirement(&request.trust)?;
+            // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
+            let signed = matches!(request.trust, Trust::Signature { .. });
+            let pinned = signed && source.is_pinned(request.fetch.version.as_deref());
+            let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
             let fetched = source::fetch(&source, &request.fetch, spool.path(), self.report)?;
+            let requirement = match requirement {
+                Some(requirement) => requirement,
+                // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
+                None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+                None => self.requirement(&request.trust)?,
+            };
+            let origin = fetched.origin.clone();
             let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));
             }
             staged = lock.stage(verified, self.report)?;
+            request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
         self.settle(&lock, staged, request)
     }
