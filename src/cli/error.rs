@@ -5,7 +5,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
-use crate::manager::{InfoError, InstallError, SignPackageError, UninstallError, VerifyInstalledError, VerifyPackageError};
+use crate::manager::{
+    InfoError, InstallError, SignPackageError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+};
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
 use crate::provenance::{KeyringError, SignError};
@@ -119,13 +121,8 @@ failures! {
     PackError => pack,
     UnpackError => unpack,
     SignError => |_: &SignError| code::FAILED,
-    InstallError => |error: &InstallError| match error {
-        InstallError::Source(error) => source(error),
-        InstallError::Keyring(error) => keyring(error),
-        InstallError::Verify(_) => code::VERIFICATION,
-        InstallError::Store(error) => store(error),
-        InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
-    },
+    InstallError => install,
+    UpdateError => update,
     UninstallError => |error: &UninstallError| match error {
         UninstallError::NotInstalled { .. } => code::NOT_THERE,
         UninstallError::Store(error) => store(error),
@@ -156,6 +153,27 @@ fn source(error: &SourceError) -> u8 {
         error if error.is_not_found() => code::NOT_THERE,
         error if error.is_verification() => code::VERIFICATION,
         error if error.is_usage() => code::USAGE,
+        _ => code::FAILED,
+    }
+}
+
+fn install(error: &InstallError) -> u8 {
+    match error {
+        InstallError::Source(error) => source(error),
+        InstallError::Keyring(error) => keyring(error),
+        InstallError::Verify(_) => code::VERIFICATION,
+        InstallError::Store(error) => store(error),
+        InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
+    }
+}
+
+fn update(error: &UpdateError) -> u8 {
+    match error {
+        UpdateError::NotInstalled { .. } => code::NOT_THERE,
+        UpdateError::Store(error) => store(error),
+        UpdateError::Failed { source, .. } => install(source),
+        UpdateError::OtherSigner { .. } | UpdateError::NeedsDigest { .. } => code::VERIFICATION,
+        UpdateError::Gate { source, .. } => gate(source),
         _ => code::FAILED,
     }
 }

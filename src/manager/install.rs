@@ -7,7 +7,7 @@ use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
-use crate::store::{Arrival, Found, Staged, StoreError, StoreLock};
+use crate::store::{Arrival, Found, ReceiptError, Staged, StoreError, StoreLock};
 
 use super::Manager;
 
@@ -171,7 +171,7 @@ impl Manager<'_> {
             return self.already_there(found, &metadata, evidence);
         }
         let hook = request.hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
-        let arrival = Arrival { constraint: request.fetch.version.clone(), ..Arrival::default() };
+        let arrival = self.arrival(request, &staged, installed.as_ref())?;
         let committed = lock.commit(staged, arrival, request.force, hook)?;
         let directory = committed.directory();
         if hook {
@@ -184,6 +184,28 @@ impl Manager<'_> {
         }
         committed.finish()?;
         Ok(Installation { name, version, directory, evidence, already_there: false })
+    }
+
+    /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
+    /// and follows what it followed as long as it comes from the same source and nobody says otherwise.
+    fn arrival(&self, request: &InstallRequest, staged: &Staged, replaced: Option<&Found>) -> Result<Arrival, StoreError> {
+        let constraint = request.fetch.version.clone();
+        let receipt = match replaced {
+            Some(found) => match self.store().receipt(found) {
+                // A damaged receipt is one of the reasons to install by force.
+                Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. })) => None,
+                receipt => receipt?,
+            },
+            None => None,
+        };
+        Ok(match receipt {
+            Some(receipt) => {
+                let same = staged.source().asked == receipt.source.asked;
+                let constraint = constraint.or_else(|| receipt.constraint.filter(|_| same));
+                Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
+            }
+            None => Arrival { constraint, ..Arrival::default() },
+        })
     }
 
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.

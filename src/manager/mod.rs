@@ -4,14 +4,19 @@
 
 mod install;
 mod installed;
+mod parallel;
+mod pin;
 mod sign;
 mod uninstall;
+mod update;
 mod verify;
 
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use pin::RolledBack;
 pub use sign::SignPackageError;
 pub use uninstall::UninstallError;
+pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
 
 use crate::host::{Homes, Host};

@@ -5,11 +5,15 @@ mod info;
 mod install;
 mod lint;
 mod list;
+mod outdated;
 mod package;
+mod pin;
 pub(super) mod post_render;
+mod rollback;
 mod sign;
 mod trust;
 mod uninstall;
+mod update;
 mod verify;
 
 use clap::Subcommand;
@@ -31,6 +35,17 @@ pub(crate) enum PluginCommand {
     /// Install plugins from directories, packages or URLs
     #[command(visible_alias = "add")]
     Install(install::Arguments),
+    /// Update plugins from where they were installed from
+    #[command(visible_aliases = ["up", "upgrade"])]
+    Update(Box<update::Arguments>),
+    /// List plugins of which there is something newer
+    Outdated(outdated::Arguments),
+    /// Make updates skip plugins
+    Pin(pin::Arguments),
+    /// Let updates change plugins again
+    Unpin(pin::Arguments),
+    /// Go back to the version before
+    Rollback(rollback::Arguments),
     /// List installed plugins
     #[command(visible_alias = "ls")]
     List(list::Arguments),
@@ -55,6 +70,11 @@ impl PluginCommand {
             Self::Sign(arguments) => sign::run(arguments, context),
             Self::Verify(arguments) => verify::run(arguments, context),
             Self::Install(arguments) => install::run(arguments, context),
+            Self::Update(arguments) => update::run(arguments, context),
+            Self::Outdated(arguments) => outdated::run(arguments, context),
+            Self::Pin(arguments) => pin::run(arguments, true, context),
+            Self::Unpin(arguments) => pin::run(arguments, false, context),
+            Self::Rollback(arguments) => rollback::run(arguments, context),
             Self::List(arguments) => list::run(arguments, context),
             Self::Info(arguments) => info::run(arguments, context),
             Self::Uninstall(arguments) => uninstall::run(arguments, context),
