@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    InfoError, InstallError, SignPackageError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    ExportError, InfoError, InstallError, LockError, LockFileError, ObtainError, PullError, SignPackageError, SyncError,
+    UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -123,11 +124,30 @@ failures! {
     SignError => |_: &SignError| code::FAILED,
     InstallError => install,
     UpdateError => update,
-    UninstallError => |error: &UninstallError| match error {
-        UninstallError::NotInstalled { .. } => code::NOT_THERE,
-        UninstallError::Store(error) => store(error),
-        UninstallError::Gate { source, .. } => gate(source),
-        UninstallError::Hook { .. } => code::FAILED,
+    UninstallError => uninstall,
+    PullError => |error: &PullError| match error {
+        PullError::Fetch(error) => install(error),
+        PullError::Package { source, .. } => unpack(source),
+        _ => code::FAILED,
+    },
+    LockError => |error: &LockError| match error {
+        LockError::Store(error) => store(error),
+        LockError::File(error) => lock_file(error),
+    },
+    SyncError => |error: &SyncError| match error {
+        SyncError::File(error) => lock_file(error),
+        SyncError::Store(error) => store(error),
+        SyncError::Obtain(error) => obtain(error),
+        SyncError::OtherPlugin { .. } => code::VERIFICATION,
+        SyncError::Install { source, .. } => install(source),
+        SyncError::Update(error) => update(error),
+        SyncError::Uninstall(error) => uninstall(error),
+    },
+    ExportError => |error: &ExportError| match error {
+        ExportError::Store(error) => store(error),
+        ExportError::Obtain(error) => obtain(error),
+        ExportError::File(error) => lock_file(error),
+        _ => code::FAILED,
     },
     InfoError => |error: &InfoError| match error {
         InfoError::NotInstalled { .. } => code::NOT_THERE,
@@ -174,6 +194,31 @@ fn update(error: &UpdateError) -> u8 {
         UpdateError::Failed { source, .. } => install(source),
         UpdateError::OtherSigner { .. } | UpdateError::NeedsDigest { .. } => code::VERIFICATION,
         UpdateError::Gate { source, .. } => gate(source),
+        _ => code::FAILED,
+    }
+}
+
+fn uninstall(error: &UninstallError) -> u8 {
+    match error {
+        UninstallError::NotInstalled { .. } => code::NOT_THERE,
+        UninstallError::Store(error) => store(error),
+        UninstallError::Gate { source, .. } => gate(source),
+        UninstallError::Hook { .. } => code::FAILED,
+    }
+}
+
+fn lock_file(error: &LockFileError) -> u8 {
+    match error {
+        LockFileError::Missing { .. } => code::NOT_THERE,
+        _ => code::FAILED,
+    }
+}
+
+fn obtain(error: &ObtainError) -> u8 {
+    match error {
+        ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
+        ObtainError::Offline { .. } => code::NOT_THERE,
+        ObtainError::Failed { source, .. } => install(source),
         _ => code::FAILED,
     }
 }

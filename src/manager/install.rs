@@ -170,20 +170,34 @@ impl Manager<'_> {
         if let (Some(found), false) = (&installed, request.force) {
             return self.already_there(found, &metadata, evidence);
         }
-        let hook = request.hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
         let arrival = self.arrival(request, &staged, installed.as_ref())?;
-        let committed = lock.commit(staged, arrival, request.force, hook)?;
+        let directory = self.put(lock, staged, arrival, request.force, request.hooks)?;
+        Ok(Installation { name, version, directory, evidence, already_there: false })
+    }
+
+    /// Puts a staged plugin in place as a new one, runs its install hook, and says where it is.
+    pub(super) fn put(
+        &self,
+        lock: &StoreLock<'_>,
+        staged: Staged,
+        arrival: Arrival,
+        replace: bool,
+        hooks: bool,
+    ) -> Result<PathBuf, InstallError> {
+        let metadata = staged.metadata().clone();
+        let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
+        let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
         if hook {
             let environment = Environment::new(self.host, self.homes, self.debug);
             let subject = Subject { metadata: &metadata, dir: &directory };
             if let Err(source) = run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks) {
                 committed.undo()?;
-                return Err(InstallError::Hook { name, source });
+                return Err(InstallError::Hook { name: metadata.name, source });
             }
         }
         committed.finish()?;
-        Ok(Installation { name, version, directory, evidence, already_there: false })
+        Ok(directory)
     }
 
     /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,

@@ -48,6 +48,14 @@ pub(crate) struct TrustArguments {
     /// The package's digest, which then needs no signature
     #[arg(long, value_name = "sha256:HEX")]
     digest: Option<Sha256Digest>,
+    #[command(flatten)]
+    keyring: KeyringArguments,
+}
+
+/// Whose signatures count.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Verification")]
+pub(crate) struct KeyringArguments {
     /// A keyring with the keys that may sign: a file or a directory; may be given several times
     #[arg(long, value_name = "PATH")]
     keyring: Vec<PathBuf>,
@@ -136,7 +144,7 @@ impl TrustArguments {
     pub(crate) fn trust(&self, context: &Context<'_>) -> Result<Trust> {
         match self.given()? {
             Some(trust) => Ok(trust),
-            None if context.settings.verify => Ok(self.by_signature()),
+            None if context.settings.verify => Ok(self.keyring.trust()),
             None => Ok(Trust::Nothing),
         }
     }
@@ -147,14 +155,10 @@ impl TrustArguments {
             (Some(false), Some(_)) => Err(Failure::said(code::USAGE, "`--digest` contradicts `--verify=false`")),
             (Some(false), None) => Ok(Some(Trust::Nothing)),
             (_, Some(digest)) => Ok(Some(Trust::Digest(digest))),
-            (Some(true), None) => Ok(Some(self.by_signature())),
-            (None, None) if !self.keyring.is_empty() => Ok(Some(self.by_signature())),
+            (Some(true), None) => Ok(Some(self.keyring.trust())),
+            (None, None) if !self.keyring.keyring.is_empty() => Ok(Some(self.keyring.trust())),
             (None, None) => Ok(None),
         }
-    }
-
-    fn by_signature(&self) -> Trust {
-        Trust::Signature { keyrings: self.keyring.clone(), allow_expired_key: self.allow_expired_key }
     }
 
     pub(crate) fn has_digest(&self) -> bool {
@@ -162,7 +166,14 @@ impl TrustArguments {
     }
 
     pub(crate) fn allow_expired_key(&self) -> bool {
-        self.allow_expired_key
+        self.keyring.allow_expired_key
+    }
+}
+
+impl KeyringArguments {
+    /// Trust in a signature by these keys.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::Signature { keyrings: self.keyring.clone(), allow_expired_key: self.allow_expired_key }
     }
 }
 

@@ -5,12 +5,15 @@ mod info;
 mod install;
 mod lint;
 mod list;
+mod lock;
 mod outdated;
 mod package;
 mod pin;
 pub(super) mod post_render;
+mod pull;
 mod rollback;
 mod sign;
+mod sync;
 mod trust;
 mod uninstall;
 mod update;
@@ -46,6 +49,14 @@ pub(crate) enum PluginCommand {
     Unpin(pin::Arguments),
     /// Go back to the version before
     Rollback(rollback::Arguments),
+    /// Download and verify a package without installing it
+    Pull(Box<pull::Arguments>),
+    /// Write down the installed plugins in a lock file
+    Lock(lock::LockArguments),
+    /// Make the installed plugins equal to a lock file
+    Sync(Box<sync::Arguments>),
+    /// Write a mirror of the installed plugins for machines without a network
+    Export(lock::ExportArguments),
     /// List installed plugins
     #[command(visible_alias = "ls")]
     List(list::Arguments),
@@ -75,6 +86,10 @@ impl PluginCommand {
             Self::Pin(arguments) => pin::run(arguments, true, context),
             Self::Unpin(arguments) => pin::run(arguments, false, context),
             Self::Rollback(arguments) => rollback::run(arguments, context),
+            Self::Pull(arguments) => pull::run(arguments, context),
+            Self::Lock(arguments) => lock::lock(arguments, context),
+            Self::Sync(arguments) => sync::run(arguments, context),
+            Self::Export(arguments) => lock::export(arguments, context),
             Self::List(arguments) => list::run(arguments, context),
             Self::Info(arguments) => info::run(arguments, context),
             Self::Uninstall(arguments) => uninstall::run(arguments, context),

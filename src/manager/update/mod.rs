@@ -332,21 +332,22 @@ impl Manager<'_> {
         source_of_arrival.asked = asked;
         let arrival = Arrival { source: Some(source_of_arrival), constraint, pinned: receipt.pinned };
         let outcome = changed(staged.metadata(), staged.evidence().cloned());
-        self.replace(lock, staged, arrival, receipt, request.hooks)?;
+        self.replace(lock, staged, arrival, receipt.version.as_deref(), request.hooks)?;
         Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome })
     }
 
-    /// Puts a staged plugin in the place of the one of `receipt`, and runs its update hook.
+    /// Puts a staged plugin in the place of the installed one, of the version `before`, and runs its update hook.
     pub(super) fn replace(
         &self,
         lock: &StoreLock<'_>,
         staged: Staged,
         arrival: Arrival,
-        receipt: &Receipt,
+        before: Option<&str>,
         hooks: bool,
     ) -> Result<(), UpdateError> {
-        let name = receipt.name.as_str();
-        let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
+        let name = staged.metadata().name.to_string();
+        let name = name.as_str();
+        let failed = |source: InstallError| UpdateError::failed(name, before, source);
         let hook = hooks && staged.metadata().subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Update.as_str()));
         let committed = lock.commit(staged, arrival, true, hook).map_err(|e| failed(e.into()))?;
         if hook {
@@ -358,11 +359,7 @@ impl Manager<'_> {
                     let environment = Environment::new(self.host, self.homes, self.debug);
                     let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
                     run_hook(subject, HookEvent::Update, &environment, &self.settings.hooks).map_err(|source| {
-                        UpdateError::Hook {
-                            name: name.to_owned(),
-                            version: receipt.version.clone().unwrap_or_else(|| "before".to_owned()),
-                            source,
-                        }
+                        UpdateError::Hook { name: name.to_owned(), version: before.unwrap_or("before").to_owned(), source }
                     })
                 });
             if let Err(error) = ran {
