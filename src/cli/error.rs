@@ -5,7 +5,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
-use crate::manager::{InfoError, InstallError, SignPackageError, UninstallError, VerifyInstalledError, VerifyPackageError};
+use crate::manager::{
+    InfoError, InstallError, OwnKeyringError, SignPackageError, UninstallError, VerifyInstalledError, VerifyPackageError,
+};
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
 use crate::provenance::{KeyringError, SignError};
@@ -142,6 +144,13 @@ failures! {
         SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
     },
     VerifyPackageError => verify_package,
+    OwnKeyringError => |error: &OwnKeyringError| match error {
+        OwnKeyringError::Source(error) => source(error),
+        OwnKeyringError::NotThere { .. } | OwnKeyringError::Unknown { .. } => code::NOT_THERE,
+        OwnKeyringError::OtherKey { .. } => code::VERIFICATION,
+        // Nothing was to be verified, so nothing failed to verify.
+        _ => code::FAILED,
+    },
     VerifyInstalledError => |error: &VerifyInstalledError| match error {
         VerifyInstalledError::NotThere { .. } => code::NOT_THERE,
         VerifyInstalledError::Store(error) => store(error),

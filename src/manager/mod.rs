@@ -1,15 +1,17 @@
-//! The verbs: what a user asks for, put together from the rooms below. Install, uninstall, list, info, verify.
+//! The verbs: what a user asks for, put together from the rooms below.
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod install;
 mod installed;
+mod keyring;
 mod sign;
 mod uninstall;
 mod verify;
 
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 pub use sign::SignPackageError;
 pub use uninstall::UninstallError;
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};

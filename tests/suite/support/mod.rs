@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each topic uses its part")]
 
 pub(crate) mod archive;
+pub(crate) mod http_server;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
