@@ -301,7 +301,8 @@ impl Manager<'_> {
     pub fn export_keys(&self, selector: Option<&str>) -> Result<Vec<u8>, OwnKeyringError> {
         let path = self.keyring_path();
         let keyring = self.read_own_keyring(&path)?;
-        let mut exports = exports(&keyring)?;
+        let failed = |source| OwnKeyringError::Export { path: show(&path), source };
+        let mut exports = keyring.export().map_err(failed)?;
         if let Some(selector) = selector {
             let wanted = keyring.select(selector);
             exports.retain(|(fingerprint, _)| wanted.iter().any(|wanted| wanted.fingerprint == *fingerprint));
@@ -402,11 +403,11 @@ impl Plan {
     /// What becomes of `own` when `incoming`, which messages call `name`, is added. `only` its certificates may change then, and
     /// not others that it holds revocations of.
     fn make(mut own: Keyring, incoming: &Keyring, only: bool, name: &str) -> Result<Self, OwnKeyringError> {
-        let given = exports(incoming)?;
-        let before = exports(&own)?;
+        let given = armored(incoming)?;
+        let before = armored(&own)?;
         own.merge(incoming.clone());
         let (mut keys, mut useless) = (Vec::new(), Vec::new());
-        for (signer, (fingerprint, bytes)) in own.signers().into_iter().zip(exports(&own)?) {
+        for (signer, (fingerprint, bytes)) in own.signers().into_iter().zip(armored(&own)?) {
             let change = match before.iter().find(|(before, _)| *before == fingerprint) {
                 None => KeyChange::Added,
                 Some((_, before)) if *before != bytes => KeyChange::Updated,
@@ -431,8 +432,8 @@ impl Plan {
 }
 
 /// The certificates of a keyring in armor, each with its fingerprint.
-fn exports(keyring: &Keyring) -> Result<Vec<(String, Vec<u8>)>, OwnKeyringError> {
-    keyring.export().map_err(|source| OwnKeyringError::Export { path: plain(&keyring.describe()).into_owned(), source })
+fn armored(keyring: &Keyring) -> Result<Vec<(String, Vec<u8>)>, OwnKeyringError> {
+    keyring.armored().map_err(|source| OwnKeyringError::Export { path: plain(&keyring.describe()).into_owned(), source })
 }
 
 /// A key for a message: its fingerprint and its first user id.

@@ -302,6 +302,17 @@ fn exported_keys_can_be_added_elsewhere() {
     other.ok(&format!("plugin keyring add {} --fingerprint {RSA}", world.path("one.asc").display()));
 }
 
+#[test]
+fn a_key_that_its_owner_keeps_local_is_kept_whole() {
+    let world = World::new();
+    let builder = CertBuilder::new().add_userid("Local <local@example.org>").set_exportable(false);
+    let (cert, _) = builder.add_signing_subkey().generate().unwrap();
+    world.write("local", cert.armored().to_vec().unwrap());
+    world.ok("plugin keyring add local");
+    assert_eq!(states(&world), [(cert.fingerprint().to_hex(), "valid".to_owned())]);
+    assert!(world.ok("plugin keyring export").stdout.contains("BEGIN PGP PUBLIC KEY"));
+}
+
 /// A server with https, and the file with its authority.
 fn https(world: &World, files: &'static [(&'static str, &'static str)], elsewhere: Option<String>) -> (Server, String) {
     let _ = rustls::crypto::ring::default_provider().install_default();
