@@ -126,6 +126,7 @@ failures! {
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Store(error) => store(error),
+        InstallError::Gate { source, .. } => gate(source),
         InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
     },
     UninstallError => |error: &UninstallError| match error {

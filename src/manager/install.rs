@@ -7,7 +7,7 @@ use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
-use crate::store::{Arrival, Found, Staged, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, Staged, Store, StoreError, StoreLock};
 
 use super::Manager;
 
@@ -78,7 +78,7 @@ pub enum InstallError {
     Store(#[from] StoreError),
     /// Another version is there.
     #[error(
-        "plugin `{name}` is already installed in version {installed}, and this is version {offered}: `{host} plugin update {name}` \
+        "plugin `{name}` is already installed in {installed}, and this is {offered}: `{host} plugin update {name}` \
          brings it up to date, `--force` replaces it"
     )]
     OtherVersion {
@@ -90,6 +90,14 @@ pub enum InstallError {
         installed: String,
         /// The version that was to be installed.
         offered: String,
+    },
+    /// What was installed may not be run, and so neither may its hook; the install was undone.
+    #[error("the install hook of plugin `{name}` must not run, so the plugin was not installed")]
+    Gate {
+        /// The plugin's name.
+        name: PluginName,
+        /// Why not.
+        source: GateError,
     },
     /// The install hook failed; the install was undone.
     #[error("the install hook of plugin `{name}` failed, so the plugin was not installed")]
@@ -116,16 +124,26 @@ impl Manager<'_> {
             lock = store.lock(self.report)?;
             staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
         } else {
-            // A keyring that is not there is said before anything is locked or fetched.
-            let requirement = self.requirement(&request.trust)?;
+            // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
+            let signed = matches!(request.trust, Trust::Signature { .. });
+            let pinned = signed && source.is_pinned(request.fetch.version.as_deref());
+            let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
             let fetched = source::fetch(&source, &request.fetch, spool.path(), self.report)?;
+            let requirement = match requirement {
+                Some(requirement) => requirement,
+                // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
+                None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+                None => self.requirement(&request.trust)?,
+            };
+            let origin = fetched.origin.clone();
             let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));
             }
             staged = lock.stage(verified, self.report)?;
+            request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
         self.settle(&lock, staged, request)
     }
@@ -165,15 +183,25 @@ impl Manager<'_> {
         let committed = lock.commit(staged, arrival, request.force, hook)?;
         let directory = committed.directory();
         if hook {
-            let environment = Environment::new(self.host, self.homes, self.debug);
-            let subject = Subject { metadata: &metadata, dir: &directory };
-            if let Err(source) = run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks) {
+            if let Err(error) = self.install_hook(lock.store(), &name) {
                 committed.undo()?;
-                return Err(InstallError::Hook { name, source });
+                return Err(error);
             }
         }
         committed.finish()?;
         Ok(Installation { name, version, directory, evidence, already_there: false })
+    }
+
+    /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.
+    fn install_hook(&self, store: &Store, name: &PluginName) -> Result<(), InstallError> {
+        let plugin = store
+            .open_plugin(name.as_str(), self.settings.gate)
+            .map_err(|source| InstallError::Gate { name: name.clone(), source })?;
+        let environment = Environment::new(self.host, self.homes, self.debug);
+        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+        run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks)
+            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
+        Ok(())
     }
 
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.
@@ -193,8 +221,8 @@ impl Manager<'_> {
         Err(InstallError::OtherVersion {
             host: self.host.name().to_owned(),
             name: offered.name.clone(),
-            installed: if installed.is_empty() { unknown() } else { installed },
-            offered: version.unwrap_or_else(unknown),
+            installed: if installed.is_empty() { unknown() } else { format!("version {installed}") },
+            offered: version.map_or_else(unknown, |version| format!("version {version}")),
         })
     }
 }

@@ -156,6 +156,16 @@ impl Source {
         }
     }
 
+    /// Whether it names, with `version`, one commit or manifest by its full digest. That counts as verified by digest, and no
+    /// keyring is needed.
+    pub fn is_pinned(&self, version: Option<&str>) -> bool {
+        match self {
+            Self::Git(_) | Self::Web(_) => version.is_some_and(is_object_id),
+            Self::Oci(reference) => reference.digest.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether getting it uses the network.
     pub fn is_remote(&self) -> bool {
         !matches!(self, Self::Directory(_) | Self::Archive(_))
@@ -521,6 +531,11 @@ fn without_user(url: &str) -> String {
 fn credentials_line(url: &WebUrl) -> Vec<String> {
     let host = url.url().host_str().unwrap_or_default();
     url.credentials().map(|_| format!("with the user name and password of the URL, for {host} alone")).into_iter().collect()
+}
+
+/// A full id of a git object: SHA-1 or SHA-256.
+pub(super) fn is_object_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// A scheme by RFC 3986, section 3.1.

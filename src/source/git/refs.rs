@@ -7,7 +7,7 @@ use semver::Version;
 
 use super::GitError;
 use super::program::Git;
-use crate::source::grammar::GitUrl;
+use crate::source::grammar::{GitUrl, is_object_id};
 use crate::source::version::{Range, nearest, tag_version};
 use crate::text;
 
@@ -77,7 +77,7 @@ impl Refs {
                 if name == "HEAD" {
                     refs.head = Some(target.to_owned());
                 }
-            } else if is_id(left) && (name == "HEAD" || name.starts_with("refs/")) {
+            } else if is_object_id(left) && (name == "HEAD" || name.starts_with("refs/")) {
                 refs.ids.insert(name.to_owned(), left.to_owned());
             }
         }
@@ -94,7 +94,7 @@ impl Refs {
         if version.is_empty() || version.starts_with('-') || version.chars().any(char::is_control) {
             return Err(GitError::BadVersion { version: text::plain(version).into_owned() });
         }
-        if is_id(version) {
+        if is_object_id(version) {
             return Ok(Choice { reference: None, id: version.to_ascii_lowercase(), pinned: true });
         }
         // Only names that the remote listed are ever handed to git.
@@ -149,11 +149,6 @@ impl Refs {
         let (_, name) = versions.iter().rev().find(|(version, _)| fits(version))?;
         self.named(name)
     }
-}
-
-/// A full object id: SHA-1 or SHA-256.
-fn is_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

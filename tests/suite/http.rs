@@ -1,0 +1,193 @@
+//! Sources beyond this machine, through the built program: web servers, registries, repositories (cases F, O, V).
+
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+
+use plugsmith::digest::Sha256Digest;
+
+use crate::support::http_server::{Server, answer, redirect};
+use crate::support::{World, repository};
+
+/// A world with the package `p-1.0.0.tgz`, signed by the tour's key; its bytes and those of its provenance.
+fn signed() -> (World, Vec<u8>, Vec<u8>) {
+    let mut world = World::new();
+    world.plugin("p", "1.0.0");
+    world.ok(&format!("plugin package p --sign --keyring {}", repository("testdata/keys/tour.sec.asc").display()));
+    world.set("TOOL_KEYRING", repository("testdata/keys/tour.asc").to_str().unwrap());
+    let read = |name: &str| fs::read(world.path(name)).unwrap();
+    let (package, provenance) = (read("p-1.0.0.tgz"), read("p-1.0.0.tgz.prov"));
+    (world, package, provenance)
+}
+
+#[test]
+fn f_a_signed_package_is_installed_from_the_web() {
+    let (world, package, provenance) = signed();
+    let server = Server::files(&[("/x/p-1.0.0.tgz", &package), ("/x/p-1.0.0.tgz.prov", &provenance)]);
+    world.ok(&format!("plugin install {}", server.url("/x/p-1.0.0.tgz?token=hunter2")));
+    assert_eq!(world.ok("p x").stdout, "p 1.0.0 x\n");
+    let list = world.ok("plugin list -o json").json();
+    assert_eq!(list[0]["verified"]["by"], "signature");
+    assert_eq!(list[0]["source"], server.url("/x/p-1.0.0.tgz?***"));
+}
+
+#[test]
+fn f_a_missing_provenance_fails_and_its_four_failures_differ() {
+    let (world, package, _) = signed();
+    let server = Server::start(move |request, to| match request.target.as_str() {
+        "/401.tgz.prov" => answer(to, "401 x", &[], b""),
+        "/403.tgz.prov" => answer(to, "403 x", &[], b""),
+        "/500.tgz.prov" => answer(to, "500 x", &[("Retry-After", "0")], b""),
+        "/gone.tgz.prov" => redirect(to, "http://127.0.0.1:1/p.prov"),
+        path if path.ends_with(".tgz") => answer(to, "200 OK", &[], &package),
+        _ => answer(to, "404 x", &[], b""),
+    });
+    let mut messages = Vec::new();
+    for path in ["404", "403", "500", "gone"] {
+        let ran = world.fails(3, &format!("plugin install {}", server.url(&format!("/{path}.tgz"))));
+        messages.push(ran.stderr.replace(path, "x"));
+        assert!(!world.plugins().join("p").exists());
+    }
+    assert!(["--digest", "--verify=false", ".prov"].iter().all(|way| messages[0].contains(way)), "{}", messages[0]);
+    messages.sort();
+    messages.dedup();
+    assert_eq!(messages.len(), 4);
+}
+
+#[test]
+fn f_digests_versions_and_missing_packages() {
+    let (world, package, _) = signed();
+    let server = Server::files(&[("/p.tgz", &package)]);
+    let (url, digest) = (server.url("/p.tgz"), Sha256Digest::of(&package));
+    world.fails(4, &format!("plugin install {}", server.url("/other.tgz")));
+    world.fails(3, &format!("plugin install {url} --digest sha256:{}", "0".repeat(64)));
+    world.fails(2, &format!("plugin install {url} --digest sha256:{digest} --version main"));
+    let ran = world.fails(1, &format!("plugin install {url} --digest sha256:{digest} --version ~2"));
+    assert!(ran.stderr.contains("1.0.0") && ran.stderr.contains("~2"), "{}", ran.stderr);
+    assert!(!world.plugins().join("p").exists());
+    world.ok(&format!("plugin install {url} --digest sha256:{digest} --version ~1"));
+}
+
+#[test]
+fn f_credentials_come_from_flags_and_netrc_and_appear_nowhere() {
+    let (mut world, package, _) = signed();
+    let server = Server::start(move |request, to| match request.header("authorization") {
+        Some("Basic YW5uOmh1bnRlcjI=") => answer(to, "200 OK", &[], &package),
+        _ => answer(to, "401 x", &[("WWW-Authenticate", "Basic realm=\"x\"")], b""),
+    });
+    let install = format!("plugin install {} --verify=false --force", server.url("/p.tgz"));
+    let ran = world.fails(1, &install);
+    assert!(ran.stderr.contains("--username"), "{}", ran.stderr);
+    let with_flags = format!("{install} --username ann --password-stdin");
+    let ran = world.tool_with_input(with_flags.split(' '), b"hunter2\n");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let ran = world.tool_with_input(format!("{with_flags} --debug").split(' '), b"hunter3\n");
+    assert_eq!(ran.code, 1);
+    assert!(!ran.stderr.contains("hunter"), "{}", ran.stderr);
+
+    fs::write(world.root().join("home/.netrc"), "machine 127.0.0.1 login ann password hunter2\n").unwrap();
+    world.ok(&install);
+    let netrc = world.write("other-netrc", "machine elsewhere login ann password hunter2\n");
+    world.set("NETRC", netrc.to_str().unwrap());
+    world.fails(1, &install);
+    let url = server.url("/p.tgz").replace("http://", "http://ann:hunter2@");
+    world.ok(&format!("plugin install {url} --verify=false --force"));
+    let receipt = fs::read_to_string(world.plugins().join(".state/p.json")).unwrap();
+    assert!(!receipt.contains("hunter2") && !receipt.contains("ann@"), "{receipt}");
+}
+
+#[test]
+fn f_proxy_variables_are_honoured() {
+    let (mut world, package, _) = signed();
+    let proxy = Server::start(move |request, to| match request.target.as_str() {
+        "http://plugins.invalid/p.tgz" => answer(to, "200 OK", &[], &package),
+        _ => answer(to, "502 x", &[], b""),
+    });
+    world.set("http_proxy", proxy.url(""));
+    world.ok("plugin install http://plugins.invalid/p.tgz --verify=false");
+    world.set("no_proxy", "plugins.invalid");
+    world.fails(1, "plugin install http://plugins.invalid/p.tgz --verify=false --force");
+    assert_eq!(proxy.requests().len(), 1);
+}
+
+#[test]
+fn f_a_private_authority_is_named_by_a_flag() {
+    let (world, package, _) = signed();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let server = Server::start_tls(Arc::new(config), move |_, to| answer(to, "200 OK", &[], &package));
+    world.write("ca.pem", made.cert.pem());
+    let install = format!("plugin install {} --verify=false", server.url("/p.tgz"));
+    let ran = world.fails(1, &install);
+    assert!(ran.stderr.contains("--ca-file"), "{}", ran.stderr);
+    world.ok(&format!("{install} --ca-file ca.pem"));
+    world.ok(&format!("{install} --insecure-skip-tls-verify --force"));
+    world.fails(2, &format!("{install} --plain-http --force"));
+    let ran = world.fails(4, &format!("{install} --ca-file absent.pem --force"));
+    assert!(ran.stderr.contains("absent.pem"), "{}", ran.stderr);
+}
+
+#[test]
+fn o_a_plugin_comes_from_a_registry() {
+    let (world, package, provenance) = signed();
+    let (layer, signature) = (Sha256Digest::of(&package), Sha256Digest::of(&provenance));
+    let title = |name: &str| format!(r#""annotations":{{"org.opencontainers.image.title":"{name}"}}"#);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"artifactType":"application/vnd.helm.plugin.v1+json","layers":[{{"digest":"sha256:{layer}","size":{},{}}},{{"digest":"sha256:{signature}","size":{},{}}}]}}"#,
+        package.len(),
+        title("p-1.0.0.tgz"),
+        provenance.len(),
+        title("p-1.0.0.tgz.prov"),
+    );
+    let digest = Sha256Digest::of(manifest.as_bytes());
+    let server = Server::files(&[
+        ("/v2/team/p/manifests/1.0.0", manifest.as_bytes()),
+        (&format!("/v2/team/p/manifests/sha256:{digest}"), manifest.as_bytes()),
+        (&format!("/v2/team/p/blobs/sha256:{layer}"), &package),
+        (&format!("/v2/team/p/blobs/sha256:{signature}"), &provenance),
+    ]);
+    let reference = format!("oci://{}/team/p", server.url("").trim_start_matches("http://"));
+    world.ok(&format!("plugin install {reference}:1.0.0 --plain-http"));
+    assert_eq!(world.ok("plugin list -o json").json()[0]["verified"]["by"], "signature");
+    world.ok("plugin uninstall p");
+    world.ok(&format!("plugin install {reference} --version 1.0.0 --plain-http"));
+    world.ok("plugin uninstall p");
+    world.fails(4, &format!("plugin install {reference}:2.0.0 --plain-http"));
+    world.fails(2, &format!("plugin install {reference}:1.0.0 --version 1.0.0 --plain-http"));
+    let world = World::new();
+    world.ok(&format!("plugin install {reference}@sha256:{digest} --plain-http"));
+    assert_eq!(world.ok("plugin list -o json").json()[0]["verified"]["by"], "digest");
+}
+
+#[test]
+fn v_a_plugin_comes_from_a_repository() {
+    let world = World::new();
+    let plugin = world.plugin("p", "1.0.0");
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false"]);
+        let output = command.args(arguments).current_dir(&plugin).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "--message", "x"]);
+    git(&["tag", "v1.0.0"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let url = format!("git+file://{}", plugin.display());
+    // No keyring is there, and none is needed where the commit is named.
+    world.ok(&format!("plugin install {url} --version {commit}"));
+    assert_eq!(world.ok("p x").stdout, "p 1.0.0 x\n");
+    assert_eq!(world.ok("plugin list -o json").json()[0]["verified"]["by"], "digest");
+    assert!(!world.plugins().join("p/.git").exists());
+    world.ok("plugin uninstall p");
+    world.ok(&format!("plugin install {url} --version ~1.0 --verify=false"));
+    world.ok("plugin uninstall p");
+    let ran = world.fails(4, &format!("plugin install {url} --version 2.0.0 --verify=false"));
+    assert!(ran.stderr.contains("v1.0.0"), "{}", ran.stderr);
+    world.fails(2, &format!("plugin install file://{} --verify=false", plugin.display()));
+}
