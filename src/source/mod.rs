@@ -58,8 +58,10 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
 pub struct Resolved {
     /// The tag or branch, where one was found.
     pub version: Option<String>,
-    /// The commit (or the tag's own id, where it is annotated), or the digest of the manifest.
+    /// The commit, or the digest of the manifest: what the receipt of an installed plugin keeps.
     pub revision: String,
+    /// Whether the version names this very thing, an exact tag or a commit, so that an update does not move it.
+    pub exact: bool,
 }
 
 /// Looks up what `source` would give now, without fetching it; `None` where only fetching tells. `directory` is a private
@@ -79,6 +81,16 @@ pub fn resolve(
         Source::Oci(reference) => oci::resolve(reference, options, report).map(Some),
         _ => Ok(None),
     }
+}
+
+/// The bytes at an https URL that is no package: keys, for one. At most `limit` of them; they are nobody's yet.
+///
+/// # Errors
+/// `url` is no https URL; an option cannot be honoured; the server fails, is not there, or sends more.
+pub fn download(url: &str, options: &FetchOptions, limit: u64, report: &dyn Report) -> Result<Vec<u8>, SourceError> {
+    let url = grammar::https_url(url)?;
+    options.check(&Source::Http(url.clone()))?;
+    Ok(http::Client::new(&url, options, report)?.get(&url, limit)?)
 }
 
 /// Hashes the package at `path` where it lies, and reads the provenance beside it where `options` want one. It is for looking
