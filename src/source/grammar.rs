@@ -11,6 +11,7 @@ use url::Url;
 use super::error::SourceError;
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
+use crate::package::is_archive_name;
 use crate::text;
 use crate::text::masked_source;
 
@@ -369,11 +370,6 @@ impl fmt::Display for OciReference {
         }
         Ok(())
     }
-}
-
-/// Whether a path or the path of a URL is called as packages are.
-pub(super) fn is_archive_name(name: &str) -> bool {
-    name.ends_with(".tgz") || name.ends_with(".tar.gz")
 }
 
 /// What an argument with a scheme is.
