@@ -6,8 +6,9 @@ use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::source::version::Range;
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, Staged, Store, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
 
 use super::Manager;
 
@@ -178,18 +179,58 @@ impl Manager<'_> {
         if let (Some(found), false) = (&installed, request.force) {
             return self.already_there(found, &metadata, evidence);
         }
-        let hook = request.hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
-        let arrival = Arrival { constraint: request.fetch.version.clone(), ..Arrival::default() };
-        let committed = lock.commit(staged, arrival, request.force, hook)?;
+        let arrival = self.arrival(request, &staged, installed.as_ref())?;
+        let directory = self.put(lock, staged, arrival, request.force, request.hooks)?;
+        Ok(Installation { name, version, directory, evidence, already_there: false })
+    }
+
+    /// Puts a staged plugin in place as a new one, runs its install hook, and says where it is.
+    pub(super) fn put(
+        &self,
+        lock: &StoreLock<'_>,
+        staged: Staged,
+        arrival: Arrival,
+        replace: bool,
+        hooks: bool,
+    ) -> Result<PathBuf, InstallError> {
+        let metadata = staged.metadata().clone();
+        let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
+        let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
         if hook {
-            if let Err(error) = self.install_hook(lock.store(), &name) {
+            if let Err(error) = self.install_hook(lock.store(), &metadata.name) {
                 committed.undo()?;
                 return Err(error);
             }
         }
         committed.finish()?;
-        Ok(Installation { name, version, directory, evidence, already_there: false })
+        Ok(directory)
+    }
+
+    /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
+    /// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
+    fn arrival(&self, request: &InstallRequest, staged: &Staged, replaced: Option<&Found>) -> Result<Arrival, StoreError> {
+        let constraint = request.fetch.version.clone();
+        let receipt = match replaced {
+            Some(found) => match self.store().receipt(found) {
+                // A damaged receipt is one of the reasons to install by force.
+                Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. })) => None,
+                receipt => receipt?,
+            },
+            None => None,
+        };
+        Ok(match receipt {
+            Some(receipt) => {
+                let same = staged.source().asked == receipt.source.asked;
+                let version = staged.metadata().version.as_ref();
+                let still = |range: &String| {
+                    same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
+                };
+                let constraint = constraint.or_else(|| receipt.constraint.filter(still));
+                Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
+            }
+            None => Arrival { constraint, ..Arrival::default() },
+        })
     }
 
     /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.

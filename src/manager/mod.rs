@@ -1,19 +1,31 @@
-//! The verbs: what a user asks for, put together from the rooms below.
+//! The verbs: what a user asks for, put together from the rooms below. Install, update, uninstall, list, info, verify, lock, sync.
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod install;
 mod installed;
 mod keyring;
+mod lock;
+mod parallel;
+mod pin;
+mod pull;
 mod sign;
 mod uninstall;
+mod update;
 mod verify;
 
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
+pub use lock::{
+    Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
+    ObtainError, Signer, SyncError, SyncRequest, Synced,
+};
+pub use pin::RolledBack;
+pub use pull::{PullError, Pulled};
 pub use sign::SignPackageError;
 pub use uninstall::UninstallError;
+pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
 
 use crate::host::{Homes, Host};

@@ -12,9 +12,11 @@ mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
 mod keyrings; // plugin keyring, and which one counts: cases P22, P23
+mod locking; // lock, sync, export, pull
 mod packages; // package, sign: cases K
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod running; // tool NAME: cases S, P28
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
+mod updating; // update, outdated, pin, rollback: case I5
