@@ -153,6 +153,14 @@ pub enum OwnKeyringError {
         /// The file, safe to show.
         file: String,
     },
+    /// The file holds a secret key, of which there may be no other copy.
+    #[error("{file} holds the secret part of the key {fingerprint}: move it away by hand; nothing was removed")]
+    SecretFile {
+        /// The fingerprint.
+        fingerprint: String,
+        /// The file, safe to show.
+        file: String,
+    },
     /// The keyring cannot be changed.
     #[error("cannot change the keyring: {path}")]
     Write {
@@ -277,6 +285,9 @@ impl Manager<'_> {
             if held.iter().any(|held| held.fingerprint == signer.fingerprint) {
                 if held.len() > 1 {
                     return Err(OwnKeyringError::SharedFile { fingerprint: signer.fingerprint, file: show(&file) });
+                }
+                if keyring.has_secrets() {
+                    return Err(OwnKeyringError::SecretFile { fingerprint: signer.fingerprint, file: show(&file) });
                 }
                 holding.push(file);
             }

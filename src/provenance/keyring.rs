@@ -331,6 +331,11 @@ impl Keyring {
         self.certificates.is_empty()
     }
 
+    /// Whether there is the secret part of a key.
+    pub fn has_secrets(&self) -> bool {
+        self.certs().iter().any(Cert::is_tsk)
+    }
+
     /// What was found and cannot be used, a line each, safe to show.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
