@@ -142,6 +142,7 @@ fn p23_what_can_never_verify_is_not_added() {
         ("text", "holds no OpenPGP key"),
         ("nothing", "holds no OpenPGP key"),
         (&key("rsa1024.pgp"), "too weak"),
+        (repository("fuzz/corpus/keyring/cannot-be-written.pgp").to_str().unwrap(), "cannot be written"),
         (&key("revocation.asc"), "holds no OpenPGP key"),
     ] {
         let ran = world.fails(1, &format!("plugin keyring add {path}"));
