@@ -331,6 +331,11 @@ impl Keyring {
         self.certificates.is_empty()
     }
 
+    /// Whether there is the secret part of a key.
+    pub fn has_secrets(&self) -> bool {
+        self.certs().iter().any(Cert::is_tsk)
+    }
+
     /// What was found and cannot be used, a line each, safe to show.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
@@ -351,28 +356,22 @@ impl Keyring {
     }
 
     /// The public part of each certificate with its fingerprint, in armor, as a keyring's directory holds it: whole, with what
-    /// its owner or others marked as local.
-    ///
-    /// # Errors
-    /// The OpenPGP library cannot write one of them.
-    pub fn armored(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+    /// its owner or others marked as local. Some that can be read cannot be written, and that spoils no other.
+    pub fn armored(&self) -> Vec<(String, io::Result<Vec<u8>>)> {
         self.write_each(|cert| cert.armored().to_vec())
     }
 
     /// The same for others to read, without what is marked as local; but where nothing would be left of a certificate, it is
     /// whole.
-    ///
-    /// # Errors
-    /// The OpenPGP library cannot write one of them.
-    pub fn export(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+    pub fn export(&self) -> Vec<(String, io::Result<Vec<u8>>)> {
         self.write_each(|cert| {
             let exported = cert.armored().export_to_vec()?;
             if exported.is_empty() { cert.armored().to_vec() } else { Ok(exported) }
         })
     }
 
-    fn write_each(&self, write: impl Fn(&Cert) -> openpgp::Result<Vec<u8>>) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let written = |cert: &Cert| Ok((cert.fingerprint().to_hex(), write(cert).map_err(io::Error::other)?));
+    fn write_each(&self, write: impl Fn(&Cert) -> openpgp::Result<Vec<u8>>) -> Vec<(String, io::Result<Vec<u8>>)> {
+        let written = |cert: &Cert| (cert.fingerprint().to_hex(), write(cert).map_err(io::Error::other));
         self.certs().iter().map(written).collect()
     }
 

@@ -1,6 +1,7 @@
 //! End-to-end tests of the built program `tool`, a module per topic, linked as one binary.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of tests are tests, too")]
 
 mod archives; // hostile and odd archives, installed: cases A, M1
 mod completion; // __complete and the shells' scripts: case M8
