@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ExportError, InfoError, InstallError, LockError, LockFileError, ObtainError, PullError, SignPackageError, SyncError,
-    UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    ExportError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
+    SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -159,6 +159,13 @@ failures! {
         SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
     },
     VerifyPackageError => verify_package,
+    OwnKeyringError => |error: &OwnKeyringError| match error {
+        OwnKeyringError::Source(error) => source(error),
+        OwnKeyringError::NotThere { .. } | OwnKeyringError::Unknown { .. } => code::NOT_THERE,
+        OwnKeyringError::OtherKey { .. } => code::VERIFICATION,
+        // Nothing was to be verified, so nothing failed to verify.
+        _ => code::FAILED,
+    },
     VerifyInstalledError => |error: &VerifyInstalledError| match error {
         VerifyInstalledError::NotThere { .. } => code::NOT_THERE,
         VerifyInstalledError::Store(error) => store(error),
@@ -183,6 +190,7 @@ fn install(error: &InstallError) -> u8 {
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Store(error) => store(error),
+        InstallError::Gate { source, .. } => gate(source),
         InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
     }
 }

@@ -8,7 +8,7 @@ use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, Veri
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
 use crate::source::version::Range;
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
-use crate::store::{Arrival, Found, ReceiptError, Staged, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
 
 use super::Manager;
 
@@ -79,7 +79,7 @@ pub enum InstallError {
     Store(#[from] StoreError),
     /// Another version is there.
     #[error(
-        "plugin `{name}` is already installed in version {installed}, and this is version {offered}: `{host} plugin update {name}` \
+        "plugin `{name}` is already installed in {installed}, and this is {offered}: `{host} plugin update {name}` \
          brings it up to date, `--force` replaces it"
     )]
     OtherVersion {
@@ -91,6 +91,14 @@ pub enum InstallError {
         installed: String,
         /// The version that was to be installed.
         offered: String,
+    },
+    /// What was installed may not be run, and so neither may its hook; the install was undone.
+    #[error("the install hook of plugin `{name}` must not run, so the plugin was not installed")]
+    Gate {
+        /// The plugin's name.
+        name: PluginName,
+        /// Why not.
+        source: GateError,
     },
     /// The install hook failed; the install was undone.
     #[error("the install hook of plugin `{name}` failed, so the plugin was not installed")]
@@ -190,11 +198,9 @@ impl Manager<'_> {
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
         if hook {
-            let environment = Environment::new(self.host, self.homes, self.debug);
-            let subject = Subject { metadata: &metadata, dir: &directory };
-            if let Err(source) = run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks) {
+            if let Err(error) = self.install_hook(lock.store(), &metadata.name) {
                 committed.undo()?;
-                return Err(InstallError::Hook { name: metadata.name, source });
+                return Err(error);
             }
         }
         committed.finish()?;
@@ -227,6 +233,18 @@ impl Manager<'_> {
         })
     }
 
+    /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.
+    fn install_hook(&self, store: &Store, name: &PluginName) -> Result<(), InstallError> {
+        let plugin = store
+            .open_plugin(name.as_str(), self.settings.gate)
+            .map_err(|source| InstallError::Gate { name: name.clone(), source })?;
+        let environment = Environment::new(self.host, self.homes, self.debug);
+        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+        run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks)
+            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
+        Ok(())
+    }
+
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.
     fn already_there(
         &self,
@@ -244,8 +262,8 @@ impl Manager<'_> {
         Err(InstallError::OtherVersion {
             host: self.host.name().to_owned(),
             name: offered.name.clone(),
-            installed: if installed.is_empty() { unknown() } else { installed },
-            offered: version.unwrap_or_else(unknown),
+            installed: if installed.is_empty() { unknown() } else { format!("version {installed}") },
+            offered: version.map_or_else(unknown, |version| format!("version {version}")),
         })
     }
 }

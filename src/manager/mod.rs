@@ -4,6 +4,7 @@
 
 mod install;
 mod installed;
+mod keyring;
 mod lock;
 mod parallel;
 mod pin;
@@ -15,6 +16,7 @@ mod verify;
 
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 pub use lock::{
     Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
     ObtainError, Signer, SyncError, SyncRequest, Synced,

@@ -142,7 +142,7 @@ pub enum Fault {
         offset: u64,
     },
     /// The gzip layer is damaged: wrong checksum or length, cut short, or followed by something else.
-    #[error("the gzip stream is damaged")]
+    #[error("its gzip stream is damaged: fetch it again")]
     Gzip {
         /// What the decoder says.
         source: io::Error,

@@ -18,7 +18,7 @@ use super::fault::Fault;
 use crate::settings::Limits;
 
 /// How much is compressed at a time. It decides about the bytes that come out, so a change of it changes every package.
-const BLOCK: usize = 512 * 1024;
+pub(super) const BLOCK: usize = 512 * 1024;
 
 /// How far back deflate can look.
 const WINDOW: usize = 32 * 1024;
@@ -220,38 +220,35 @@ impl Input {
 
 /// Compresses blocks until there are no more.
 fn work(queue: &Mutex<Receiver<Job>>) {
-    let mut deflate = Compress::new(Compression::new(LEVEL), false);
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { mut block, reply }) = job else { return };
         // Without a reply the writer knows. A writer that is gone has stopped; the queue is emptied all the same, since
         // whoever fills it may be waiting.
-        if deflate_block(&mut deflate, &mut block).is_ok() {
+        if deflate_block(&mut block) {
             let _ = reply.send(block);
         }
     }
 }
 
-fn deflate_block(deflate: &mut Compress, block: &mut Block) -> Result<(), flate2::CompressError> {
-    deflate.reset();
-    if !block.dictionary.is_empty() {
-        deflate.set_dictionary(&block.dictionary)?;
+/// Compresses a block; `false` is a compressor that did not take it all, which must not happen.
+fn deflate_block(block: &mut Block) -> bool {
+    // A new one each time: `Compress::reset` leaves traces of the block before in how the next one is packed, and which
+    // thread gets which block is chance.
+    let mut deflate = Compress::new(Compression::new(LEVEL), false);
+    if !block.dictionary.is_empty() && deflate.set_dictionary(&block.dictionary).is_err() {
+        return false;
     }
     block.crc.update(&block.raw);
-    // A sync flush ends on a byte's boundary with an empty stored block.
+    // Room for the worst case: a flush that has to be continued would write its mark twice, and whether it has to would
+    // depend on how large the buffer happens to be.
+    block.packed.reserve(block.raw.len() + block.raw.len() / 8 + 1024);
+    // A sync flush ends on a byte's boundary, with an empty stored block.
     let flush = if block.last { FlushCompress::Finish } else { FlushCompress::Sync };
-    block.packed.reserve(block.raw.len() / 2 + 1024);
-    loop {
-        let taken = deflate.total_in() as usize;
-        let status = deflate.compress_vec(&block.raw[taken..], &mut block.packed, flush)?;
-        let all_taken = deflate.total_in() as usize == block.raw.len();
-        let room = block.packed.len() < block.packed.capacity();
-        match status {
-            Status::StreamEnd => return Ok(()),
-            _ if all_taken && room && !block.last => return Ok(()),
-            _ => block.packed.reserve(block.raw.len() / 4 + 1024),
-        }
-    }
+    let Ok(status) = deflate.compress_vec(&block.raw, &mut block.packed, flush) else { return false };
+    deflate.total_in() == block.raw.len() as u64
+        && block.packed.len() < block.packed.capacity()
+        && (status == Status::StreamEnd) == block.last
 }
 
 /// Writes the blocks in their order.
@@ -287,4 +284,109 @@ fn write<W: Write>(
         let _ = used.try_send(block);
     }
     Err(GzipError::Stopped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    /// Bytes that pack to about half.
+    fn noise(size: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 60) as u8
+        };
+        (0..size).map(next).collect()
+    }
+
+    fn compress_all(parts: &[&[u8]], threads: usize) -> Finished<Vec<u8>> {
+        compress(Vec::new(), threads, &Limits::default(), |input| {
+            for (number, part) in parts.iter().enumerate() {
+                if number > 0 {
+                    input.begin_block()?;
+                }
+                input.write(part)?;
+            }
+            Ok::<(), GzipError>(())
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn one_member_whatever_the_size() {
+        for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 7] {
+            let data = noise(size);
+            let packed = compress_all(&[&data], 2).out;
+            let mut unpacked = Vec::new();
+            let mut decoder = GzDecoder::new(&packed[..]);
+            decoder.read_to_end(&mut unpacked).unwrap();
+            assert!(unpacked == data, "{size}");
+            assert_eq!(decoder.into_inner().len(), 0, "{size}");
+        }
+    }
+
+    #[test]
+    fn k1_the_number_of_threads_changes_nothing() {
+        let data = noise(9 * BLOCK + 1000);
+        let expected = compress_all(&[&data], 1).out;
+        for threads in [2, 3, 8] {
+            assert!(compress_all(&[&data], threads).out == expected, "{threads}");
+        }
+    }
+
+    #[test]
+    fn a_marked_block_needs_nothing_before_it() {
+        let data = noise(2 * BLOCK + 100);
+        let Finished { out, marks } = compress_all(&[&data, b"marked", &data], 2);
+        assert_eq!(marks.iter().map(|mark| mark.unpacked).collect::<Vec<_>>(), [data.len() as u64, data.len() as u64 + 6]);
+        let mut unpacked = [0; 6];
+        flate2::read::DeflateDecoder::new(&out[marks[0].packed as usize..]).read_exact(&mut unpacked).unwrap();
+        assert_eq!(&unpacked, b"marked");
+    }
+
+    #[test]
+    fn k5_a_writer_that_fails_ends_it() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let data = noise(40 * BLOCK);
+        for room in [0, 10, 200_000, 2_000_000] {
+            let outcome = compress(Full(room), 2, &Limits::default(), |input| input.write(&data));
+            let Err(GzipError::Write(error)) = outcome else { panic!("{room}") };
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        }
+    }
+
+    #[test]
+    fn a_source_that_fails_ends_it() {
+        #[derive(Debug)]
+        enum Failure {
+            Mine,
+            Gzip,
+        }
+        impl From<GzipError> for Failure {
+            fn from(_: GzipError) -> Self {
+                Self::Gzip
+            }
+        }
+        for size in [0, 20 * BLOCK] {
+            let outcome = compress(Vec::new(), 2, &Limits::default(), |input| {
+                input.write(&noise(size))?;
+                Err(Failure::Mine)
+            });
+            assert!(matches!(outcome, Err(Failure::Mine)), "{size}");
+        }
+    }
 }

@@ -121,8 +121,9 @@ fn octal(field: &[u8]) -> Option<u64> {
     let start = field.iter().position(|b| !blank(b)).unwrap_or(field.len());
     let digits = &field[start..];
     let end = digits.iter().position(|b| *b == 0).unwrap_or(digits.len());
-    let digits = digits[..end].trim_ascii_end();
-    digits.iter().try_fold(0_u64, |value, digit| match digit {
+    let digits = &digits[..end];
+    let end = digits.iter().rposition(|b| !blank(b)).map_or(0, |last| last + 1);
+    digits[..end].iter().try_fold(0_u64, |value, digit| match digit {
         b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(digit - b'0')),
         _ => None,
     })
@@ -150,10 +151,10 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
             pax_record(data).ok_or_else(|| malformed("a record is not of the form `length key=value`"))?;
         data = rest;
         match key {
-            b"path" if value.is_empty() || value.contains(&0) => {
-                return Err(malformed("the path is empty or has a NUL in it"));
-            }
             b"path" => {
+                if value.is_empty() || value.contains(&0) {
+                    return Err(malformed("the path is empty or has a NUL in it"));
+                }
                 if pax.path.replace(value.to_vec()).is_some() {
                     return Err(malformed("there are two paths"));
                 }

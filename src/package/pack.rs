@@ -7,7 +7,7 @@
 //! Nothing is synced to disk: a package can be made again.
 
 use std::env;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -199,6 +199,21 @@ pub(super) fn parse_time(value: &str) -> Result<u64, PackError> {
     time.ok_or_else(|| PackError::Time { value: value.to_owned() })
 }
 
+/// Reads the manifest of `dir` as [`pack`] does: it must be valid and have a version. For whoever would know before anything
+/// costly, or a question to the user.
+///
+/// # Errors
+/// [`PackError::Manifest`], [`PackError::NoVersion`].
+pub fn packable(dir: &Path, limits: &Limits) -> Result<(Metadata, String), PackError> {
+    let metadata = manifest::load(dir, limits)
+        .map_err(|source| PackError::Manifest { dir: dir.to_owned(), source: Box::new(source) })?;
+    let Some(version) = &metadata.version else {
+        return Err(PackError::NoVersion { path: dir.join(manifest::FILE_NAME) });
+    };
+    let file_name = format!("{}-{version}.tgz", metadata.name);
+    Ok((metadata, file_name))
+}
+
 /// [`pack`] with what it takes from its surroundings.
 pub(super) fn pack_with(
     dir: &Path,
@@ -208,12 +223,7 @@ pub(super) fn pack_with(
     mtime: u64,
     threads: usize,
 ) -> Result<Unpublished, PackError> {
-    let metadata = manifest::load(dir, limits)
-        .map_err(|source| PackError::Manifest { dir: dir.to_owned(), source: Box::new(source) })?;
-    let Some(version) = &metadata.version else {
-        return Err(PackError::NoVersion { path: dir.join(manifest::FILE_NAME) });
-    };
-    let file_name = format!("{}-{version}.tgz", metadata.name);
+    let (metadata, file_name) = packable(dir, limits)?;
     let root = fs::canonicalize(dir).map_err(|source| PackError::Read { path: dir.to_owned(), source })?;
     let unwritable = |source| PackError::Write { path: destination.to_owned(), source };
     // Created before the walk, so that the first package is made of the same tree as the second.
@@ -223,8 +233,13 @@ pub(super) fn pack_with(
 
     let total = items.iter().map(Item::size).sum();
     report.event(Event::Started { what: &format!("packing {file_name}"), total: Some(total) });
-    let packed =
-        Packer { root: &root, metadata: &metadata, limits, report, mtime, done: 0 }.write(&items, destination, threads);
+    // Where everything is in one block anyway, knowing where the manifest lies saves nothing.
+    let pointer = total + (items.len() * BLOCK) as u64 > gzip::BLOCK as u64;
+    let packed = Packer { root: &root, metadata: &metadata, limits, report, mtime, pointer, done: 0 }.write(
+        &items,
+        destination,
+        threads,
+    );
     report.event(Event::Finished);
     let (temporary, digest, size) = packed?;
     Ok(Unpublished { metadata, file_name, digest, size, temporary, destination: destination.to_owned() })
@@ -263,6 +278,8 @@ struct Packer<'a> {
     limits: &'a Limits,
     report: &'a dyn Report,
     mtime: u64,
+    /// Whether the package tells where its manifest is.
+    pointer: bool,
     done: u64,
 }
 
@@ -305,7 +322,7 @@ impl Packer<'_> {
             ItemKind::File { executable: false, .. } => NewKind::Plain,
         };
         let is_manifest = self.is_manifest(item);
-        if is_manifest {
+        if is_manifest && self.pointer {
             input.begin_block()?;
         }
         input.write(&NewEntry { path: &item.path, size: item.size(), kind, mtime: self.mtime }.encode())?;
@@ -380,9 +397,7 @@ fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY).suffix(".tmp");
     #[cfg(unix)]
-    let permissions: Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    #[cfg(unix)]
-    builder.permissions(permissions);
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     builder.tempfile_in(directory)
 }
 
@@ -441,4 +456,50 @@ fn set_aside(path: &Path) -> io::Result<Option<TempPath>> {
     let aside = temporary_in(path.parent().unwrap_or(Path::new(".")))?.into_temp_path();
     fs::rename(path, &aside)?;
     Ok(Some(aside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Silent;
+
+    const MANIFEST: &str = "apiVersion: v1\nname: foo\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\n";
+
+    #[test]
+    fn what_changes_while_it_is_packed_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("plugin.yaml"), MANIFEST).unwrap();
+        fs::write(dir.path().join("file"), "12345").unwrap();
+        let limits = Limits::default();
+        let metadata = manifest::load(dir.path(), &limits).unwrap();
+        let items = walk::walk(dir.path(), &metadata.name, out.path(), &limits, &Silent).unwrap();
+        let write =
+            |change: &dyn Fn()| {
+                change();
+                let root = dir.path();
+                Packer { root, metadata: &metadata, limits: &limits, report: &Silent, mtime: 0, pointer: true, done: 0 }
+                    .write(&items, out.path(), 2)
+            };
+        let put = |name: &str, content: &str| fs::write(dir.path().join(name), content).unwrap();
+        write(&|| ()).unwrap();
+        for change in ["1234", "123456", ""] {
+            assert!(matches!(write(&|| put("file", change)), Err(PackError::Changed { .. })), "{change}");
+        }
+        put("file", "12345");
+        for change in [MANIFEST.replace("foo", "bar"), MANIFEST.replace("foo", "fo"), "x".repeat(MANIFEST.len())] {
+            assert!(matches!(write(&|| put("plugin.yaml", &change)), Err(PackError::Changed { .. })), "{change}");
+        }
+        put("plugin.yaml", MANIFEST);
+        assert!(matches!(write(&|| fs::remove_file(dir.path().join("file")).unwrap()), Err(PackError::Read { .. })));
+        #[cfg(unix)]
+        {
+            let fifo = || {
+                rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("file"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+                    .unwrap();
+            };
+            assert!(matches!(write(&fifo), Err(PackError::Changed { .. })));
+        }
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0, "nothing is left behind");
+    }
 }

@@ -80,6 +80,7 @@ fn is_reserved(part: &str) -> bool {
 
 /// The paths of a package so far, as a tree.
 pub(super) struct Tree {
+    /// The root is the first. Nothing is ever taken out, so that an index of it stays good.
     nodes: Vec<Node>,
     implied: u64,
     limit: u64,

@@ -54,7 +54,7 @@ pub enum UnpackError {
         source: io::Error,
     },
     /// It breaks a rule. Nothing of it is used.
-    #[error("the package {} is refused", shown(.archive))]
+    #[error("the package {} is refused and nothing of it is used", shown(.archive))]
     Refused {
         /// The package.
         archive: PathBuf,
@@ -77,6 +77,13 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl UnpackError {
+    /// Whether it is a sound archive of something that is no plugin.
+    pub fn is_no_plugin(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if matches!(**source, Fault::NoManifest))
+    }
 }
 
 /// A path for a message.

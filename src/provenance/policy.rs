@@ -124,6 +124,16 @@ pub enum Reason {
         /// The key's fingerprint.
         key: String,
     },
+    /// The key's algorithm is none that can be checked here.
+    #[error(
+        "the algorithm of the key {key} cannot be checked by this program ({detail}); ask its owner to sign with RSA or Ed25519"
+    )]
+    UnsupportedKey {
+        /// The key's fingerprint.
+        key: String,
+        /// What the library says.
+        detail: String,
+    },
     /// The policy refuses something critical in it.
     #[error("it makes a demand that this program does not know: {detail}")]
     Critical {
@@ -283,8 +293,14 @@ impl Policy {
         if signed_at < ka.key().creation_time() {
             return Err(Reason::BeforeKey { key });
         }
-        if signature.verify_message(ka.key(), bytes).is_err() {
-            return Err(Reason::Bad { key });
+        if let Err(error) = signature.verify_message(ka.key(), bytes) {
+            use openpgp::Error::{UnsupportedEllipticCurve, UnsupportedPublicKeyAlgorithm};
+            return Err(match error.downcast_ref() {
+                Some(UnsupportedEllipticCurve(_) | UnsupportedPublicKeyAlgorithm(_)) => {
+                    Reason::UnsupportedKey { key, detail: detail(&error) }
+                }
+                _ => Reason::Bad { key },
+            });
         }
         let valid = self.usable(cert, keyring)?;
         let signing = self.may_sign(&valid, ka)?;
@@ -364,6 +380,45 @@ impl Policy {
     ) -> Option<Reason> {
         let (key, end) = expirations(valid, key).into_iter().find(|(_, end)| *end <= self.now)?;
         Some(Reason::KeyExpired { key, at: timestamp(end) })
+    }
+
+    /// Until when signatures of the certificate can count, where that ends, and why none counts now.
+    pub(super) fn signing_life(&self, cert: &Cert, keyring: &Keyring) -> (Option<Timestamp>, Option<Reason>) {
+        let valid = match self.usable(cert, keyring) {
+            Ok(valid) => valid,
+            Err(reason) => return (None, Some(reason)),
+        };
+        let mut last: Option<(Option<SystemTime>, String)> = None;
+        let mut problem = None;
+        for ka in cert.keys() {
+            match self.may_sign(&valid, &ka) {
+                Ok(signing) => {
+                    let end = expirations(&valid, &signing).into_iter().min_by_key(|(_, end)| *end);
+                    let (of, end) = end.map_or_else(|| (String::new(), None), |(of, end)| (of, Some(end)));
+                    let longer = match &last {
+                        None => true,
+                        Some((None, _)) => false,
+                        Some((Some(last), _)) => end.is_none_or(|end| end > *last),
+                    };
+                    if longer {
+                        last = Some((end, of));
+                    }
+                }
+                // A subkey for encryption may not sign, and nobody asks it to: what is wrong with a signing key says more.
+                Err(reason @ Reason::CannotSign { .. }) => {
+                    problem.get_or_insert(reason);
+                }
+                Err(reason) => problem = Some(reason),
+            }
+        }
+        match last {
+            None => (None, problem.or_else(|| Some(Reason::CannotSign { key: cert.fingerprint().to_hex() }))),
+            Some((Some(end), key)) if end <= self.now => {
+                let at = timestamp(end);
+                (Some(at), Some(Reason::KeyExpired { key, at }))
+            }
+            Some((end, _)) => (end.map(timestamp), None),
+        }
     }
 
     /// Whether a key that the owner named as revoker, and that the keyring holds, has revoked the certificate.

@@ -58,6 +58,8 @@ pub struct SigningKey {
     key: Fingerprint,
     user_id: String,
     here: bool,
+    /// What GnuPG is to open the key with, where it is not to ask.
+    given: Option<Password>,
 }
 
 /// Why nothing was signed.
@@ -224,6 +226,12 @@ impl SigningKey {
         !self.here
     }
 
+    /// Hands GnuPG the passphrase of a key of its own, which its agent would ask for on the terminal.
+    #[must_use]
+    pub fn with_passphrase(self, passphrase: Passphrase) -> Self {
+        Self { given: Some(passphrase.0), ..self }
+    }
+
     /// The key for messages, safe to show.
     pub fn describe(&self) -> String {
         describe(&self.cert, &self.user_id)
@@ -253,7 +261,13 @@ impl Candidate {
     /// The first of its keys that `fits` takes.
     fn choose(&self, fits: impl Fn(&Fingerprint, bool) -> bool) -> Option<SigningKey> {
         let (key, here) = self.keys.as_ref().ok()?.iter().find(|(key, here)| fits(key, *here))?;
-        Some(SigningKey { cert: self.cert.clone(), key: key.clone(), user_id: self.user_id.clone(), here: *here })
+        Some(SigningKey {
+            cert: self.cert.clone(),
+            key: key.clone(),
+            user_id: self.user_id.clone(),
+            here: *here,
+            given: None,
+        })
     }
 
     fn describe(&self) -> String {
@@ -277,7 +291,8 @@ pub fn sign(
     passphrase: &mut dyn FnMut(&str) -> io::Result<Passphrase>,
 ) -> Result<Vec<u8>, SignError> {
     let text = statement::write(metadata, file_name, digest);
-    let provenance = if key.here { sign_here(&text, key, passphrase)? } else { gpg::clearsign(&key.key, &text)? };
+    let provenance =
+        if key.here { sign_here(&text, key, passphrase)? } else { gpg::clearsign(&key.key, &text, key.given.as_ref())? };
 
     let message = Message::read(&provenance, &Limits::default()).map_err(|source| SignError::Unreadable { source })?;
     if message.text() != message::canonical(&text) {
@@ -347,7 +362,7 @@ fn user_ids(cert: &Cert) -> Vec<UserID> {
 
 /// The digits of a fingerprint or key id: 8, 16, 40 or 64 hexadecimal ones, which may come with `0x` before them, an exclamation
 /// mark behind them, and spaces between them as GnuPG shows them.
-fn key_digits(selector: &str) -> Option<String> {
+pub(super) fn key_digits(selector: &str) -> Option<String> {
     let digits: String = selector.chars().filter(|c| *c != ' ').collect();
     let digits = digits.strip_suffix('!').unwrap_or(&digits);
     let digits = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits);
@@ -356,7 +371,7 @@ fn key_digits(selector: &str) -> Option<String> {
 }
 
 /// Whether these digits are the fingerprint of `key` or its key id: the last digits up to version 4, the first ones since.
-fn names(digits: &str, key: &Fingerprint) -> bool {
+pub(super) fn names(digits: &str, key: &Fingerprint) -> bool {
     let fingerprint = key.to_hex();
     match key {
         Fingerprint::V4(_) => fingerprint.ends_with(digits),

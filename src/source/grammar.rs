@@ -426,6 +426,15 @@ fn web_url(argument: &str, url: &str) -> Result<WebUrl, SourceError> {
     Ok(WebUrl::new(parsed))
 }
 
+/// Reads a URL that must be https: what comes from there is not checked by a package's rules.
+pub(super) fn https_url(argument: &str) -> Result<WebUrl, SourceError> {
+    let url = web_url(argument, argument)?;
+    match url.url().scheme() {
+        "https" => Ok(url),
+        _ => Err(bad(argument, "https URL", "nothing else is fetched here; download it and give its path")),
+    }
+}
+
 /// Reads a URL for git: nothing in it may be taken for an option by git or ssh (CVE-2017-1000117, CVE-2022-21235).
 fn git_url(argument: &str, url: &str, scheme: &str) -> Result<GitUrl, SourceError> {
     if matches!(scheme, "http" | "https") {

@@ -6,9 +6,11 @@ mod archives; // hostile and odd archives, installed: cases A, M1
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
+mod fuzz_corpora; // the fuzzers' corpora, replayed
 mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
+mod keyrings; // plugin keyring, and which one counts: cases P22, P23
 mod locking; // lock, sync, export, pull
 mod packages; // package, sign: cases K
 mod post_render; // documents through plugins: cases S

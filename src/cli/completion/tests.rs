@@ -34,7 +34,7 @@ fn tree() -> Command {
 
 fn answer(line: &str) -> String {
     let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-    let names = |_: Named| {
+    let names = |_| {
         vec![Candidate::new("hello", "Says hello"), Candidate::new("version", "shadowed"), Candidate::new("secrets", "")]
     };
     let complete_plugin =

@@ -293,6 +293,7 @@ fn a7_headers() {
         (116, "\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}"),
         (136, "yesterday   "),
         (148, "0000000\0"),
+        (329, "0000000\n"),
     ] {
         assert!(matches!(refusal(&plugin_with([Raw::file("foo/x", "x").put(at, bytes)])), Fault::Header { .. }), "{bytes}");
     }

@@ -72,6 +72,26 @@ fn k1_the_same_tree_gives_the_same_bytes() {
     assert_ne!(with(one.path(), 1, 1), expected);
 }
 
+/// Bytes that pack to about half, the same everywhere.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 60) as u8
+    };
+    (0..size).map(next).collect()
+}
+
+#[test]
+fn k1_a_known_tree_has_a_known_digest() {
+    let dir = plugin_dir(&[("a/noise", &noise(2_000_000)), ("b/text", &b"the same words again and again ".repeat(20_000))]);
+    let out = tempfile::tempdir().unwrap();
+    let package = pack_with(dir.path(), out.path(), &Limits::default(), &Silent, 0, 2).unwrap();
+    // Another digest means that every package changes its bytes: a new compressor, level, block size or header. Say so in
+    // the change log.
+    assert_eq!(package.digest.to_string(), "6efbf1ce14b2f9424ead49b9440c7491d4e6db3dd419110a45a95dfefbf7497d");
+}
+
 #[test]
 fn k1_headers_tell_nothing_about_the_machine() {
     let dir = plugin_dir(&[("a/b", b"x")]);
@@ -348,9 +368,14 @@ fn the_manifest_is_found_without_reading_the_rest() {
 }
 
 #[test]
-fn more_than_one_manifest_needs_no_second_pointer() {
+fn the_root_manifest_counts_and_small_packages_have_no_pointer() {
     let dir = plugin_dir(&[("examples/plugin.yaml", manifest("bar").as_bytes())]);
     let place = Place::new();
     let package = pack_into(dir.path(), place.dir.path()).unwrap().package;
     assert_eq!(inspect(&package, &Limits::default()).unwrap().name.as_str(), "foo");
+    // A small package is one member and nothing else.
+    let bytes = fs::read(package).unwrap();
+    let mut decoder = flate2::bufread::GzDecoder::new(&bytes[..]);
+    std::io::copy(&mut decoder, &mut std::io::sink()).unwrap();
+    assert_eq!(decoder.into_inner(), b"");
 }
