@@ -181,6 +181,7 @@ impl Manager<'_> {
             frozen: request.frozen,
             trust: &request.trust,
         };
+        self.check_credentials(wanted.iter().copied(), &request.fetch)?;
         let store = self.store();
         let lock = store.lock(self.report)?;
         let together = Together::start(
