@@ -55,7 +55,7 @@ fn p23_an_added_key_verifies_without_a_flag() {
     let world = World::new();
     package(&world);
     let none = world.fails(3, "plugin verify foo-1.0.0.tgz");
-    assert!(none.stderr.contains("tool plugin keyring add"), "{}", none.stderr);
+    assert!(none.stderr.contains("plugin keyring add"), "{}", none.stderr);
     let added = world.ok(&format!("plugin keyring add {}", key("rsa.pgp")));
     assert_eq!(added.stdout, format!("Added: {RSA}\nUser id: rsa <rsa@example.org>\nState: valid, does not expire\n"));
     assert!(world.ok("plugin verify foo-1.0.0.tgz").stdout.contains(RSA));
