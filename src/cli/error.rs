@@ -226,6 +226,7 @@ fn obtain(error: &ObtainError) -> u8 {
     match error {
         ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
         ObtainError::Offline { .. } => code::NOT_THERE,
+        ObtainError::Credentials { .. } => code::USAGE,
         ObtainError::Failed { source, .. } => install(source),
         _ => code::FAILED,
     }

@@ -197,11 +197,9 @@ impl Manager<'_> {
         let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
-        if hook {
-            if let Err(error) = self.install_hook(lock.store(), &metadata.name) {
-                committed.undo()?;
-                return Err(error);
-            }
+        if hook && let Err(error) = self.install_hook(lock.store(), &metadata.name) {
+            committed.undo()?;
+            return Err(error);
         }
         committed.finish()?;
         Ok(directory)

@@ -167,6 +167,17 @@ impl Source {
         }
     }
 
+    /// The scheme, host and port that a user name and password would go to; `None` where none goes anywhere.
+    pub fn server(&self) -> Option<String> {
+        match self {
+            Self::Oci(reference) => Some(format!("oci://{}", reference.registry)),
+            Self::Http(url) | Self::Web(url) | Self::Git(GitUrl::Web(url)) => Some(url.url().origin().ascii_serialization()),
+            Self::GitHub { .. } => Some("https://github.com".to_owned()),
+            Self::Getter { url, .. } => Some(masked_source(url.expose())),
+            Self::Directory(_) | Self::Archive(_) | Self::Git(GitUrl::Plain(_)) | Self::Index { .. } => None,
+        }
+    }
+
     /// Whether getting it uses the network.
     pub fn is_remote(&self) -> bool {
         !matches!(self, Self::Directory(_) | Self::Archive(_))
