@@ -5,7 +5,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
-use crate::manager::{InfoError, InstallError, SignPackageError, UninstallError, VerifyInstalledError, VerifyPackageError};
+use crate::manager::{
+    GetError, InfoError, InstallError, SignPackageError, UninstallError, VerifyInstalledError, VerifyPackageError,
+};
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
 use crate::provenance::{KeyringError, SignError};
@@ -113,6 +115,7 @@ macro_rules! failures {
 
 failures! {
     SourceError => source,
+    GetError => get,
     KeyringError => keyring,
     StoreError => store,
     GateError => gate,
@@ -121,6 +124,7 @@ failures! {
     SignError => |_: &SignError| code::FAILED,
     InstallError => |error: &InstallError| match error {
         InstallError::Source(error) => source(error),
+        InstallError::Get(error) => get(error),
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Store(error) => store(error),
@@ -158,6 +162,16 @@ fn source(error: &SourceError) -> u8 {
         error if error.is_verification() => code::VERIFICATION,
         error if error.is_usage() => code::USAGE,
         _ => code::FAILED,
+    }
+}
+
+fn get(error: &GetError) -> u8 {
+    match error {
+        GetError::Source(error) => source(error),
+        GetError::Gate { source, .. } => gate(source),
+        GetError::Provenance { .. } => code::VERIFICATION,
+        GetError::Store(error) => store(error),
+        GetError::Getter { .. } | GetError::Write { .. } => code::FAILED,
     }
 }
 

@@ -6,10 +6,10 @@ use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
-use crate::source::{self, FetchOptions, Known, Source, SourceError};
+use crate::source::{FetchOptions, Source, SourceError};
 use crate::store::{Arrival, Found, GateError, Staged, Store, StoreError, StoreLock};
 
-use super::Manager;
+use super::{GetError, Manager};
 
 /// What to install, and how.
 #[derive(Debug, Clone)]
@@ -64,9 +64,12 @@ pub struct Installation {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// The argument could not be understood, or its bytes not fetched.
+    /// The argument could not be understood.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Its bytes could not be had.
+    #[error(transparent)]
+    Get(#[from] GetError),
     /// There is no keyring to verify with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -130,7 +133,7 @@ impl Manager<'_> {
             let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
-            let fetched = source::fetch(&source, &request.fetch, spool.path(), self.report)?;
+            let fetched = self.fetch(&source, &request.fetch, spool.path())?;
             let requirement = match requirement {
                 Some(requirement) => requirement,
                 // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
@@ -146,14 +149,6 @@ impl Manager<'_> {
             request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
         self.settle(&lock, staged, request)
-    }
-
-    /// What the argument of an install means here.
-    ///
-    /// # Errors
-    /// [`SourceError`], where it means nothing.
-    pub fn parse_source(&self, argument: &str) -> Result<Source, SourceError> {
-        Source::parse(argument, &Known::default())
     }
 
     /// What `trust` asks of a package.

@@ -2,12 +2,14 @@
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
+mod getter;
 mod install;
 mod installed;
 mod sign;
 mod uninstall;
 mod verify;
 
+pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use sign::SignPackageError;

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::error::SourceError;
+use super::options::{Credentials, Secret};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
 use crate::text;
@@ -89,6 +91,21 @@ impl GetterUrl {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The URL without user name and password, and these two apart.
+    pub(super) fn split(&self) -> (String, Option<Credentials>) {
+        let bare = without_user(&self.0);
+        let user = self.0.split_once("://").and_then(|(_, rest)| {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            authority.rsplit_once('@').map(|(user, _)| user)
+        });
+        let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        let credentials = user.filter(|user| !user.is_empty()).map(|user| {
+            let (username, password) = user.split_once(':').unwrap_or((user, ""));
+            Credentials { username: decoded(username), password: Secret::new(decoded(password)) }
+        });
+        (bare, credentials)
+    }
 }
 
 /// A reference to an artifact in an OCI registry.
@@ -113,8 +130,7 @@ impl Source {
         if argument.trim() != argument || argument.is_empty() || argument.chars().any(char::is_control) {
             return Err(SourceError::Malformed { argument: masked_source(argument) });
         }
-        let scheme = argument.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        let scheme = scheme.filter(|scheme| is_scheme(scheme));
+        let scheme = scheme_of(argument);
         if scheme.as_deref() == Some("oci") {
             return OciReference::parse(argument).map(Self::Oci);
         }
@@ -139,6 +155,31 @@ impl Source {
             return Ok(Self::Git(git));
         }
         names(argument, known).ok_or_else(|| SourceError::NotFound { argument: text::plain(argument).into_owned() })
+    }
+
+    /// Decides what a URL is that is to be downloaded for its own sake: everything on the web is a file then, whatever it is
+    /// called.
+    ///
+    /// # Errors
+    /// It is no URL, nobody serves its scheme, or it is one of git's, which names no file.
+    pub fn parse_download(argument: &str, known: &Known) -> Result<Self, SourceError> {
+        match scheme_of(argument).as_deref() {
+            Some("http" | "https") => web_url(argument, argument).map(Self::Http),
+            Some(_) => match Self::parse(argument, known)? {
+                Self::Git(_) => {
+                    Err(bad(argument, "URL to download", "a git repository is no file; `plugin pull` packs one"))
+                }
+                source => Ok(source),
+            },
+            None => Err(bad(argument, "URL", "it has no scheme, such as `https://`")),
+        }
+    }
+
+    /// Whether `argument` is a URL that can only be a getter plugin's: nothing else needs to know the getters that there are.
+    pub fn wants_getter(argument: &str) -> bool {
+        let built_in =
+            |scheme: &str| scheme.starts_with("git+") || matches!(scheme, "file") || BUILT_IN_SCHEMES.contains(&scheme);
+        scheme_of(argument).is_some_and(|scheme| !built_in(&scheme))
     }
 
     /// What kind it is, with an article.
@@ -527,6 +568,12 @@ fn credentials_line(url: &WebUrl) -> Vec<String> {
 /// A full id of a git object: SHA-1 or SHA-256.
 pub(super) fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The scheme of a URL, in lower case.
+fn scheme_of(argument: &str) -> Option<String> {
+    let scheme = argument.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    scheme.filter(|scheme| is_scheme(scheme))
 }
 
 /// A scheme by RFC 3986, section 3.1.

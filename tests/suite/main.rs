@@ -6,6 +6,7 @@ mod archives; // hostile and odd archives, installed: cases A, M1
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
+mod getters; // getter plugins as sources, get: cases F, S
 mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25

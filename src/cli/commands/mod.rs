@@ -1,6 +1,7 @@
 //! The commands: one file each, with its arguments and a `run` that asks the library and shows the answer.
 
 mod exec;
+pub(super) mod get;
 mod info;
 mod install;
 mod lint;
