@@ -146,6 +146,11 @@ failures! {
         SignPackageError::Package { source, .. } => unpack(source),
         SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
     },
+    PushError => |error: &PushError| match error {
+        PushError::Source(error) => source(error),
+        PushError::Package { source, .. } => unpack(source),
+        PushError::Unversioned { .. } => code::FAILED,
+    },
     VerifyPackageError => verify_package,
     VerifyInstalledError => |error: &VerifyInstalledError| match error {
         VerifyInstalledError::NotThere { .. } => code::NOT_THERE,

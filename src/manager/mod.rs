@@ -5,6 +5,7 @@
 mod getter;
 mod install;
 mod installed;
+mod push;
 mod sign;
 mod uninstall;
 mod verify;
@@ -12,6 +13,7 @@ mod verify;
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use push::PushError;
 pub use sign::SignPackageError;
 pub use uninstall::UninstallError;
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};

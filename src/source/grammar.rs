@@ -355,6 +355,21 @@ impl fmt::Display for GitUrl {
 }
 
 impl OciReference {
+    /// Reads an argument that must be a reference.
+    ///
+    /// # Errors
+    /// It has another scheme or none, or breaks the rules of [`OciReference::parse`].
+    pub fn from_argument(argument: &str) -> Result<Self, SourceError> {
+        match scheme_of(argument).as_deref() {
+            Some("oci") if !argument.chars().any(char::is_control) => Self::parse(argument),
+            _ => Err(bad(
+                argument,
+                "OCI reference",
+                "it must begin with `oci://`, as in `oci://registry.example.com/plugins`",
+            )),
+        }
+    }
+
     /// Reads `oci://registry/path/name[:tag][@sha256:...]`.
     ///
     /// # Errors
@@ -607,7 +622,7 @@ fn is_registry(registry: &str) -> bool {
 }
 
 /// A part of a repository by the distribution specification: runs of letters and digits with one separator between them.
-fn is_repository_part(part: &str) -> bool {
+pub(super) fn is_repository_part(part: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = part.as_bytes();
     edge(bytes.first())

@@ -25,7 +25,7 @@ pub use getter::{GetterRequest, fetch_by_getter};
 pub use git::GitError;
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::HttpError;
-pub use oci::OciError;
+pub use oci::{OciError, Publication, Pushed, push};
 pub use options::{FetchOptions, Secret};
 pub use weburl::WebUrl;
 

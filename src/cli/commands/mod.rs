@@ -8,6 +8,7 @@ mod lint;
 mod list;
 mod package;
 pub(super) mod post_render;
+mod push;
 mod sign;
 mod trust;
 mod uninstall;
@@ -29,6 +30,8 @@ pub(crate) enum PluginCommand {
     Sign(sign::Arguments),
     /// Verify a package, or an installed plugin with every file of it
     Verify(verify::Arguments),
+    /// Publish a package and its provenance in an OCI registry
+    Push(push::Arguments),
     /// Install plugins from directories, packages or URLs
     #[command(visible_alias = "add")]
     Install(install::Arguments),
@@ -55,6 +58,7 @@ impl PluginCommand {
             Self::Package(arguments) => package::run(arguments, context),
             Self::Sign(arguments) => sign::run(arguments, context),
             Self::Verify(arguments) => verify::run(arguments, context),
+            Self::Push(arguments) => push::run(arguments, context),
             Self::Install(arguments) => install::run(arguments, context),
             Self::List(arguments) => list::run(arguments, context),
             Self::Info(arguments) => info::run(arguments, context),
