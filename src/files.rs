@@ -34,15 +34,31 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What writing or renaming gives; the file at `path` is then as it was.
 pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = public_file(path)?;
+    file.write_all(bytes)?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Copies the file at `from` to `to` as [`write_public`] writes one, without holding it in memory.
+///
+/// # Errors
+/// What reading, writing or renaming gives; the file at `to` is then as it was.
+pub fn copy_public(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = public_file(to)?;
+    io::copy(&mut File::open(from)?, &mut file)?;
+    file.persist(to).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// A temporary file beside `path` that others may read as far as the user's umask lets them.
+fn public_file(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".new-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.tempfile_in(parent)?;
-    file.write_all(bytes)?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
+    builder.tempfile_in(parent)
 }
 
 /// Reads the file at `path`, or nothing past `limit` bytes: `Ok(None)` is a file that is larger.

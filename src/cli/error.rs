@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    GetError, InfoError, InstallError, SignPackageError, UninstallError, VerifyInstalledError, VerifyPackageError,
+    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, PullError, PushError,
+    SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -122,20 +123,32 @@ failures! {
     PackError => pack,
     UnpackError => unpack,
     SignError => |_: &SignError| code::FAILED,
-    InstallError => |error: &InstallError| match error {
-        InstallError::Source(error) => source(error),
-        InstallError::Get(error) => get(error),
-        InstallError::Keyring(error) => keyring(error),
-        InstallError::Verify(_) => code::VERIFICATION,
-        InstallError::Store(error) => store(error),
-        InstallError::Gate { source, .. } => gate(source),
-        InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
+    InstallError => install,
+    UpdateError => update,
+    UninstallError => uninstall,
+    PullError => |error: &PullError| match error {
+        PullError::Fetch(error) => install(error),
+        PullError::Package { source, .. } => unpack(source),
+        _ => code::FAILED,
     },
-    UninstallError => |error: &UninstallError| match error {
-        UninstallError::NotInstalled { .. } => code::NOT_THERE,
-        UninstallError::Store(error) => store(error),
-        UninstallError::Gate { source, .. } => gate(source),
-        UninstallError::Hook { .. } => code::FAILED,
+    LockError => |error: &LockError| match error {
+        LockError::Store(error) => store(error),
+        LockError::File(error) => lock_file(error),
+    },
+    SyncError => |error: &SyncError| match error {
+        SyncError::File(error) => lock_file(error),
+        SyncError::Store(error) => store(error),
+        SyncError::Obtain(error) => obtain(error),
+        SyncError::OtherPlugin { .. } => code::VERIFICATION,
+        SyncError::Install { source, .. } => install(source),
+        SyncError::Update(error) => update(error),
+        SyncError::Uninstall(error) => uninstall(error),
+    },
+    ExportError => |error: &ExportError| match error {
+        ExportError::Store(error) => store(error),
+        ExportError::Obtain(error) => obtain(error),
+        ExportError::File(error) => lock_file(error),
+        _ => code::FAILED,
     },
     InfoError => |error: &InfoError| match error {
         InfoError::NotInstalled { .. } => code::NOT_THERE,
@@ -177,6 +190,54 @@ fn get(error: &GetError) -> u8 {
         GetError::Provenance { .. } => code::VERIFICATION,
         GetError::Store(error) => store(error),
         GetError::Getter { .. } | GetError::Write { .. } => code::FAILED,
+    }
+}
+
+fn install(error: &InstallError) -> u8 {
+    match error {
+        InstallError::Source(error) => source(error),
+        InstallError::Get(error) => get(error),
+        InstallError::Gate { source, .. } => gate(source),
+        InstallError::Keyring(error) => keyring(error),
+        InstallError::Verify(_) => code::VERIFICATION,
+        InstallError::Store(error) => store(error),
+        InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
+    }
+}
+
+fn update(error: &UpdateError) -> u8 {
+    match error {
+        UpdateError::NotInstalled { .. } => code::NOT_THERE,
+        UpdateError::Store(error) => store(error),
+        UpdateError::Failed { source, .. } => install(source),
+        UpdateError::OtherSigner { .. } | UpdateError::NeedsDigest { .. } => code::VERIFICATION,
+        UpdateError::Gate { source, .. } => gate(source),
+        _ => code::FAILED,
+    }
+}
+
+fn uninstall(error: &UninstallError) -> u8 {
+    match error {
+        UninstallError::NotInstalled { .. } => code::NOT_THERE,
+        UninstallError::Store(error) => store(error),
+        UninstallError::Gate { source, .. } => gate(source),
+        UninstallError::Hook { .. } => code::FAILED,
+    }
+}
+
+fn lock_file(error: &LockFileError) -> u8 {
+    match error {
+        LockFileError::Missing { .. } => code::NOT_THERE,
+        _ => code::FAILED,
+    }
+}
+
+fn obtain(error: &ObtainError) -> u8 {
+    match error {
+        ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
+        ObtainError::Offline { .. } => code::NOT_THERE,
+        ObtainError::Failed { source, .. } => install(source),
+        _ => code::FAILED,
     }
 }
 

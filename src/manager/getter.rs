@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::package::Fetched;
+use crate::report::Report;
 use crate::runtime::{self, Environment, InvokeError, Subject, run_getter};
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
 use crate::store::{GateError, Spool, Status, StoreError};
@@ -126,7 +127,7 @@ impl Manager<'_> {
             return Err(SourceError::Option { option: "--version", what: source.to_string(), reason }.into());
         }
         let spool = Spool::within(directory)?;
-        let fetched = self.fetch(&source, options, spool.path())?;
+        let fetched = self.fetch(&source, options, spool.path(), self.report)?;
         Ok(Downloaded { fetched, _spool: spool })
     }
 
@@ -134,19 +135,25 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// See [`GetError`].
-    pub fn fetch(&self, source: &Source, options: &FetchOptions, spool: &Path) -> Result<Fetched, GetError> {
+    pub fn fetch(
+        &self,
+        source: &Source,
+        options: &FetchOptions,
+        spool: &Path,
+        report: &dyn Report,
+    ) -> Result<Fetched, GetError> {
         let Source::Getter { plugin: name, url } = source else {
-            return Ok(source::fetch(source, options, spool, self.report)?);
+            return Ok(source::fetch(source, options, spool, report)?);
         };
         options.check(source)?;
         let plugin = self
             .store()
             .open_plugin(name, self.settings.gate)
             .map_err(|source| GetError::Gate { plugin: name.clone(), source })?;
-        plugin.warnings.iter().for_each(|warning| self.report.warning(warning));
+        plugin.warnings.iter().for_each(|warning| report.warning(warning));
         let environment = Environment::new(self.host, self.homes, self.debug);
         let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-        source::fetch_by_getter(source, url, options, spool, self.report, |asked, into| {
+        source::fetch_by_getter(source, url, options, spool, report, |asked, into| {
             let request = runtime::GetterRequest {
                 url: asked.url.clone(),
                 cert_file: asked.cert_file.clone(),

@@ -7,7 +7,7 @@ use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
 use crate::source::{FetchOptions, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, Staged, Store, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
 
 use super::{GetError, Manager};
 
@@ -133,7 +133,7 @@ impl Manager<'_> {
             let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
-            let fetched = self.fetch(&source, &request.fetch, spool.path())?;
+            let fetched = self.fetch(&source, &request.fetch, spool.path(), self.report)?;
             let requirement = match requirement {
                 Some(requirement) => requirement,
                 // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
@@ -173,18 +173,54 @@ impl Manager<'_> {
         if let (Some(found), false) = (&installed, request.force) {
             return self.already_there(found, &metadata, evidence);
         }
-        let hook = request.hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
-        let arrival = Arrival { constraint: request.fetch.version.clone(), ..Arrival::default() };
-        let committed = lock.commit(staged, arrival, request.force, hook)?;
+        let arrival = self.arrival(request, &staged, installed.as_ref())?;
+        let directory = self.put(lock, staged, arrival, request.force, request.hooks)?;
+        Ok(Installation { name, version, directory, evidence, already_there: false })
+    }
+
+    /// Puts a staged plugin in place as a new one, runs its install hook, and says where it is.
+    pub(super) fn put(
+        &self,
+        lock: &StoreLock<'_>,
+        staged: Staged,
+        arrival: Arrival,
+        replace: bool,
+        hooks: bool,
+    ) -> Result<PathBuf, InstallError> {
+        let metadata = staged.metadata().clone();
+        let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
+        let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
         if hook {
-            if let Err(error) = self.install_hook(lock.store(), &name) {
+            if let Err(error) = self.install_hook(lock.store(), &metadata.name) {
                 committed.undo()?;
                 return Err(error);
             }
         }
         committed.finish()?;
-        Ok(Installation { name, version, directory, evidence, already_there: false })
+        Ok(directory)
+    }
+
+    /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
+    /// and follows what it followed as long as it comes from the same source and nobody says otherwise.
+    fn arrival(&self, request: &InstallRequest, staged: &Staged, replaced: Option<&Found>) -> Result<Arrival, StoreError> {
+        let constraint = request.fetch.version.clone();
+        let receipt = match replaced {
+            Some(found) => match self.store().receipt(found) {
+                // A damaged receipt is one of the reasons to install by force.
+                Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. })) => None,
+                receipt => receipt?,
+            },
+            None => None,
+        };
+        Ok(match receipt {
+            Some(receipt) => {
+                let same = staged.source().asked == receipt.source.asked;
+                let constraint = constraint.or_else(|| receipt.constraint.filter(|_| same));
+                Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
+            }
+            None => Arrival { constraint, ..Arrival::default() },
+        })
     }
 
     /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.

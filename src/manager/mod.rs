@@ -1,21 +1,33 @@
-//! The verbs: what a user asks for, put together from the rooms below. Install, uninstall, list, info, verify.
+//! The verbs: what a user asks for, put together from the rooms below. Install, update, uninstall, list, info, verify, lock, sync.
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod getter;
 mod install;
 mod installed;
+mod lock;
+mod parallel;
+mod pin;
+mod pull;
 mod push;
 mod sign;
 mod uninstall;
+mod update;
 mod verify;
 
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use lock::{
+    Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
+    ObtainError, Signer, SyncError, SyncRequest, Synced,
+};
+pub use pin::RolledBack;
+pub use pull::{PullError, Pulled};
 pub use push::PushError;
 pub use sign::SignPackageError;
 pub use uninstall::UninstallError;
+pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
 
 use crate::host::{Homes, Host};

@@ -60,8 +60,10 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
 pub struct Resolved {
     /// The tag or branch, where one was found.
     pub version: Option<String>,
-    /// The commit (or the tag's own id, where it is annotated), or the digest of the manifest.
+    /// The commit, or the digest of the manifest: what the receipt of an installed plugin keeps.
     pub revision: String,
+    /// Whether the version names this very thing, an exact tag or a commit, so that an update does not move it.
+    pub exact: bool,
 }
 
 /// Looks up what `source` would give now, without fetching it; `None` where only fetching tells. `directory` is a private

@@ -164,6 +164,8 @@ impl StoreLock<'_> {
             next.tree = new;
             next.updated_at = Timestamp::now();
             next.hook = None;
+            // A pin speaks of the plugin, not of one version of it.
+            next.pinned = current.as_ref().map_or(next.pinned, |current| current.pinned);
         }
         let change = Change {
             kind: ChangeKind::Rollback,

@@ -61,6 +61,11 @@ impl Staged {
         self.kind
     }
 
+    /// Where it came from, as far as the package knows.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Why it is trusted; `None` for a directory of this machine.
     pub fn evidence(&self) -> Option<&Evidence> {
         self.evidence.as_ref()

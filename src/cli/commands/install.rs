@@ -48,6 +48,14 @@ pub(crate) struct TrustArguments {
     /// The package's digest, which then needs no signature
     #[arg(long, value_name = "sha256:HEX")]
     digest: Option<Sha256Digest>,
+    #[command(flatten)]
+    keyring: KeyringArguments,
+}
+
+/// Whose signatures count.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Verification")]
+pub(crate) struct KeyringArguments {
     /// A keyring with the keys that may sign: a file or a directory; may be given several times
     #[arg(long, value_name = "PATH")]
     keyring: Vec<PathBuf>,
@@ -56,13 +64,21 @@ pub(crate) struct TrustArguments {
     allow_expired_key: bool,
 }
 
-/// How to reach a server.
+/// What to fetch, and how to reach a server.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct FetchArguments {
     /// The version, or a range of versions, where the source has several
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
+    #[command(flatten)]
+    network: NetworkArguments,
+}
+
+/// How to reach a server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct NetworkArguments {
     /// The user name for the server
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
@@ -126,26 +142,61 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 impl TrustArguments {
     /// What the arguments and the settings say.
     pub(crate) fn trust(&self, context: &Context<'_>) -> Result<Trust> {
-        let verify = self.verify.unwrap_or(context.settings.verify);
-        match (verify, self.digest) {
-            (false, Some(_)) => Err(Failure::said(code::USAGE, "`--digest` contradicts `--verify=false`")),
-            (true, Some(digest)) => Ok(Trust::Digest(digest)),
-            (true, None) => {
-                Ok(Trust::Signature { keyrings: self.keyring.clone(), allow_expired_key: self.allow_expired_key })
-            }
-            (false, None) => Ok(Trust::Nothing),
+        match self.given()? {
+            Some(trust) => Ok(trust),
+            None if context.settings.verify => Ok(self.keyring.trust()),
+            None => Ok(Trust::Nothing),
         }
+    }
+
+    /// What the arguments say by themselves.
+    pub(crate) fn given(&self) -> Result<Option<Trust>> {
+        match (self.verify, self.digest) {
+            (Some(false), Some(_)) => Err(Failure::said(code::USAGE, "`--digest` contradicts `--verify=false`")),
+            (Some(false), None) => Ok(Some(Trust::Nothing)),
+            (_, Some(digest)) => Ok(Some(Trust::Digest(digest))),
+            (Some(true), None) => Ok(Some(self.keyring.trust())),
+            (None, None) if !self.keyring.keyring.is_empty() => Ok(Some(self.keyring.trust())),
+            (None, None) => Ok(None),
+        }
+    }
+
+    pub(crate) fn has_digest(&self) -> bool {
+        self.digest.is_some()
+    }
+
+    pub(crate) fn allow_expired_key(&self) -> bool {
+        self.keyring.allow_expired_key
+    }
+}
+
+impl KeyringArguments {
+    /// Trust in a signature by these keys.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::Signature { keyrings: self.keyring.clone(), allow_expired_key: self.allow_expired_key }
     }
 }
 
 impl FetchArguments {
     /// What the arguments and the settings say; reads the password where it was announced.
     pub(crate) fn options(&self, trust: &Trust, context: &Context<'_>) -> Result<FetchOptions> {
+        self.network.options(self.version.clone(), Some(trust), context)
+    }
+}
+
+impl NetworkArguments {
+    /// The options to fetch `version` so that it can be verified as `trust` says; reads the password where it was announced.
+    pub(crate) fn options(
+        &self,
+        version: Option<String>,
+        trust: Option<&Trust>,
+        context: &Context<'_>,
+    ) -> Result<FetchOptions> {
         let password = if self.password_stdin { Some(read_password()?) } else { None };
         Ok(FetchOptions {
-            version: self.version.clone(),
-            want_provenance: matches!(trust, Trust::Signature { .. }),
-            digest: if let Trust::Digest(digest) = trust { Some(*digest) } else { None },
+            version,
+            want_provenance: matches!(trust, Some(Trust::Signature { .. })),
+            digest: if let Some(Trust::Digest(digest)) = trust { Some(*digest) } else { None },
             username: self.username.clone(),
             password,
             ca_file: self.ca_file.clone(),
@@ -177,16 +228,20 @@ fn show(done: &Installation, context: &Context<'_>) -> Result {
         context.output.notice(&format!("{label} is already installed; `--force` installs it again"));
         return Ok(());
     }
-    let why = match &done.evidence {
+    context.output.print(&format!("Installed {label}: {}", trusted_by(done.evidence.as_ref())))?;
+    Ok(())
+}
+
+/// Why a plugin is trusted, in words.
+pub(super) fn trusted_by(evidence: Option<&Evidence>) -> String {
+    match evidence {
         None => "a directory of yours".to_owned(),
         Some(Evidence::Skipped) => "not verified".to_owned(),
         Some(Evidence::Digest(digest)) => format!("verified by digest sha256:{digest}"),
         Some(Evidence::Signature(signature)) => {
             format!("signed by {} ({})", Plain(&signature.user_id), signature.fingerprint)
         }
-    };
-    context.output.print(&format!("Installed {label}: {why}"))?;
-    Ok(())
+    }
 }
 
 /// `name 1.0.0`, or the name alone.

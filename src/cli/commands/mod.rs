@@ -6,12 +6,19 @@ mod info;
 mod install;
 mod lint;
 mod list;
+mod lock;
+mod outdated;
 mod package;
+mod pin;
 pub(super) mod post_render;
+mod pull;
 mod push;
+mod rollback;
 mod sign;
+mod sync;
 mod trust;
 mod uninstall;
+mod update;
 mod verify;
 
 use clap::Subcommand;
@@ -35,6 +42,25 @@ pub(crate) enum PluginCommand {
     /// Install plugins from directories, packages or URLs
     #[command(visible_alias = "add")]
     Install(install::Arguments),
+    /// Update plugins from where they were installed from
+    #[command(visible_aliases = ["up", "upgrade"])]
+    Update(Box<update::Arguments>),
+    /// List plugins of which there is something newer
+    Outdated(outdated::Arguments),
+    /// Make updates skip plugins
+    Pin(pin::Arguments),
+    /// Let updates change plugins again
+    Unpin(pin::Arguments),
+    /// Go back to the version before
+    Rollback(rollback::Arguments),
+    /// Download and verify a package without installing it
+    Pull(Box<pull::Arguments>),
+    /// Write down the installed plugins in a lock file
+    Lock(lock::LockArguments),
+    /// Make the installed plugins equal to a lock file
+    Sync(Box<sync::Arguments>),
+    /// Write a mirror of the installed plugins for machines without a network
+    Export(lock::ExportArguments),
     /// List installed plugins
     #[command(visible_alias = "ls")]
     List(list::Arguments),
@@ -60,6 +86,15 @@ impl PluginCommand {
             Self::Verify(arguments) => verify::run(arguments, context),
             Self::Push(arguments) => push::run(arguments, context),
             Self::Install(arguments) => install::run(arguments, context),
+            Self::Update(arguments) => update::run(arguments, context),
+            Self::Outdated(arguments) => outdated::run(arguments, context),
+            Self::Pin(arguments) => pin::run(arguments, true, context),
+            Self::Unpin(arguments) => pin::run(arguments, false, context),
+            Self::Rollback(arguments) => rollback::run(arguments, context),
+            Self::Pull(arguments) => pull::run(arguments, context),
+            Self::Lock(arguments) => lock::lock(arguments, context),
+            Self::Sync(arguments) => sync::run(arguments, context),
+            Self::Export(arguments) => lock::export(arguments, context),
             Self::List(arguments) => list::run(arguments, context),
             Self::Info(arguments) => info::run(arguments, context),
             Self::Uninstall(arguments) => uninstall::run(arguments, context),

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::install::FetchArguments;
+use super::install::NetworkArguments;
 use crate::cli::Context;
 use crate::cli::error::Result;
-use crate::manager::Trust;
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -19,11 +18,11 @@ pub(crate) struct Arguments {
     #[arg(value_name = "oci://REGISTRY/PATH")]
     reference: String,
     #[command(flatten)]
-    fetch: FetchArguments,
+    network: NetworkArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    let options = arguments.fetch.options(&Trust::Nothing, context)?;
+    let options = arguments.network.options(None, None, context)?;
     let pushed = context.manager().push(&arguments.package, &arguments.reference, &options)?;
     if pushed.already_there {
         context.output.notice("it was there already, byte for byte");

@@ -75,8 +75,11 @@ pub(super) fn fetch(
 /// What the version stands for at `url` now. Nothing is fetched.
 pub(super) fn resolve(url: &GitUrl, options: &FetchOptions, directory: &Path) -> Result<Resolved, SourceError> {
     let git = Git::new(url, options, directory)?;
-    let choice = refs::Refs::list(&git)?.choose(options.version.as_deref(), url)?;
-    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision: choice.id })
+    let refs = refs::Refs::list(&git)?;
+    let choice = refs.choose(options.version.as_deref(), url)?;
+    let exact = options.version.as_deref().is_some_and(|version| choice.is_exact(version));
+    let revision = refs.commit_of(&choice).to_owned();
+    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision, exact })
 }
 
 /// Fetches the chosen object, and of its history no more than must be.

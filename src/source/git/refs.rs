@@ -54,6 +54,17 @@ pub(super) struct Choice {
     pub(super) pinned: bool,
 }
 
+impl Choice {
+    /// Whether `version` named this very tag or commit, rather than a branch or a range, which move.
+    pub(super) fn is_exact(&self, version: &str) -> bool {
+        let named = |reference: &Reference| {
+            let exact = || Range::parse(version).is_ok_and(|range| range.exact().is_some());
+            reference.tag().is_some_and(|tag| tag == version || reference.full() == version || exact())
+        };
+        self.pinned || self.reference.as_ref().is_some_and(named)
+    }
+}
+
 /// The references of a remote.
 #[derive(Debug, Default)]
 pub(super) struct Refs {
@@ -105,6 +116,12 @@ impl Refs {
             self.highest(|version| range.matches(version))
         };
         named.or_else(full).or_else(ranged).ok_or_else(|| self.unknown(version, url))
+    }
+
+    /// The commit of a choice: what an annotated tag points to.
+    pub(super) fn commit_of<'a>(&'a self, choice: &'a Choice) -> &'a str {
+        let peeled = choice.reference.as_ref().and_then(|reference| self.ids.get(&format!("{}^{{}}", reference.full())));
+        peeled.unwrap_or(&choice.id)
     }
 
     /// A name under which the remote lists `id`, as a commit or as what a tag points to.
@@ -209,6 +226,28 @@ mod tests {
         let id = "ABCDEF0123456789abcdef0123456789abcdef01";
         let choice = refs().choose(Some(id), &url()).unwrap();
         assert_eq!((choice.reference, choice.id, choice.pinned), (None, id.to_ascii_lowercase(), true));
+    }
+
+    #[test]
+    fn i5_tags_and_commits_are_exact_branches_and_ranges_are_not() {
+        let refs = refs();
+        let id = "abcdef0123456789abcdef0123456789abcdef01";
+        for (version, exact) in [
+            ("v1.0.0", true),
+            ("1.0.0", true),
+            ("nightly", true),
+            ("refs/tags/nightly", true),
+            (id, true),
+            ("main", false),
+            ("v1", false),
+            ("~1.2", false),
+            ("1", false),
+        ] {
+            assert_eq!(refs.choose(Some(version), &url()).unwrap().is_exact(version), exact, "{version}");
+        }
+        let annotated = refs.choose(Some("v1.0.0"), &url()).unwrap();
+        assert_ne!(refs.commit_of(&annotated), annotated.id, "the commit, not the tag");
+        assert_eq!(refs.commit_of(&annotated), refs.ids["refs/tags/v1.0.0^{}"]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn resolve(
     let options = options.for_registry(&reference.registry);
     let mut registry = Registry::open(reference, &options, report)?;
     let found = find(&mut registry, reference, options.version.as_deref())?;
-    Ok(Resolved { version: found.tag, revision: format!("sha256:{}", found.digest) })
+    Ok(Resolved { version: found.tag, revision: format!("sha256:{}", found.digest), exact: reference.digest.is_some() })
 }
 
 /// The manifest that a reference led to.

@@ -1,0 +1,94 @@
+//! `plugin update`.
+
+use clap::Args;
+
+use super::install::{NetworkArguments, TrustArguments, label, trusted_by};
+use crate::cli::Context;
+use crate::cli::error::{Failure, Result, code};
+use crate::manager::{Outcome, Unchanged, Update, UpdateRequest};
+use crate::text::Plain;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Names of installed plugins
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    names: Vec<String>,
+    /// Update every plugin that is not pinned
+    #[arg(long)]
+    all: bool,
+    /// Do everything but the change itself, and say what it would be
+    #[arg(long)]
+    dry_run: bool,
+    /// Go to this version, also back; a range, tag, branch or commit is followed from then on
+    #[arg(long, value_name = "VERSION", conflicts_with = "all")]
+    to: Option<String>,
+    /// Take pre-releases too
+    #[arg(long)]
+    pre: bool,
+    /// Do not run the update hook
+    #[arg(long)]
+    no_hooks: bool,
+    /// Accept a new version that is signed by somebody else than the installed one
+    #[arg(long, help_heading = "Verification")]
+    accept_signer: bool,
+    #[command(flatten)]
+    trust: TrustArguments,
+    #[command(flatten)]
+    network: NetworkArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    let several = arguments.all || arguments.names.len() > 1;
+    for (given, option) in [(arguments.to.is_some(), "--to"), (arguments.trust.has_digest(), "--digest")] {
+        if given && several {
+            return Err(Failure::said(
+                code::USAGE,
+                format!("`{option}` is about one plugin, and several are to be updated"),
+            ));
+        }
+    }
+    crate::cli::clear_up_on_interrupt();
+    let trust = arguments.trust.given()?;
+    let request = UpdateRequest {
+        fetch: arguments.network.options(None, trust.as_ref(), context)?,
+        trust,
+        allow_expired_key: arguments.trust.allow_expired_key(),
+        accept_signer: arguments.accept_signer,
+        to: arguments.to.clone(),
+        pre: arguments.pre,
+        hooks: !arguments.no_hooks,
+        dry_run: arguments.dry_run,
+        all: arguments.all,
+    };
+    let manager = context.manager();
+    let names = if arguments.all { manager.names_to_update()? } else { arguments.names.clone() };
+    if names.is_empty() {
+        context.output.notice("no plugins are installed");
+    }
+    let mut first_failure: Option<Failure> = None;
+    for name in &names {
+        let updated = manager.update(name, &request).map_err(Failure::from);
+        let ended = updated.and_then(|update| show(&update, arguments.dry_run, context));
+        context.keep_first(&mut first_failure, ended);
+        if crate::store::interrupt::requested() {
+            break;
+        }
+    }
+    first_failure.map_or(Ok(()), Err)
+}
+
+fn show(update: &Update, dry_run: bool, context: &Context<'_>) -> Result {
+    match &update.outcome {
+        Outcome::Changed { to, evidence } => {
+            let done = if dry_run { "Would update" } else { "Updated" };
+            let from = label(&update.name, update.from.as_deref());
+            let to = to.as_deref().unwrap_or("a new version");
+            context.output.print(&format!("{done} {from} -> {}: {}", Plain(to), trusted_by(evidence.as_ref())))?;
+        }
+        Outcome::Unchanged(Unchanged::Newest) => {
+            context.output.notice(&format!("{} is up to date", label(&update.name, update.from.as_deref())));
+        }
+        Outcome::Unchanged(why) => context.output.notice(&format!("{} {why}", label(&update.name, update.from.as_deref()))),
+    }
+    Ok(())
+}

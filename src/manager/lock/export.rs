@@ -1,0 +1,120 @@
+//! `plugin export`: a mirror of the installed plugins, from which `plugin sync --offline --mirror` needs nothing else.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::obtain::Ways;
+use super::{LOCK_FILE_NAME, LeftOut, LockFileError, Locked, ObtainError};
+use crate::digest::Sha256Digest;
+use crate::files;
+use crate::manager::{Manager, Trust};
+use crate::source::FetchOptions;
+use crate::store::{StoreError, interrupt};
+
+/// What [`Manager::export`] wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The mirror's lock file.
+    pub lock_file: PathBuf,
+    /// How many packages it holds.
+    pub packages: usize,
+    /// The plugins that are not in it, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Why there is no mirror.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A package is not kept, and cannot be had again.
+    #[error(transparent)]
+    Obtain(#[from] ObtainError),
+    /// The mirror's lock file cannot be written.
+    #[error(transparent)]
+    File(#[from] LockFileError),
+    /// The mirror cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The user interrupted.
+    #[error("interrupted: {} is not complete", path.display())]
+    Interrupted {
+        /// The mirror.
+        path: PathBuf,
+    },
+}
+
+impl Manager<'_> {
+    /// Writes a mirror of the installed plugins to `directory`: `plugins.lock`, and `packages/<file>` each with its provenance.
+    /// The packages are those that are kept beside the plugins; one that is not, or is not what was installed, is fetched
+    /// again with `fetch` and verified by its digest. The lock file comes last, so that it never names what is not there.
+    ///
+    /// # Errors
+    /// See [`ExportError`].
+    pub fn export(&self, directory: &Path, fetch: &FetchOptions) -> Result<Exported, ExportError> {
+        let (file, left_out) = self.locked()?;
+        let packages = directory.join("packages");
+        fs::create_dir_all(&packages).map_err(|source| ExportError::Write { path: packages.clone(), source })?;
+        for locked in file.plugins.values() {
+            if interrupt::requested() {
+                return Err(ExportError::Interrupted { path: directory.to_owned() });
+            }
+            self.export_package(locked, &packages.join(locked.file_name()), fetch)?;
+        }
+        let lock_file = directory.join(LOCK_FILE_NAME);
+        file.write(&lock_file, self.host.name())?;
+        Ok(Exported { lock_file, packages: file.plugins.len(), left_out })
+    }
+
+    fn export_package(&self, locked: &Locked, to: &Path, fetch: &FetchOptions) -> Result<(), ExportError> {
+        let kept = self.store().directory().join(locked.file_name());
+        let is_it = |path: &Path| {
+            let digest = Sha256Digest::of_file(path).map(|(digest, _)| digest).ok();
+            digest.is_some() && digest == locked.archive()
+        };
+        let prov = with_prov(to);
+        if is_it(&kept) {
+            if !is_it(to) {
+                copy(&kept, to)?;
+            }
+            let kept_prov = with_prov(&kept);
+            if kept_prov.is_file() {
+                return copy(&kept_prov, &prov);
+            }
+            return remove(&prov);
+        }
+        let scratch = crate::manager::update::scratch()?;
+        let trust = Trust::Signature { keyrings: Vec::new(), allow_expired_key: false };
+        let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust: &trust };
+        let verified = self.obtain(locked, &ways, scratch.path(), self.report)?;
+        copy(&verified.fetched().path, to)?;
+        remove(&prov)
+    }
+}
+
+pub(in crate::manager) fn with_prov(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".prov");
+    path.into()
+}
+
+/// Copies a file in one rename at the end.
+pub(in crate::manager) fn copy(from: &Path, to: &Path) -> Result<(), ExportError> {
+    files::copy_public(from, to).map_err(|source| ExportError::Write { path: to.to_owned(), source })
+}
+
+/// Removes what an older export left.
+fn remove(path: &Path) -> Result<(), ExportError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ExportError::Write { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
+}

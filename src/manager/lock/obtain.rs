@@ -1,0 +1,201 @@
+//! The very package that a lock file names: from a mirror, or from its source, verified by what the file says of it.
+
+use std::path::{Path, PathBuf};
+
+use super::Locked;
+use crate::manager::{InstallError, Manager, Trust};
+use crate::provenance::{self, Evidence, Requirement, Verified};
+use crate::report::Report;
+use crate::source::{FetchOptions, OciReference, Source};
+use crate::store;
+use crate::text::{Plain, masked_source};
+
+/// Where packages may come from, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Ways<'a> {
+    /// How to reach servers.
+    pub(super) fetch: &'a FetchOptions,
+    /// A directory that `plugin export` wrote.
+    pub(super) mirror: Option<&'a Path>,
+    /// Whether the network is out of bounds.
+    pub(super) offline: bool,
+    /// Whether only what the file settles counts; else a signature by the locked signer, too.
+    pub(super) frozen: bool,
+    /// How a package is verified that the file does not settle.
+    pub(super) trust: &'a Trust,
+}
+
+/// Why a locked package cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObtainError {
+    /// The file does not say which archive it is.
+    #[error(
+        "the lock file does not settle plugin `{name}`: it has no digest for {platform}; lock it on a machine of this kind, or leave out `--frozen`"
+    )]
+    Unsettled {
+        /// The plugin's name.
+        name: String,
+        /// This platform.
+        platform: String,
+    },
+    /// The network would be needed.
+    #[error(
+        "plugin `{name}` cannot be had offline: it comes from {} and {}; write a mirror with `plugin export`, or leave out `--offline`",
+        Plain(.from), mirror_lacks(.mirror)
+    )]
+    Offline {
+        /// The plugin's name.
+        name: String,
+        /// Its source, safe to show.
+        from: String,
+        /// What the mirror would have had to hold.
+        mirror: Option<PathBuf>,
+    },
+    /// A directory is named as a source.
+    #[error("plugin `{name}` cannot be had from {}: a directory has no digest", path.display())]
+    Directory {
+        /// The plugin's name.
+        name: String,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Somebody else signed it.
+    #[error("plugin `{name}` is signed by {found}, but the lock file says {}", Plain(.locked))]
+    OtherSigner {
+        /// The plugin's name.
+        name: String,
+        /// Who signed it, safe to show.
+        found: String,
+        /// Who should have.
+        locked: String,
+    },
+    /// It could not be fetched or verified.
+    #[error("cannot get plugin `{name}` as the lock file has it")]
+    Failed {
+        /// The plugin's name.
+        name: String,
+        /// What failed.
+        source: Box<InstallError>,
+    },
+}
+
+fn mirror_lacks(mirror: &Option<PathBuf>) -> String {
+    match mirror {
+        Some(path) => format!("the mirror has no {}", path.display()),
+        None => "there is no mirror".to_owned(),
+    }
+}
+
+impl Manager<'_> {
+    /// Fetches the package of `locked` into `spool`, and verifies it.
+    pub(super) fn obtain(
+        &self,
+        locked: &Locked,
+        ways: &Ways<'_>,
+        spool: &Path,
+        report: &dyn Report,
+    ) -> Result<Verified, ObtainError> {
+        let name = locked.name.to_string();
+        let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
+        let known = locked.archive();
+        let unsettled = || ObtainError::Unsettled { name: name.clone(), platform: Locked::platform() };
+        let verify = |fetched, requirement: &Requirement| {
+            provenance::verify(fetched, requirement, &self.settings.limits).map_err(|e| failed(e.into()))
+        };
+
+        let in_mirror = ways.mirror.map(|mirror| mirror.join("packages").join(locked.file_name()));
+        if let Some(path) = in_mirror.as_ref().filter(|path| path.exists()) {
+            let Some(digest) = known else { return Err(unsettled()) };
+            let options = FetchOptions { want_provenance: true, ..local(ways.fetch) };
+            let fetched = self.fetch(&Source::Archive(path.clone()), &options, spool, report);
+            return verify(fetched.map_err(|e| failed(e.into()))?, &Requirement::Digest(digest));
+        }
+
+        let parsed = self.parse_source(&locked.source);
+        let offline =
+            || ObtainError::Offline { name: name.clone(), from: masked_source(&locked.source), mirror: in_mirror.clone() };
+        let source = match parsed {
+            Ok(source) if ways.offline && source.is_remote() => return Err(offline()),
+            Err(_) if ways.offline => return Err(offline()),
+            Ok(source) => source,
+            Err(e) => return Err(failed(e.into())),
+        };
+        if let Source::Directory(path) = source {
+            return Err(ObtainError::Directory { name, path });
+        }
+        let mut options = if source.is_remote() { ways.fetch.clone() } else { local(ways.fetch) };
+        options.digest = None;
+        options.want_provenance = false;
+        let (source, version) = settled(source, locked);
+        options.version = version;
+        let hangs_on_id = source.is_pinned(options.version.as_deref());
+        if known.is_none() && !hangs_on_id {
+            if ways.frozen {
+                return Err(unsettled());
+            }
+            return self.obtain_signed(locked, &source, options, ways, spool, report);
+        }
+        let fetched = self.fetch(&source, &options, spool, report).map_err(|e| failed(e.into()))?;
+        let requirement = match known {
+            // Every byte hangs on the commit; how it is packed may differ between versions of this program.
+            _ if fetched.origin.pinned && fetched.origin.git.is_some() => Requirement::Digest(fetched.digest()),
+            Some(digest) => Requirement::Digest(digest),
+            None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+            None => return Err(unsettled()),
+        };
+        verify(fetched, &requirement)
+    }
+
+    /// Fetches what the file does not settle for this platform: the same version, signed by the locked signer.
+    fn obtain_signed(
+        &self,
+        locked: &Locked,
+        source: &Source,
+        options: FetchOptions,
+        ways: &Ways<'_>,
+        spool: &Path,
+        report: &dyn Report,
+    ) -> Result<Verified, ObtainError> {
+        let name = locked.name.to_string();
+        let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
+        let requirement = self.requirement(ways.trust).map_err(|e| failed(e.into()))?;
+        let options = FetchOptions { want_provenance: matches!(ways.trust, Trust::Signature { .. }), ..options };
+        let fetched = self.fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
+        let verified = provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e| failed(e.into()))?;
+        match (verified.evidence(), &locked.signer) {
+            (Evidence::Signature(found), Some(signer)) if !found.fingerprint.eq_ignore_ascii_case(&signer.fingerprint) => {
+                let locked = signer.fingerprint.clone();
+                Err(ObtainError::OtherSigner { name, found: found.to_string(), locked })
+            }
+            _ => Ok(verified),
+        }
+    }
+}
+
+/// The source and version that can only mean what is locked, as far as the file says so.
+fn settled(source: Source, locked: &Locked) -> (Source, Option<String>) {
+    let version = || locked.version.as_ref().map(ToString::to_string);
+    match source {
+        Source::Git(_) | Source::Web(_) => (source, locked.commit.clone()),
+        Source::Oci(reference) => match locked.manifest {
+            Some(digest) => (Source::Oci(OciReference { tag: None, digest: Some(digest), ..reference }), None),
+            None if reference.tag.is_some() || reference.digest.is_some() => (Source::Oci(reference), None),
+            None => (Source::Oci(reference), version()),
+        },
+        Source::GitHub { owner, repo, .. } => (Source::GitHub { owner, repo, version: None }, version()),
+        Source::Index { index, name, .. } => (Source::Index { index, name, version: None }, version()),
+        other => (other, None),
+    }
+}
+
+/// The options for a file of this machine: those that speak of a network have nothing to say.
+pub(super) fn local(options: &FetchOptions) -> FetchOptions {
+    FetchOptions { http: options.http.clone(), limits: options.limits.clone(), ..FetchOptions::default() }
+}
+
+/// What the receipt keeps as the source of a locked plugin, wherever its bytes came from this time.
+pub(super) fn source_of(locked: &Locked) -> store::Source {
+    let manifest = locked.manifest.map(|digest| format!("sha256:{digest}"));
+    store::Source { asked: locked.source.clone(), resolved: None, revision: locked.commit.clone().or(manifest) }
+}

@@ -1,0 +1,278 @@
+//! `plugin sync`: makes the store equal to a lock file. Packages are fetched, verified and unpacked at once, within
+//! `http.parallel`; each takes its place as soon as it is ready, one after the other.
+
+use std::path::PathBuf;
+
+use super::obtain::{Ways, source_of};
+use super::{LockFile, LockFileError, Locked, ObtainError};
+use crate::manager::parallel::{Together, each};
+use crate::manager::{InstallError, Manager, Trust, UninstallError, UpdateError};
+use crate::report::Report;
+use crate::settings::Gate;
+use crate::source::FetchOptions;
+use crate::store::{Arrival, Kind, Receipt, Staged, StoreError, StoreLock, interrupt};
+use crate::text::Plain;
+
+/// What to make the store equal to, and how.
+#[derive(Debug, Clone)]
+pub struct SyncRequest {
+    /// The lock file.
+    pub lock_file: PathBuf,
+    /// A directory that `plugin export` wrote, which is looked into first.
+    pub mirror: Option<PathBuf>,
+    /// Whether the network is out of bounds.
+    pub offline: bool,
+    /// Whether what the file does not settle is an error.
+    pub frozen: bool,
+    /// Whether what the file does not name goes.
+    pub prune: bool,
+    /// Whether hooks run.
+    pub hooks: bool,
+    /// How to reach servers.
+    pub fetch: FetchOptions,
+    /// How a package is verified that the file does not settle.
+    pub trust: Trust,
+}
+
+/// What became of one plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// Its name.
+    pub name: String,
+    /// The version before, where it was there.
+    pub from: Option<String>,
+    /// Its version now, where it has one.
+    pub to: Option<String>,
+    /// What was done.
+    pub change: Change,
+}
+
+/// What was done with one plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was there as the file has it.
+    None,
+    /// It came.
+    Installed,
+    /// It took the place of another version, or of something else.
+    Replaced,
+    /// It went, since the file does not name it.
+    Removed,
+}
+
+/// Why a plugin is not as the lock file has it. What was there is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The lock file cannot be used.
+    #[error(transparent)]
+    File(#[from] LockFileError),
+    /// The store cannot be read or changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its package cannot be had.
+    #[error(transparent)]
+    Obtain(#[from] ObtainError),
+    /// The package is another plugin, or another version of it.
+    #[error("the package of plugin `{name}` is `{}`, but the lock file says `{}`; write the lock file anew", Plain(.found), Plain(.locked))]
+    OtherPlugin {
+        /// The plugin's name.
+        name: String,
+        /// What the package is.
+        found: String,
+        /// What it should be.
+        locked: String,
+    },
+    /// It could not be put in place.
+    #[error("cannot install plugin `{name}` as the lock file has it")]
+    Install {
+        /// The plugin's name.
+        name: String,
+        /// What failed.
+        source: Box<InstallError>,
+    },
+    /// It could not take the place of another version.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    /// It could not be removed.
+    #[error(transparent)]
+    Uninstall(#[from] UninstallError),
+}
+
+/// What is in the place of a locked plugin.
+struct There {
+    version: Option<String>,
+    receipt: Option<Receipt>,
+}
+
+impl Manager<'_> {
+    /// Makes the store equal to a lock file: all its plugins are tried. The results are sorted by name, those that were
+    /// removed last.
+    ///
+    /// # Errors
+    /// The lock file or the store cannot be used; what fails for one plugin is its result.
+    pub fn sync(&self, request: &SyncRequest) -> Result<Vec<Result<Synced, SyncError>>, SyncError> {
+        let file = LockFile::read(&request.lock_file)?;
+        let mut results = Vec::new();
+        let mut wanted = Vec::new();
+        for locked in file.plugins.values() {
+            match self.is_as_locked(locked) {
+                Ok(true) => {
+                    let version = locked.version.as_ref().map(ToString::to_string);
+                    let (from, to) = (version.clone(), version);
+                    results.push(Ok(Synced { name: locked.name.to_string(), from, to, change: Change::None }));
+                }
+                Ok(false) => wanted.push(locked),
+                Err(e) => results.push(Err(e.into())),
+            }
+        }
+        if !wanted.is_empty() {
+            results.extend(self.bring(&wanted, request)?);
+        }
+        results.sort_by(|a, b| match (a, b) {
+            (Ok(a), Ok(b)) => a.name.cmp(&b.name),
+            (a, b) => a.is_err().cmp(&b.is_err()),
+        });
+        if request.prune && !interrupt::requested() {
+            for name in self.names_to_update()? {
+                if file.plugins.keys().all(|kept| kept.as_str() != name) {
+                    results.push(self.remove_unnamed(&name, request.hooks));
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    fn remove_unnamed(&self, name: &str, hooks: bool) -> Result<Synced, SyncError> {
+        let removed = self.uninstall(name, hooks)?;
+        let from = Some(removed.version).filter(|version| !version.is_empty());
+        Ok(Synced { name: removed.name, from, to: None, change: Change::Removed })
+    }
+
+    /// Whether exactly this is installed, with its files as they were installed.
+    fn is_as_locked(&self, locked: &Locked) -> Result<bool, StoreError> {
+        let store = self.store();
+        let name = locked.name.as_str();
+        let Some(found) = store.find(name)? else { return Ok(false) };
+        let Some(receipt) = store.receipt(&found)? else { return Ok(false) };
+        let version = locked.version.as_ref().map(ToString::to_string);
+        if found.link || receipt.kind != Kind::Package || receipt.version != version {
+            return Ok(false);
+        }
+        let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
+        let revision = source_of(locked).revision;
+        let same = match (locked.archive(), revision) {
+            (Some(digest), _) if archive == Some(digest) => true,
+            // The same commit may be packed differently by another version of this program.
+            (_, Some(revision)) => receipt.source.revision.as_ref() == Some(&revision),
+            (Some(_), None) => false,
+            // The file settles nothing: the version is all there is.
+            (None, None) => true,
+        };
+        Ok(same && store.open_plugin(name, Gate::Require).is_ok())
+    }
+
+    /// Fetches, verifies and stages at once, and puts in place one after the other.
+    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<Vec<Result<Synced, SyncError>>, SyncError> {
+        let ways = Ways {
+            fetch: &request.fetch,
+            mirror: request.mirror.as_deref(),
+            offline: request.offline,
+            frozen: request.frozen,
+            trust: &request.trust,
+        };
+        let store = self.store();
+        let lock = store.lock(self.report)?;
+        let together = Together::start(
+            self.report,
+            &match wanted.len() {
+                1 => "getting one plugin".to_owned(),
+                many => format!("getting {many} plugins"),
+            },
+        );
+        let mut results = Vec::new();
+        each(
+            wanted,
+            self.settings.http.parallel,
+            |locked| self.stage_locked(&lock, locked, &ways, &together),
+            |at, staged| {
+                let Some(locked) = wanted.get(at) else { return };
+                results.push(staged.and_then(|staged| self.settle_locked(&lock, staged, locked, request.hooks)));
+            },
+        );
+        drop(together);
+        Ok(results)
+    }
+
+    fn stage_locked(
+        &self,
+        lock: &StoreLock<'_>,
+        locked: &Locked,
+        ways: &Ways<'_>,
+        together: &Together<'_>,
+    ) -> Result<Staged, SyncError> {
+        let spool = lock.spool()?;
+        let part = together.part();
+        let verified = self.obtain(locked, ways, spool.path(), &part)?;
+        // What is fetched is counted, what is unpacked is not counted again.
+        let staged = lock.stage(verified, &Muted(self.report));
+        let staged = staged.map_err(|e| SyncError::Install { name: locked.name.to_string(), source: Box::new(e.into()) })?;
+        let metadata = staged.metadata();
+        if metadata.name != locked.name || metadata.version != locked.version {
+            let label = |name: &str, version: Option<&semver::Version>| match version {
+                Some(version) => format!("{name} {version}"),
+                None => name.to_owned(),
+            };
+            return Err(SyncError::OtherPlugin {
+                name: locked.name.to_string(),
+                found: label(metadata.name.as_str(), metadata.version.as_ref()),
+                locked: label(locked.name.as_str(), locked.version.as_ref()),
+            });
+        }
+        Ok(staged)
+    }
+
+    fn settle_locked(
+        &self,
+        lock: &StoreLock<'_>,
+        staged: Staged,
+        locked: &Locked,
+        hooks: bool,
+    ) -> Result<Synced, SyncError> {
+        let name = locked.name.to_string();
+        let there = match lock.store().find(&name)? {
+            Some(found) => {
+                let version = Some(found.version_text()).filter(|version| !version.is_empty());
+                // A damaged receipt is replaced with the rest.
+                Some(There { version, receipt: lock.store().receipt(&found).unwrap_or_default() })
+            }
+            None => None,
+        };
+        let to = staged.metadata().version.as_ref().map(ToString::to_string);
+        let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
+        let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
+        match there {
+            Some(There { version, .. }) => {
+                self.replace(lock, staged, arrival, version.as_deref(), hooks)?;
+                Ok(Synced { name, from: version, to, change: Change::Replaced })
+            }
+            None => {
+                self.put(lock, staged, arrival, false, hooks)
+                    .map_err(|source| SyncError::Install { name: name.clone(), source: Box::new(source) })?;
+                Ok(Synced { name, from: None, to, change: Change::Installed })
+            }
+        }
+    }
+}
+
+/// Passes on warnings and notices alone.
+struct Muted<'a>(&'a dyn Report);
+
+impl Report for Muted<'_> {
+    fn event(&self, event: crate::report::Event<'_>) {
+        use crate::report::Event;
+        if matches!(event, Event::Notice(_) | Event::Warning(_)) {
+            self.0.event(event);
+        }
+    }
+}

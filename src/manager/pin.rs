@@ -1,0 +1,52 @@
+//! `plugin pin`, `plugin unpin` and `plugin rollback`: which version of a plugin is meant to be there.
+
+use crate::store::StoreError;
+
+use super::Manager;
+
+/// A plugin that went back to the version before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The plugin's name.
+    pub name: String,
+    /// The version that was there, which now is the version before.
+    pub from: Option<String>,
+    /// The version that is there now.
+    pub to: Option<String>,
+}
+
+impl Manager<'_> {
+    /// Makes updates skip the plugin `name`, or no longer. Says whether that is news.
+    ///
+    /// # Errors
+    /// See [`StoreError`]: it is not installed, or has no receipt.
+    pub fn set_pinned(&self, name: &str, pinned: bool) -> Result<bool, StoreError> {
+        self.must_be_installed(name)?;
+        self.store().lock(self.report)?.set_pinned(name, pinned)
+    }
+
+    /// Puts the version before of the plugin `name` back in its place; done again, it goes forward.
+    ///
+    /// # Errors
+    /// See [`StoreError`]: it is not installed, or there is no version before.
+    pub fn rollback(&self, name: &str) -> Result<RolledBack, StoreError> {
+        self.must_be_installed(name)?;
+        let store = self.store();
+        let from = store.find(name)?.map(|found| found.version_text()).filter(|version| !version.is_empty());
+        let lock = store.lock(self.report)?;
+        let committed = lock.rollback(name)?;
+        let metadata = committed.metadata();
+        let done =
+            RolledBack { name: metadata.name.to_string(), from, to: metadata.version.as_ref().map(ToString::to_string) };
+        committed.finish()?;
+        Ok(done)
+    }
+
+    /// Without this look a wrong name would make an empty store, only to be locked.
+    fn must_be_installed(&self, name: &str) -> Result<(), StoreError> {
+        match self.store().find(name)? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::NotInstalled { name: name.to_owned() }),
+        }
+    }
+}

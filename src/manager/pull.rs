@@ -1,0 +1,114 @@
+//! `plugin pull`: a package and its provenance, fetched and verified without installing anything.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::install::InstallError;
+use super::update::scratch;
+use super::{Manager, Trust};
+use crate::files;
+use crate::package::{self, UnpackError, is_archive_name};
+use crate::provenance::{self, Evidence, Requirement};
+use crate::source::FetchOptions;
+
+/// A package that was pulled.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// The plugin's name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// Where the package is.
+    pub package: PathBuf,
+    /// Where its provenance is, where it has one.
+    pub provenance: Option<PathBuf>,
+    /// Why it is trusted.
+    pub evidence: Evidence,
+}
+
+/// Why a package was not pulled. Nothing was written then, but where a variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// It could not be fetched or verified.
+    #[error(transparent)]
+    Fetch(#[from] InstallError),
+    /// It is no package of a plugin.
+    #[error("{source_text} cannot be pulled: it could not be installed")]
+    Package {
+        /// The source, safe to show.
+        source_text: String,
+        /// Why not.
+        source: UnpackError,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Manager<'_> {
+    /// Fetches the package of `argument`, verifies it as an install would, and writes it and its provenance to `directory`.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub fn pull(&self, argument: &str, fetch: &FetchOptions, trust: &Trust, directory: &Path) -> Result<Pulled, PullError> {
+        let failed = |e: InstallError| PullError::Fetch(e);
+        let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
+        let pinned = matches!(trust, Trust::Signature { .. }) && source.is_pinned(fetch.version.as_deref());
+        let requirement = if pinned { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
+        let scratch = scratch().map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
+        let requirement = match requirement {
+            Some(requirement) => requirement,
+            None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+            None => self.requirement(trust).map_err(|e| failed(e.into()))?,
+        };
+        let verified = provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e| failed(e.into()))?;
+        if matches!(verified.evidence(), Evidence::Skipped) {
+            self.report.warning(&format!("{source} is not verified, as you asked"));
+        }
+        let fetched = verified.fetched();
+        let metadata = package::inspect(&fetched.path, &self.settings.limits)
+            .map_err(|e| PullError::Package { source_text: source.to_string(), source: e })?;
+        verified.check_manifest(&metadata).map_err(|e| failed(e.into()))?;
+        fetch.check_version(&fetched.origin, metadata.version.as_ref()).map_err(|e| failed(e.into()))?;
+
+        let version = metadata.version.as_ref().map(ToString::to_string);
+        // The provenance lists the package by its name at the source; a repository or a bare URL has none to speak of.
+        let own = fetched.file_name();
+        let file_name = match &version {
+            _ if is_archive_name(own) && fetched.origin.git.is_none() => own.to_owned(),
+            Some(version) => format!("{}-{version}.tgz", metadata.name),
+            None => format!("{}.tgz", metadata.name),
+        };
+        let package = directory.join(file_name);
+        let prov = super::lock::with_prov(&package);
+        let failed_to_write = |path: &Path| {
+            let path = path.to_owned();
+            move |source| PullError::Write { path, source }
+        };
+        fs::create_dir_all(directory).map_err(failed_to_write(directory))?;
+        files::copy_public(&fetched.path, &package).map_err(failed_to_write(&package))?;
+        let provenance = match &fetched.provenance {
+            Some(bytes) => {
+                files::write_public(&prov, bytes).map_err(failed_to_write(&prov))?;
+                Some(prov)
+            }
+            None => {
+                // One that lies there is of another package.
+                match fs::remove_file(&prov) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed_to_write(&prov)(e)),
+                    _ => None,
+                }
+            }
+        };
+        let evidence = verified.evidence().clone();
+        Ok(Pulled { name: metadata.name.to_string(), version, package, provenance, evidence })
+    }
+}

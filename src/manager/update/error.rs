@@ -1,0 +1,118 @@
+//! Why a plugin was not updated.
+
+use super::InstallError;
+use crate::digest::Sha256Digest;
+use crate::runtime::HookError;
+use crate::store::{GateError, StoreError};
+use crate::text::Plain;
+
+/// Why a plugin was not updated. The version that was installed is in place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// No such plugin.
+    #[error("plugin `{name}` is not installed; `{host} plugin list` shows what is")]
+    NotInstalled {
+        /// The name as given, safe to show.
+        name: String,
+        /// The host's name.
+        host: String,
+    },
+    /// The plugin is pinned.
+    #[error("plugin `{}` is pinned to the version that it has; `{host} plugin unpin {}` lets it be updated", Plain(.name), Plain(.name))]
+    Pinned {
+        /// Its name.
+        name: String,
+        /// The host's name.
+        host: String,
+    },
+    /// The store cannot be read, or the plugin has no receipt.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The new version could not be fetched, verified or put in place.
+    #[error("plugin `{}` is not updated; {} stays", Plain(.name), Plain(.version))]
+    Failed {
+        /// The plugin's name.
+        name: String,
+        /// The version that stays.
+        version: String,
+        /// What failed.
+        source: Box<InstallError>,
+    },
+    /// The source has an older version.
+    #[error(
+        "plugin `{}` is not updated: its source has {}, which is older than the installed {}; `--to {}` goes back to it",
+        Plain(.name), Plain(.offered), Plain(.installed), Plain(.offered)
+    )]
+    Older {
+        /// The plugin's name.
+        name: String,
+        /// The version that is installed.
+        installed: String,
+        /// The version that the source has.
+        offered: String,
+    },
+    /// The source has another plugin.
+    #[error(
+        "plugin `{}` is not updated: its source now has a plugin called `{}`; install that one by itself if you want it",
+        Plain(.name), Plain(.offered)
+    )]
+    OtherName {
+        /// The plugin's name.
+        name: String,
+        /// The name that the source has.
+        offered: String,
+    },
+    /// Somebody else signed the new version.
+    #[error(
+        "plugin `{}` is not updated: it was signed by {old}, and the new version is signed by {new}; ask its author, then accept the new signer with `--accept-signer`",
+        Plain(.name)
+    )]
+    OtherSigner {
+        /// The plugin's name.
+        name: String,
+        /// Who signed the installed version, safe to show.
+        old: String,
+        /// Who signed the new version, safe to show.
+        new: String,
+    },
+    /// The plugin was verified by digest, and there is nothing to verify its new version by.
+    #[error(
+        "plugin `{}` is not updated: it was installed by its digest, and its new version has no provenance ({} does not exist); name the new digest if you have it from a place that you trust (what came has `--digest sha256:{found}`), or put a provenance there",
+        Plain(.name), Plain(.at)
+    )]
+    NeedsDigest {
+        /// The plugin's name.
+        name: String,
+        /// The digest of what the source has.
+        found: Sha256Digest,
+        /// Where the provenance would have been.
+        at: String,
+    },
+    /// What was put in place may not run its hook; the update was undone.
+    #[error("the update hook of plugin `{}` must not run, so the update was undone; `--no-hooks` goes on without it", Plain(.name))]
+    Gate {
+        /// The plugin's name.
+        name: String,
+        /// Why not.
+        source: GateError,
+    },
+    /// The update hook failed; the update was undone.
+    #[error("the update hook of plugin `{}` failed, so the version {} is back", Plain(.name), Plain(.version))]
+    Hook {
+        /// The plugin's name.
+        name: String,
+        /// The version that is back.
+        version: String,
+        /// How it failed.
+        source: HookError,
+    },
+}
+
+impl UpdateError {
+    /// [`UpdateError::Failed`].
+    pub(in crate::manager) fn failed(name: &str, version: Option<&str>, source: InstallError) -> Self {
+        let version = version.unwrap_or("what is installed").to_owned();
+        Self::Failed { name: name.to_owned(), version, source: Box::new(source) }
+    }
+}
