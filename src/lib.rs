@@ -24,12 +24,13 @@
 //! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
 //! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `package`, `provenance` >
-//! `manifest` > `host`. The small modules [`digest`], [`files`], [`report`], [`text`] and [`yaml`] serve all of them.
+//! `manifest` > `host`. The small modules [`digest`], [`files`], [`interrupt`], [`report`], [`text`] and [`yaml`] serve all of them.
 
 pub mod cli;
 pub mod digest;
 pub mod files;
 pub mod host;
+pub mod interrupt;
 pub mod manager;
 pub mod manifest;
 pub mod package;

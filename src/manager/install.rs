@@ -81,7 +81,7 @@ pub enum InstallError {
     Store(#[from] StoreError),
     /// Another version is there.
     #[error(
-        "plugin `{name}` is already installed in version {installed}, and this is version {offered}: `{host} plugin update {name}` \
+        "plugin `{name}` is already installed in {installed}, and this is {offered}: `{host} plugin update {name}` \
          brings it up to date, `--force` replaces it"
     )]
     OtherVersion {
@@ -252,8 +252,8 @@ impl Manager<'_> {
         Err(InstallError::OtherVersion {
             host: self.host.name().to_owned(),
             name: offered.name.clone(),
-            installed: if installed.is_empty() { unknown() } else { installed },
-            offered: version.unwrap_or_else(unknown),
+            installed: if installed.is_empty() { unknown() } else { format!("version {installed}") },
+            offered: version.map_or_else(unknown, |version| format!("version {version}")),
         })
     }
 }

@@ -16,6 +16,8 @@ pub struct VerifiedPackage {
     pub name: String,
     /// Its version.
     pub version: Option<String>,
+    /// Whether it is a plugin's package. What is signed in the same way may be none, such as a chart of Helm's.
+    pub is_plugin: bool,
     /// The package's digest.
     pub digest: crate::digest::Sha256Digest,
     /// Why it is trusted.
@@ -116,17 +118,21 @@ impl Manager<'_> {
         let digest = fetched.digest();
         let requirement = self.requirement(trust)?;
         let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
-        let metadata = package::inspect(file, &self.settings.limits).map_err(|source| VerifyPackageError::Package {
-            file: crate::text::plain(&file.to_string_lossy()).into_owned(),
-            source,
-        })?;
-        verified.check_manifest(&metadata)?;
-        Ok(VerifiedPackage {
-            name: metadata.name.to_string(),
-            version: metadata.version.as_ref().map(ToString::to_string),
-            digest,
-            evidence: verified.evidence().clone(),
-        })
+        let (name, version, is_plugin) = match (package::inspect(file, &self.settings.limits), verified.signed_as()) {
+            (Ok(metadata), _) => {
+                verified.check_manifest(&metadata)?;
+                (metadata.name.to_string(), metadata.version.as_ref().map(ToString::to_string), true)
+            }
+            // The signature holds all the same: whoever asks is told both.
+            (Err(error), Some((name, version))) if error.is_no_plugin() => {
+                (name.to_owned(), Some(version.to_owned()), false)
+            }
+            (Err(source), _) => {
+                let file = crate::text::plain(&file.to_string_lossy()).into_owned();
+                return Err(VerifyPackageError::Package { file, source });
+            }
+        };
+        Ok(VerifiedPackage { name, version, is_plugin, digest, evidence: verified.evidence().clone() })
     }
 
     /// Verifies the installed plugin `name`: every file against the receipt, and the package that is kept of it against what

@@ -30,7 +30,7 @@ mod walk;
 use std::path::PathBuf;
 
 pub use fault::{Fault, PathRule, Shown};
-pub use pack::{PackError, Published, Unpublished, pack};
+pub use pack::{PackError, Published, Unpublished, pack, packable};
 pub use unpack::{UnpackError, Unpacked, UnpackedFile, inspect, unpack};
 
 use crate::digest::Sha256Digest;

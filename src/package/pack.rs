@@ -199,6 +199,21 @@ pub(super) fn parse_time(value: &str) -> Result<u64, PackError> {
     time.ok_or_else(|| PackError::Time { value: value.to_owned() })
 }
 
+/// Reads the manifest of `dir` as [`pack`] does: it must be valid and have a version. For whoever would know before anything
+/// costly, or a question to the user.
+///
+/// # Errors
+/// [`PackError::Manifest`], [`PackError::NoVersion`].
+pub fn packable(dir: &Path, limits: &Limits) -> Result<(Metadata, String), PackError> {
+    let metadata = manifest::load(dir, limits)
+        .map_err(|source| PackError::Manifest { dir: dir.to_owned(), source: Box::new(source) })?;
+    let Some(version) = &metadata.version else {
+        return Err(PackError::NoVersion { path: dir.join(manifest::FILE_NAME) });
+    };
+    let file_name = format!("{}-{version}.tgz", metadata.name);
+    Ok((metadata, file_name))
+}
+
 /// [`pack`] with what it takes from its surroundings.
 pub(super) fn pack_with(
     dir: &Path,
@@ -208,12 +223,7 @@ pub(super) fn pack_with(
     mtime: u64,
     threads: usize,
 ) -> Result<Unpublished, PackError> {
-    let metadata = manifest::load(dir, limits)
-        .map_err(|source| PackError::Manifest { dir: dir.to_owned(), source: Box::new(source) })?;
-    let Some(version) = &metadata.version else {
-        return Err(PackError::NoVersion { path: dir.join(manifest::FILE_NAME) });
-    };
-    let file_name = format!("{}-{version}.tgz", metadata.name);
+    let (metadata, file_name) = packable(dir, limits)?;
     let root = fs::canonicalize(dir).map_err(|source| PackError::Read { path: dir.to_owned(), source })?;
     let unwritable = |source| PackError::Write { path: destination.to_owned(), source };
     // Created before the walk, so that the first package is made of the same tree as the second.

@@ -79,6 +79,13 @@ pub enum UnpackError {
     },
 }
 
+impl UnpackError {
+    /// Whether it is a sound archive of something that is no plugin.
+    pub fn is_no_plugin(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if matches!(**source, Fault::NoManifest))
+    }
+}
+
 /// A path for a message.
 fn shown(path: &Path) -> String {
     format!("`{}`", plain(&path.to_string_lossy()))

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
 use sequoia_openpgp::Fingerprint;
+use sequoia_openpgp::crypto::Password;
 
 use crate::text::Plain;
 
@@ -60,14 +61,24 @@ fn read_listing(listing: &str) -> HashSet<Fingerprint> {
     keys
 }
 
-/// A cleartext-signed message with `text`, signed by exactly this key.
-pub(super) fn clearsign(key: &Fingerprint, text: &str) -> Result<Vec<u8>, GpgError> {
+/// A cleartext-signed message with `text`, signed by exactly this key. Its agent asks for the passphrase, if it needs one, unless
+/// it is given here.
+pub(super) fn clearsign(key: &Fingerprint, text: &str, passphrase: Option<&Password>) -> Result<Vec<u8>, GpgError> {
+    let mut input = Vec::new();
     let mut command = Command::new(GPG);
     command
         .args(["--batch", "--status-fd", "2", "--no-emit-version", "--no-comments", "--digest-algo", "SHA512"])
         // Without the exclamation mark it may take another key of the same certificate.
-        .args(["--local-user", &format!("{}!", key.to_hex()), "--output", "-", "--clearsign"]);
-    let (message, said) = run(command, text.as_bytes())?;
+        .args(["--local-user", &format!("{}!", key.to_hex()), "--output", "-"]);
+    if let Some(passphrase) = passphrase {
+        // Before the text, since nothing but the first line is read as the passphrase: so it is in no argument and no file.
+        command.args(["--pinentry-mode", "loopback", "--passphrase-fd", "0"]);
+        passphrase.map(|bytes| input.extend_from_slice(bytes));
+        input.push(b'\n');
+    }
+    input.extend_from_slice(text.as_bytes());
+    command.arg("--clearsign");
+    let (message, said) = run(command, &input)?;
     // The exit code alone does not tell: it is zero after some failures.
     if said.lines().any(|line| line.starts_with("[GNUPG:] SIG_CREATED ")) { Ok(message) } else { Err(failed(&said)) }
 }

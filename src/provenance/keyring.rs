@@ -62,9 +62,9 @@ pub enum KeyringError {
         /// Who named it: a flag or a variable.
         named_by: String,
     },
-    /// Nobody named a keyring and none of the usual ones exists.
+    /// Nobody named a keyring to sign with, and none of the usual ones exists.
     #[error(
-        "there is no keyring: looked for {}; add the signer's key with `{host} plugin keyring add FILE`, or name a keyring with `--keyring FILE`",
+        "there is no keyring to sign with: looked for {}; make a key with `gpg --quick-gen-key`, or name a file with one with `--keyring FILE`; `{host} plugin package --sign=false` does without",
         list(.looked)
     )]
     NoneFound {
@@ -159,7 +159,7 @@ impl Keyring {
     /// `<config>/keyring`, else GnuPG's `pubring.gpg`, then its `pubring.kbx`.
     ///
     /// A keyring that was named and is not there is an error, not a reason to go on to the next: whoever names a keyring
-    /// wants its keys and no others.
+    /// wants its keys and no others. Where nobody named one and there is none, the keyring is empty: nothing verifies with it.
     ///
     /// # Errors
     /// See [`KeyringError`].
@@ -220,7 +220,12 @@ impl Keyring {
         }
         if paths.is_empty() {
             let looked = vec![own, gnupg.join("pubring.gpg"), gnupg.join("pubring.kbx")];
-            return Err(KeyringError::NoneFound { looked, host: host.name().to_owned() });
+            if to_sign {
+                return Err(KeyringError::NoneFound { looked, host: host.name().to_owned() });
+            }
+            // To know no key is enough to verify with: a package without a provenance is to be told so, and one with a signature
+            // which key it needs.
+            return Ok(Self { places: looked, ..Self::of(&[]) });
         }
         Self::read(&paths, Origin::Default)
     }
@@ -260,6 +265,7 @@ impl Keyring {
     pub fn describe(&self) -> String {
         let places = list(&self.places);
         match &self.origin {
+            Origin::Default if self.is_empty() => format!("none, looked for {places}"),
             Origin::Environment(name) => format!("{places} (from {name})"),
             _ => places,
         }
@@ -270,7 +276,7 @@ impl Keyring {
         self.certificates.len()
     }
 
-    /// Whether there are none; no function of this module returns such a keyring.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty()
     }

@@ -98,6 +98,11 @@ impl Verified {
         &self.evidence
     }
 
+    /// The name and version that a signature covers, where one does; not yet safe to show.
+    pub fn signed_as(&self) -> Option<(&str, &str)> {
+        self.signed.as_ref().map(|(name, version)| (name.as_str(), version.as_str()))
+    }
+
     /// The package.
     pub fn fetched(&self) -> &Fetched {
         &self.fetched

@@ -124,6 +124,16 @@ pub enum Reason {
         /// The key's fingerprint.
         key: String,
     },
+    /// The key's algorithm is none that can be checked here.
+    #[error(
+        "the algorithm of the key {key} cannot be checked by this program ({detail}); ask its owner to sign with RSA or Ed25519"
+    )]
+    UnsupportedKey {
+        /// The key's fingerprint.
+        key: String,
+        /// What the library says.
+        detail: String,
+    },
     /// The policy refuses something critical in it.
     #[error("it makes a demand that this program does not know: {detail}")]
     Critical {
@@ -283,8 +293,14 @@ impl Policy {
         if signed_at < ka.key().creation_time() {
             return Err(Reason::BeforeKey { key });
         }
-        if signature.verify_message(ka.key(), bytes).is_err() {
-            return Err(Reason::Bad { key });
+        if let Err(error) = signature.verify_message(ka.key(), bytes) {
+            use openpgp::Error::{UnsupportedEllipticCurve, UnsupportedPublicKeyAlgorithm};
+            return Err(match error.downcast_ref() {
+                Some(UnsupportedEllipticCurve(_) | UnsupportedPublicKeyAlgorithm(_)) => {
+                    Reason::UnsupportedKey { key, detail: detail(&error) }
+                }
+                _ => Reason::Bad { key },
+            });
         }
         let valid = self.usable(cert, keyring)?;
         let signing = self.may_sign(&valid, ka)?;

@@ -58,6 +58,8 @@ pub struct SigningKey {
     key: Fingerprint,
     user_id: String,
     here: bool,
+    /// What GnuPG is to open the key with, where it is not to ask.
+    given: Option<Password>,
 }
 
 /// Why nothing was signed.
@@ -224,6 +226,12 @@ impl SigningKey {
         !self.here
     }
 
+    /// Hands GnuPG the passphrase of a key of its own, which its agent would ask for on the terminal.
+    #[must_use]
+    pub fn with_passphrase(self, passphrase: Passphrase) -> Self {
+        Self { given: Some(passphrase.0), ..self }
+    }
+
     /// The key for messages, safe to show.
     pub fn describe(&self) -> String {
         describe(&self.cert, &self.user_id)
@@ -253,7 +261,13 @@ impl Candidate {
     /// The first of its keys that `fits` takes.
     fn choose(&self, fits: impl Fn(&Fingerprint, bool) -> bool) -> Option<SigningKey> {
         let (key, here) = self.keys.as_ref().ok()?.iter().find(|(key, here)| fits(key, *here))?;
-        Some(SigningKey { cert: self.cert.clone(), key: key.clone(), user_id: self.user_id.clone(), here: *here })
+        Some(SigningKey {
+            cert: self.cert.clone(),
+            key: key.clone(),
+            user_id: self.user_id.clone(),
+            here: *here,
+            given: None,
+        })
     }
 
     fn describe(&self) -> String {
@@ -277,7 +291,8 @@ pub fn sign(
     passphrase: &mut dyn FnMut(&str) -> io::Result<Passphrase>,
 ) -> Result<Vec<u8>, SignError> {
     let text = statement::write(metadata, file_name, digest);
-    let provenance = if key.here { sign_here(&text, key, passphrase)? } else { gpg::clearsign(&key.key, &text)? };
+    let provenance =
+        if key.here { sign_here(&text, key, passphrase)? } else { gpg::clearsign(&key.key, &text, key.given.as_ref())? };
 
     let message = Message::read(&provenance, &Limits::default()).map_err(|source| SignError::Unreadable { source })?;
     if message.text() != message::canonical(&text) {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::process::{End, kill_tree, wait};
+use super::process::{End, kill_tree, wait_unless_interrupted};
 use super::program::Program;
 use super::{Environment, StartError, Subject};
+use crate::interrupt;
 use crate::manifest::PluginName;
 use crate::manifest::platform::{Platform, PlatformError, prepare};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
@@ -115,6 +116,14 @@ pub enum HookError {
         /// How long it may take.
         limit: Duration,
     },
+    /// The user interrupted; it was ended with all that it had started.
+    #[error("the {event} hook of plugin `{plugin}` was ended by the interrupt")]
+    Interrupted {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event.
+        event: HookEvent,
+    },
     /// The system did not say how the program ended.
     #[error("cannot learn how the {event} hook of plugin `{plugin}` ended")]
     Wait {
@@ -154,10 +163,10 @@ impl fmt::Display for Seconds {
 /// Runs the hook of `subject` for `event`, as `settings` say.
 ///
 /// Working directory and standard streams are ours. The hook stays in our process group, so that it can ask the terminal and
-/// Ctrl-C reaches it without our help.
+/// Ctrl-C reaches it without our help. Where the signal reached this process alone the hook is ended soon after.
 ///
 /// # Errors
-/// It could not be started, failed, or took too long.
+/// It could not be started, failed, took too long, or was interrupted.
 pub fn run_hook(
     subject: Subject<'_>,
     event: HookEvent,
@@ -184,13 +193,17 @@ pub fn run_hook(
     let start_error = |source| HookError::Start { plugin: plugin(), event, source };
     let mut program = Program::find(&line, &environment).map_err(start_error)?;
     let mut child = program.spawn().map_err(start_error)?;
-    let end = wait(&mut child, limit).map_err(|source| HookError::Wait { plugin: plugin(), event, source })?;
+    let end =
+        wait_unless_interrupted(&mut child, limit).map_err(|source| HookError::Wait { plugin: plugin(), event, source })?;
     match end {
         Some(End::Code(0)) => Ok(HookOutcome::Ran),
         Some(End::Code(code)) => Err(HookError::Exit { plugin: plugin(), event, code }),
         Some(End::Signal(signal)) => Err(HookError::Signal { plugin: plugin(), event, signal }),
         None => {
             kill_tree(&mut child, subject);
+            if interrupt::requested() {
+                return Err(HookError::Interrupted { plugin: plugin(), event });
+            }
             Err(HookError::TimedOut { plugin: plugin(), event, limit })
         }
     }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Subject;
+use crate::interrupt;
 
 /// How long to sleep at most between two looks at whether a process has ended.
 const LONGEST_NAP: Duration = Duration::from_millis(20);
@@ -44,6 +45,23 @@ pub(super) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<End>
         thread::sleep(nap.min(left));
         nap = (nap * 2).min(LONGEST_NAP);
     }
+}
+
+/// How long a process may take to end once the user has interrupted.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// As [`wait`], but not much longer than until the user interrupts.
+pub(super) fn wait_unless_interrupted(child: &mut Child, limit: Duration) -> io::Result<Option<End>> {
+    let start = Instant::now();
+    while !interrupt::requested() {
+        let left = limit.saturating_sub(start.elapsed());
+        match wait(child, left.min(LONGEST_NAP))? {
+            None if !left.is_zero() => {}
+            end => return Ok(end),
+        }
+    }
+    // Ctrl-C reaches it from the terminal, and it ends by itself; a signal that was sent to us alone does not.
+    wait(child, GRACE)
 }
 
 /// Ends `child` and all that it started. They share our process group, so the group cannot be ended as a whole.

@@ -206,6 +206,9 @@ impl SourceError {
             }
             Self::Git(GitError::NotFound { .. } | GitError::UnknownVersion { .. } | GitError::Empty { .. }) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Http(HttpError::TlsFile { source, .. }) => {
+                source.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+            }
             _ => false,
         }
     }

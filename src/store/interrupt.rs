@@ -3,16 +3,15 @@
 //! The program's signal handler (a thread, as the `ctrlc` crate has it, not a handler proper) calls [`on_signal`]. Staging
 //! directories register themselves here for as long as they live. While a change of the store is under way, or a hook runs
 //! between its two halves, a signal only sets a flag: the change ends by itself within moments, and a hook gets the signal
-//! from the terminal and dies, which undoes the change.
+//! from the terminal and dies, or is ended where it does not, which undoes the change.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::disk;
+pub use crate::interrupt::requested;
 
-/// Whether a signal came.
-static REQUESTED: AtomicBool = AtomicBool::new(false);
+use super::disk;
+use crate::interrupt;
 
 /// What is under way in this process.
 static UNDER_WAY: UnderWay = UnderWay::new();
@@ -58,13 +57,8 @@ impl UnderWay {
 ///
 /// No change can begin while `exit` runs.
 pub fn on_signal(exit: impl FnOnce()) {
-    REQUESTED.store(true, Ordering::SeqCst);
+    interrupt::request();
     UNDER_WAY.interrupt(exit);
-}
-
-/// Whether an interrupt came: whoever sees an error then should report the interrupt instead.
-pub fn requested() -> bool {
-    REQUESTED.load(Ordering::SeqCst)
 }
 
 /// Says that `path` is to go when an interrupt comes.

@@ -204,3 +204,18 @@ fn completions_and_linting_cope_with_the_wild() {
         }
     }
 }
+
+#[test]
+fn k4_a_chart_that_helm_signed_verifies_and_is_said_to_be_no_plugin() {
+    let Some(corpus) = corpus() else {
+        eprintln!("skipped: no corpus at $PLUGSMITH_CORPUS, nor at ../shared/corpus");
+        return;
+    };
+    let world = crate::support::World::new();
+    let folder = corpus.join("provenance").canonicalize().unwrap();
+    let (chart, key) = (folder.join("hashtest-1.2.3.tgz"), folder.join("helm-test-key.pub"));
+    let ran = world.ok(&format!("plugin verify {} --keyring {}", chart.display(), key.display()));
+    assert!(ran.stdout.starts_with("Package: hashtest 1.2.3\n"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("no plugin"), "{}", ran.stderr);
+    world.fails(1, &format!("plugin install {} --keyring {}", chart.display(), key.display()));
+}

@@ -81,3 +81,19 @@ fn i2_an_interrupt_ends_the_hook_and_undoes_the_install() {
     assert!(!world.plugins().join("p").exists());
     assert_eq!(world.ok("plugin list -o name").stdout, "");
 }
+
+#[test]
+fn i2_an_interrupt_of_this_program_alone_ends_the_hook_too() {
+    let world = with("hooks: {install: 'touch started; sleep 300'}");
+    let child = world.command(INSTALL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !world.path("started").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the hook does not start");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 130);
+    assert!(start.elapsed() < Duration::from_secs(60), "it waited for the hook");
+    assert!(!world.plugins().join("p").exists());
+}

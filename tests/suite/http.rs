@@ -126,6 +126,8 @@ fn f_a_private_authority_is_named_by_a_flag() {
     world.ok(&format!("{install} --ca-file ca.pem"));
     world.ok(&format!("{install} --insecure-skip-tls-verify --force"));
     world.fails(2, &format!("{install} --plain-http --force"));
+    let ran = world.fails(4, &format!("{install} --ca-file absent.pem --force"));
+    assert!(ran.stderr.contains("absent.pem"), "{}", ran.stderr);
 }
 
 #[test]

@@ -86,6 +86,24 @@ fn p25_without_provenance_nothing_is_installed() {
 }
 
 #[test]
+fn p25_a_missing_provenance_is_said_before_a_missing_keyring() {
+    let world = signed();
+    let ran = world.fails(3, "plugin install p-1.0.0.tgz");
+    for part in ["not in the keyring", "none, looked for", "keyring add"] {
+        assert!(ran.stderr.contains(part), "no {part} in:\n{}", ran.stderr);
+    }
+    fs::remove_file(world.path("p-1.0.0.tgz.prov")).unwrap();
+    for command in ["install", "verify"] {
+        let ran = world.fails(3, &format!("plugin {command} p-1.0.0.tgz"));
+        for way in ["p-1.0.0.tgz.prov", "--digest sha256:", "--verify=false"] {
+            assert!(ran.stderr.contains(way), "no {way} in:\n{}", ran.stderr);
+        }
+    }
+    world.fails(4, "plugin install p-1.0.0.tgz --keyring absent.pgp");
+    assert_eq!(plugins(&world), [] as [&str; 0]);
+}
+
+#[test]
 fn a_digest_verifies_too() {
     let world = signed();
     fs::remove_file(world.path("p-1.0.0.tgz.prov")).unwrap();
@@ -173,6 +191,7 @@ fn i4_what_is_in_the_way() {
     symlink("/nowhere", &target).unwrap();
     let ran = world.fails(1, "plugin install p --copy");
     assert!(ran.stderr.contains("--force"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("installed in an unknown version"), "{}", ran.stderr);
     assert!(target.symlink_metadata().unwrap().is_symlink());
     world.ok("plugin install p --copy --force");
     world.ok("plugin uninstall p");

@@ -240,3 +240,59 @@ fn k6_signing_keys() {
     let ran = world.fails(4, "plugin sign missing.tgz");
     assert!(ran.stderr.contains("missing.tgz"), "{}", ran.stderr);
 }
+
+#[test]
+fn what_is_no_plugin_is_said_before_a_missing_key() {
+    let world = World::new();
+    let ran = world.fails(4, "plugin package absent");
+    assert!(ran.stderr.contains("absent"), "{}", ran.stderr);
+    world.write("p/plugin.yaml", "name: p\ncommand: p\n");
+    let ran = world.fails(1, "plugin package p");
+    assert!(ran.stderr.contains("version"), "{}", ran.stderr);
+    world.plugin("p", "1.0.0");
+    let ran = world.fails(1, "plugin package p");
+    assert!(ran.stderr.contains("keyring") && ran.stderr.contains("--sign=false"), "{}", ran.stderr);
+}
+
+#[test]
+fn k6_a_missing_passphrase_file_is_named_and_the_signer_shown() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    let tour = repository("testdata/keys/tour.sec.asc");
+    let ran = world.fails(4, &format!("plugin package p --keyring {} --passphrase-file absent.txt", tour.display()));
+    assert!(ran.stderr.contains("absent.txt"), "{}", ran.stderr);
+    assert!(!world.path("p-1.0.0.tgz").exists());
+    let ran = world.ok(&format!("plugin package p --keyring {}", tour.display()));
+    assert!(ran.stdout.contains("Signed by: ") && ran.stdout.contains("Tour"), "{}", ran.stdout);
+}
+
+#[test]
+fn k6_gnupg_takes_the_passphrase_from_a_file() {
+    let mut world = World::new();
+    world.plugin("p", "1.0.0");
+    // A short path: the agent's socket lies in it.
+    let home = tempfile::Builder::new().prefix("gpg").tempdir_in("/tmp").unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let gpg = |args: &[&str]| {
+        Command::new("gpg")
+            .env("GNUPGHOME", home.path())
+            .args(["--batch", "--pinentry-mode", "loopback"])
+            .args(args)
+            .output()
+    };
+    let made = gpg(&["--passphrase", "two words", "--quick-gen-key", "Agent <agent@example.com>", "ed25519", "sign"]);
+    if !made.is_ok_and(|made| made.status.success()) {
+        eprintln!("skipped: there is no gpg");
+        return;
+    }
+    // The agent remembers what it was told when the key was made.
+    let forget = || Command::new("gpgconf").env("GNUPGHOME", home.path()).args(["--kill", "gpg-agent"]).status().unwrap();
+    forget();
+    world.set("GNUPGHOME", home.path().to_str().unwrap());
+    let wrong = world.tool_with_input("plugin package p --passphrase-file -".split(' '), b"three words\n");
+    assert_eq!(wrong.code, 1, "{}", wrong.stderr);
+    let ran = world.tool_with_input("plugin package p --passphrase-file -".split(' '), b"two words\n");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    world.ok("plugin verify p-1.0.0.tgz");
+    forget();
+}

@@ -250,6 +250,7 @@ fn exec_runs_a_plugin_that_has_a_built_in_name() {
     fs::write(dir.join("plugin.yaml"), "name: version\nversion: 1.0.0\ncommand: echo mine\n").unwrap();
     let ran = world.tool(["plugin", "exec", "version", "--", "a", "--b"]);
     assert_eq!(ran.stdout, "mine a --b\n", "{}", ran.stderr);
+    assert_eq!(world.tool(["plugin", "exec", "version", "a", "--b"]).stdout, ran.stdout);
     assert_eq!(world.tool(["plugin", "exec", "absent", "--", "x"]).code, 4);
 }
 
@@ -275,4 +276,22 @@ fn a_reader_that_goes_away_is_no_error() {
     let ran = crate::support::finish(&mut command);
     assert!(["0\n", "141\n"].contains(&ran.stdout.as_str()), "{}{}", ran.stdout, ran.stderr);
     assert!(!ran.stderr.contains("panic"), "{}", ran.stderr);
+}
+
+#[test]
+fn env_names_every_setting() {
+    let mut world = World::new();
+    let config = world.write("config/config.yaml", "limits: {signatures: 3}\n");
+    world.set("TOOL_CONFIG_HOME", config.parent().unwrap().to_str().unwrap());
+    let shown = world.ok("env").stdout;
+    assert!(shown.lines().any(|line| line.starts_with("limits.signatures") && line.ends_with("config.yaml:1")), "{shown}");
+    let schema: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(crate::support::repository("schema/config.schema.json")).unwrap()).unwrap();
+    for (group, setting) in schema["properties"].as_object().unwrap() {
+        let keys = setting["properties"].as_object().map(|keys| keys.keys().map(|key| format!("{group}.{key}")).collect());
+        for key in keys.unwrap_or_else(|| vec![group.clone()]) {
+            // Registries are named by the user.
+            assert!(key == "registries" || shown.contains(&format!("\n{key} ")), "no {key} in:\n{shown}");
+        }
+    }
 }

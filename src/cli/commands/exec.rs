@@ -13,7 +13,8 @@ pub(crate) struct Arguments {
     #[arg(value_name = "NAME")]
     name: String,
     /// The plugin's arguments
-    #[arg(value_name = "ARGS", last = true)]
+    // All that follows is theirs; a first `--` is ours, and needed only where an argument could be taken for a flag of ours.
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
 

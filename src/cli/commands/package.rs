@@ -8,6 +8,7 @@ use super::sign::KeyArguments;
 use crate::cli::Context;
 use crate::cli::error::Result;
 use crate::package;
+use crate::provenance::SigningKey;
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -29,9 +30,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    // The key first: packing a large plugin and then finding no key would be a waste.
+    // The manifest before the key, since a directory that is no plugin needs none; the key before the packing, since to pack
+    // a large plugin and then find no key would be a waste.
+    package::packable(&arguments.directory, &context.settings.limits)?;
     let key = if arguments.sign { Some(arguments.key.find(context)?) } else { None };
     let unpublished = package::pack(&arguments.directory, &arguments.destination, &context.settings.limits, context.output)?;
+    let signer = key.as_ref().map(SigningKey::describe);
     let provenance = match key {
         Some(key) => {
             Some(arguments.key.sign(&key, &unpublished.metadata, &unpublished.file_name, &unpublished.digest, context)?)
@@ -50,6 +54,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     context.output.print(&format!("Package: {}", Plain(&published.package.display().to_string())))?;
     if let Some(provenance) = &published.provenance {
         context.output.print(&format!("Provenance: {}", Plain(&provenance.display().to_string())))?;
+    }
+    if let Some(signer) = signer {
+        context.output.print(&format!("Signed by: {}", Plain(&signer)))?;
     }
     context.output.print(&format!("Digest: sha256:{digest}"))?;
     context.output.print(&format!("Size: {size} bytes"))?;

@@ -49,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         arguments.key.sign(&key, metadata, file_name, digest, context)
     })?;
     context.output.print(&format!("Provenance: {}", Plain(&provenance.display().to_string())))?;
+    context.output.print(&format!("Signed by: {}", Plain(&key.describe())))?;
     Ok(())
 }
 
@@ -62,6 +63,25 @@ impl KeyArguments {
         };
         let keyring = Keyring::locate_for_signing(&self.keyring, context.host, context.homes).map_err(failed)?;
         let key = SigningKey::find(&keyring, self.key.as_deref())?;
+        if let Some(file) = &self.passphrase_file
+            && file.as_os_str() != "-"
+            && !file.exists()
+        {
+            let text = format!("the passphrase file {} is not there", Plain(&file.to_string_lossy()));
+            return Err(
+                Failure::said(code::NOT_THERE, text).hint("check the path; `-` reads the passphrase from standard input")
+            );
+        }
+        let key = match &self.passphrase_file {
+            // Its agent asks by itself, but not where the passphrase lies ready.
+            Some(_) if key.is_in_gnupg() => {
+                let given = self.passphrase("", context);
+                key.with_passphrase(
+                    given.map_err(|e| Failure::new(code::FAILED, e).hint("give it with `--passphrase-file FILE`"))?,
+                )
+            }
+            _ => key,
+        };
         context.output.verbose(&format!("signing with {}", key.describe()));
         Ok(key)
     }

@@ -58,7 +58,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 }
 
 fn show(package: &VerifiedPackage, context: &Context<'_>) -> Result {
-    let mut lines = vec![format!("Plugin: {}", super::install::label(&package.name, package.version.as_deref()))];
+    let what = if package.is_plugin { "Plugin" } else { "Package" };
+    let mut lines = vec![format!("{what}: {}", super::install::label(&package.name, package.version.as_deref()))];
+    if !package.is_plugin {
+        context
+            .output
+            .warning("there is no plugin.yaml in it: the signature is good, but it is no plugin that could be installed");
+    }
     if let Evidence::Signature(signature) = &package.evidence {
         lines.push(format!("Signed by: {}", Plain(&signature.user_id)));
         lines.push(format!("Key fingerprint: {}", signature.fingerprint));

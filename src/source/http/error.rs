@@ -139,7 +139,9 @@ pub enum HttpError {
         reason: &'static str,
     },
     /// More bytes than allowed.
-    #[error("`{url}` is larger than the {limit} bytes that are allowed")]
+    #[error(
+        "`{url}` is larger than the {limit} bytes that are allowed; where it may be, raise `http.maxBytes` in config.yaml"
+    )]
     TooLarge {
         /// The URL.
         url: String,
@@ -171,7 +173,7 @@ pub enum HttpError {
         limit: usize,
     },
     /// A certificate or key file cannot be read or is no such thing.
-    #[error("cannot use `{}` as {what}", path.display())]
+    #[error("cannot use `{}` as {what}; check the path and what is in the file", path.display())]
     TlsFile {
         /// The file.
         path: PathBuf,
