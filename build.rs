@@ -9,7 +9,8 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PLUGSMITH_PIE");
     let is = |key: &str, value: &str| std::env::var(key).as_deref() == Ok(value);
-    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && std::env::var_os("PLUGSMITH_PIE").is_none() {
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && std::env::var_os("PLUGSMITH_PIE").is_none()
+    {
         println!("cargo:rustc-link-arg-bins=-no-pie");
     }
 }

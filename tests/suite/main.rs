@@ -13,6 +13,7 @@ mod installing; // install, list, info, uninstall: cases I, P25
 mod packages; // package, sign: cases K
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
+mod pushing; // plugin push: cases O
 mod running; // tool NAME: cases S, P28
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
