@@ -35,6 +35,8 @@ pub enum Trust {
     Signature {
         /// Paths of keyrings.
         keyrings: Vec<PathBuf>,
+        /// The file with the SSH keys that may sign in git; `<config>/allowed_signers` where there is none.
+        allowed_signers: Option<PathBuf>,
         /// Whether a signature made while its key was valid is good after the key expired.
         allow_expired_key: bool,
     },
@@ -154,10 +156,14 @@ impl Manager<'_> {
     /// What `trust` asks of a package.
     pub(super) fn requirement(&self, trust: &Trust) -> Result<Requirement, KeyringError> {
         Ok(match trust {
-            Trust::Signature { keyrings, allow_expired_key } => Requirement::Signature {
-                keyring: Keyring::locate(keyrings, self.host, self.homes)?,
-                allow_expired_key: *allow_expired_key,
-            },
+            Trust::Signature { keyrings, allowed_signers, allow_expired_key } => {
+                let own = || Some(self.homes.config.path.join("allowed_signers")).filter(|path| path.exists());
+                let allowed_signers = allowed_signers.clone().or_else(own);
+                Requirement::Signature {
+                    keyring: Keyring::locate(keyrings, self.host, self.homes)?.with_allowed_signers(allowed_signers),
+                    allow_expired_key: *allow_expired_key,
+                }
+            }
             Trust::Digest(digest) => Requirement::Digest(*digest),
             Trust::Nothing => Requirement::Nothing,
         })

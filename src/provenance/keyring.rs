@@ -40,6 +40,8 @@ pub struct Keyring {
     /// Revocations of certificates: those too that stand alone, as `gpg --gen-revoke` writes them.
     revocations: Vec<Vec<u8>>,
     skipped: Vec<String>,
+    /// The file that says whose SSH keys may sign.
+    allowed_signers: Option<PathBuf>,
 }
 
 /// The packets of one certificate, not parsed yet.
@@ -231,8 +233,7 @@ impl Keyring {
     }
 
     fn read(paths: &[PathBuf], origin: Origin) -> Result<Self, KeyringError> {
-        let mut keyring =
-            Self { places: Vec::new(), origin, certificates: Vec::new(), revocations: Vec::new(), skipped: Vec::new() };
+        let mut keyring = Self { origin, ..Self::of(&[]) };
         for path in paths {
             let before = (keyring.certificates.len(), keyring.skipped.len());
             keyring.add(path)?;
@@ -258,7 +259,25 @@ impl Keyring {
             Some(Certificate { packets: cert.to_vec().ok()?, keys })
         });
         let certificates = certificates.collect();
-        Self { places: Vec::new(), origin: Origin::Default, certificates, revocations: Vec::new(), skipped: Vec::new() }
+        Self {
+            places: Vec::new(),
+            origin: Origin::Default,
+            certificates,
+            revocations: Vec::new(),
+            skipped: Vec::new(),
+            allowed_signers: None,
+        }
+    }
+
+    /// The same keyring, and the SSH keys that `file` names, in `ssh-keygen`'s format.
+    #[must_use]
+    pub fn with_allowed_signers(self, file: Option<PathBuf>) -> Self {
+        Self { allowed_signers: file, ..self }
+    }
+
+    /// The file that says whose SSH keys may sign.
+    pub fn allowed_signers(&self) -> Option<&Path> {
+        self.allowed_signers.as_deref()
     }
 
     /// Which keyring this is, for messages.
