@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ExportError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
-    SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
+    PushError, SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -116,6 +116,7 @@ macro_rules! failures {
 
 failures! {
     SourceError => source,
+    GetError => get,
     KeyringError => keyring,
     StoreError => store,
     GateError => gate,
@@ -158,6 +159,11 @@ failures! {
         SignPackageError::Package { source, .. } => unpack(source),
         SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
     },
+    PushError => |error: &PushError| match error {
+        PushError::Source(error) => source(error),
+        PushError::Package { source, .. } => unpack(source),
+        PushError::Unversioned { .. } => code::FAILED,
+    },
     VerifyPackageError => verify_package,
     OwnKeyringError => |error: &OwnKeyringError| match error {
         OwnKeyringError::Source(error) => source(error),
@@ -184,13 +190,24 @@ fn source(error: &SourceError) -> u8 {
     }
 }
 
+fn get(error: &GetError) -> u8 {
+    match error {
+        GetError::Source(error) => source(error),
+        GetError::Gate { source, .. } => gate(source),
+        GetError::Provenance { .. } => code::VERIFICATION,
+        GetError::Store(error) => store(error),
+        GetError::Getter { .. } | GetError::Write { .. } => code::FAILED,
+    }
+}
+
 fn install(error: &InstallError) -> u8 {
     match error {
         InstallError::Source(error) => source(error),
+        InstallError::Get(error) => get(error),
+        InstallError::Gate { source, .. } => gate(source),
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Store(error) => store(error),
-        InstallError::Gate { source, .. } => gate(source),
         InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
     }
 }

@@ -8,6 +8,7 @@ mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
 mod fuzz_corpora; // the fuzzers' corpora, replayed
+mod getters; // getter plugins as sources, get: cases F, S
 mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
@@ -16,6 +17,7 @@ mod locking; // lock, sync, export, pull
 mod packages; // package, sign: cases K
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
+mod pushing; // plugin push: cases O
 mod running; // tool NAME: cases S, P28
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share

@@ -93,7 +93,7 @@ impl Manager<'_> {
             return remove(&prov);
         }
         let scratch = crate::manager::update::scratch()?;
-        let trust = Trust::Signature { keyrings: Vec::new(), allow_expired_key: false };
+        let trust = Trust::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false };
         let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust: &trust };
         let verified = self.obtain(locked, &ways, scratch.path(), self.report)?;
         copy(&verified.fetched().path, to)?;

@@ -7,7 +7,7 @@ use super::Locked;
 use crate::manager::{InstallError, Manager, Trust};
 use crate::provenance::{self, Evidence, Requirement, Verified};
 use crate::report::Report;
-use crate::source::{self, FetchOptions, OciReference, Source};
+use crate::source::{FetchOptions, OciReference, Source};
 use crate::store;
 use crate::text::{Plain, masked_source, plain};
 
@@ -135,7 +135,7 @@ impl Manager<'_> {
         if let Some(path) = in_mirror.as_ref().filter(|path| path.exists()) {
             let Some(digest) = known else { return Err(unsettled()) };
             let options = FetchOptions { want_provenance: true, ..local(ways.fetch) };
-            let fetched = source::fetch(&Source::Archive(path.clone()), &options, spool, report);
+            let fetched = self.fetch(&Source::Archive(path.clone()), &options, spool, report);
             return verify(fetched.map_err(|e| failed(e.into()))?, &Requirement::Digest(digest));
         }
 
@@ -163,7 +163,7 @@ impl Manager<'_> {
             }
             return self.obtain_signed(locked, &source, options, ways, spool, report);
         }
-        let fetched = source::fetch(&source, &options, spool, report).map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(&source, &options, spool, report).map_err(|e| failed(e.into()))?;
         let requirement = match known {
             // Every byte hangs on the commit; how it is packed may differ between versions of this program.
             _ if fetched.origin.pinned && fetched.origin.git.is_some() => Requirement::Digest(fetched.digest()),
@@ -188,7 +188,7 @@ impl Manager<'_> {
         let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
         let requirement = self.requirement(ways.trust).map_err(|e| failed(e.into()))?;
         let options = FetchOptions { want_provenance: matches!(ways.trust, Trust::Signature { .. }), ..options };
-        let fetched = source::fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
         let verified = provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e| failed(e.into()))?;
         match (verified.evidence(), &locked.signer) {
             (Evidence::Signature(found), Some(signer)) if !found.fingerprint.eq_ignore_ascii_case(&signer.fingerprint) => {

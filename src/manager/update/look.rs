@@ -97,7 +97,7 @@ impl Manager<'_> {
             Glance::Directory(directory) => return Ok(Offer::Directory(directory)),
             Glance::Resolved(_) | Glance::Unknown => {}
         }
-        let fetched = source::fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
         if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
             return Ok(Offer::Nothing(Unchanged::Newest));
         }

@@ -18,7 +18,11 @@ impl Manager<'_> {
         let name = receipt.name.as_str();
         let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
         let before = &receipt.verified;
-        let signature = || Trust::Signature { keyrings: Vec::new(), allow_expired_key: request.allow_expired_key };
+        let signature = || Trust::Signature {
+            keyrings: Vec::new(),
+            allowed_signers: None,
+            allow_expired_key: request.allow_expired_key,
+        };
         let by_digest = request.trust.is_none() && before.by == Means::Digest;
         if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.origin.pinned {
             // Said before a keyring is asked for: there is nothing that it could verify.
