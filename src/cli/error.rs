@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
@@ -58,7 +59,9 @@ impl Error for Said {}
 impl Failure {
     /// A failure with `code` because of `error`.
     pub(crate) fn new(code: u8, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { code, error: Some(error.into()), hints: Vec::new() }
+        let error = error.into();
+        let hints = system_hint(error.as_ref()).map(str::to_owned).into_iter().collect();
+        Self { code, error: Some(error), hints }
     }
 
     /// A failure that is no more than its text.
@@ -93,6 +96,26 @@ impl Failure {
         self.tell(output);
         ExitCode::from(self.code)
     }
+}
+
+/// What to do where the system is what refuses: the library names the file alone.
+fn system_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::PermissionDenied) => {
+                return Some("check who owns it and its mode; `env` shows which directories are used and what sets them");
+            }
+            Some(io::ErrorKind::ReadOnlyFilesystem) => {
+                return Some("its file system is read-only; `env` shows which directories are used and what sets them");
+            }
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return Some("make room, and try again");
+            }
+            _ => next = error.source(),
+        }
+    }
+    None
 }
 
 impl From<OutputError> for Failure {

@@ -362,3 +362,17 @@ fn a_package_may_be_called_in_capitals() {
     fs::rename(world.path("p-1.0.0.tgz.prov"), world.path("P.TGZ.prov")).unwrap();
     world.ok(&format!("plugin install P.TGZ {}", keyring()));
 }
+
+#[test]
+fn what_the_system_forbids_is_said_with_the_next_step() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    fs::create_dir_all(world.plugins()).unwrap();
+    fs::set_permissions(world.plugins(), fs::Permissions::from_mode(0o500)).unwrap();
+    let ran = world.tool("plugin install p".split(' '));
+    fs::set_permissions(world.plugins(), fs::Permissions::from_mode(0o700)).unwrap();
+    // Nothing is forbidden to root.
+    if ran.code != 0 {
+        assert!(ran.code == 1 && ran.stderr.contains("`env` shows"), "{}", ran.stderr);
+    }
+}
