@@ -1,5 +1,7 @@
 //! An HTTP server that misbehaves as told: a closure sees each request and writes the answer byte for byte.
 
+#![allow(dead_code, reason = "unit tests and end-to-end tests use their part")]
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
