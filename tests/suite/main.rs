@@ -11,6 +11,9 @@ mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
 mod packages; // package, sign: cases K
+mod peers_git; // git daemon, signed tags: cases V
+mod peers_nginx; // a real web server: cases F, P25
+mod peers_registry; // a real registry, skopeo, helm: cases O
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
