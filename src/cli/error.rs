@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, PullError, PushError,
-    SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
+    PushError, SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -165,6 +165,13 @@ failures! {
         PushError::Unversioned { .. } => code::FAILED,
     },
     VerifyPackageError => verify_package,
+    OwnKeyringError => |error: &OwnKeyringError| match error {
+        OwnKeyringError::Source(error) => source(error),
+        OwnKeyringError::NotThere { .. } | OwnKeyringError::Unknown { .. } => code::NOT_THERE,
+        OwnKeyringError::OtherKey { .. } => code::VERIFICATION,
+        // Nothing was to be verified, so nothing failed to verify.
+        _ => code::FAILED,
+    },
     VerifyInstalledError => |error: &VerifyInstalledError| match error {
         VerifyInstalledError::NotThere { .. } => code::NOT_THERE,
         VerifyInstalledError::Store(error) => store(error),
@@ -236,6 +243,7 @@ fn obtain(error: &ObtainError) -> u8 {
     match error {
         ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
         ObtainError::Offline { .. } => code::NOT_THERE,
+        ObtainError::Credentials { .. } => code::USAGE,
         ObtainError::Failed { source, .. } => install(source),
         _ => code::FAILED,
     }

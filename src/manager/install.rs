@@ -6,6 +6,7 @@ use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
 use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
 
@@ -197,18 +198,16 @@ impl Manager<'_> {
         let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
-        if hook {
-            if let Err(error) = self.install_hook(lock.store(), &metadata.name) {
-                committed.undo()?;
-                return Err(error);
-            }
+        if hook && let Err(error) = self.install_hook(lock.store(), &metadata.name) {
+            committed.undo()?;
+            return Err(error);
         }
         committed.finish()?;
         Ok(directory)
     }
 
     /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
-    /// and follows what it followed as long as it comes from the same source and nobody says otherwise.
+    /// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
     fn arrival(&self, request: &InstallRequest, staged: &Staged, replaced: Option<&Found>) -> Result<Arrival, StoreError> {
         let constraint = request.fetch.version.clone();
         let receipt = match replaced {
@@ -222,7 +221,11 @@ impl Manager<'_> {
         Ok(match receipt {
             Some(receipt) => {
                 let same = staged.source().asked == receipt.source.asked;
-                let constraint = constraint.or_else(|| receipt.constraint.filter(|_| same));
+                let version = staged.metadata().version.as_ref();
+                let still = |range: &String| {
+                    same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
+                };
+                let constraint = constraint.or_else(|| receipt.constraint.filter(still));
                 Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
             }
             None => Arrival { constraint, ..Arrival::default() },

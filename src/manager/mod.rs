@@ -5,6 +5,7 @@
 mod getter;
 mod install;
 mod installed;
+mod keyring;
 mod lock;
 mod parallel;
 mod pin;
@@ -18,6 +19,7 @@ mod verify;
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 pub use lock::{
     Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
     ObtainError, Signer, SyncError, SyncRequest, Synced,

@@ -149,6 +149,30 @@ impl Keyring {
         Self::open(std::slice::from_ref(&path.to_path_buf()))
     }
 
+    /// Reads one keyring that may hold nothing, or revocations alone: one to add to another, or to add others to.
+    ///
+    /// # Errors
+    /// See [`KeyringError`].
+    pub fn load_any(path: &Path) -> Result<Self, KeyringError> {
+        let mut keyring = Self::nothing(Origin::Default);
+        keyring.add(path)?;
+        Ok(keyring)
+    }
+
+    /// Reads the bytes of one keyring, which may hold nothing, or revocations alone; `path` is what messages call them.
+    ///
+    /// # Errors
+    /// See [`KeyringError`].
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, KeyringError> {
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(KeyringError::TooLarge { path: path.to_owned() });
+        }
+        let mut keyring = Self::nothing(Origin::Default);
+        keyring.add_bytes(bytes, path)?;
+        keyring.places.push(path.to_owned());
+        Ok(keyring)
+    }
+
     /// Reads several keyrings as one. All of them must exist and hold something.
     ///
     /// # Errors
@@ -201,10 +225,7 @@ impl Keyring {
     /// The keyring that is used where nobody names one.
     fn read_defaults(host: &Host, homes: &Homes, to_sign: bool) -> Result<Self, KeyringError> {
         let own = homes.config.path.join("keyring");
-        let gnupg = match env::var_os("GNUPGHOME").filter(|home| !home.is_empty()) {
-            Some(home) => PathBuf::from(home),
-            None => host::user_home().join(".gnupg"),
-        };
+        let gnupg = gnupg_home();
         let mut paths = Vec::new();
         if exists(&own) {
             paths.push(own.clone());
@@ -233,7 +254,7 @@ impl Keyring {
     }
 
     fn read(paths: &[PathBuf], origin: Origin) -> Result<Self, KeyringError> {
-        let mut keyring = Self { origin, ..Self::of(&[]) };
+        let mut keyring = Self::nothing(origin);
         for path in paths {
             let before = (keyring.certificates.len(), keyring.skipped.len());
             keyring.add(path)?;
@@ -258,11 +279,14 @@ impl Keyring {
             let keys = cert.keys().map(|ka| ka.key().fingerprint()).collect();
             Some(Certificate { packets: cert.to_vec().ok()?, keys })
         });
-        let certificates = certificates.collect();
+        Self { certificates: certificates.collect(), ..Self::nothing(Origin::Default) }
+    }
+
+    fn nothing(origin: Origin) -> Self {
         Self {
             places: Vec::new(),
-            origin: Origin::Default,
-            certificates,
+            origin,
+            certificates: Vec::new(),
             revocations: Vec::new(),
             skipped: Vec::new(),
             allowed_signers: None,
@@ -279,6 +303,33 @@ impl Keyring {
     pub fn allowed_signers(&self) -> Option<&Path> {
         self.allowed_signers.as_deref()
     }
+
+    /// Adds what `other` holds. A certificate that both have is then one, with what either knows of it.
+    pub fn merge(&mut self, other: Self) {
+        self.places.extend(other.places);
+        self.certificates.extend(other.certificates);
+        self.revocations.extend(other.revocations);
+        self.skipped.extend(other.skipped);
+    }
+
+    /// Keeps the certificate with this fingerprint, and what is known of its revocation.
+    pub fn retain(&mut self, fingerprint: &str) {
+        let fits = |certificate: &Certificate| certificate.keys.first().is_some_and(|key| key.to_hex() == fingerprint);
+        self.certificates.retain(fits);
+    }
+
+    /// GnuPG's own keyring, where it has one.
+    pub fn of_gnupg() -> Option<PathBuf> {
+        gnupg_keyring(&gnupg_home()).ok().flatten()
+    }
+
+    /// Whether a directory is a home directory of GnuPG, of which nothing but GnuPG's own files is read.
+    pub fn is_gnupg_home(directory: &Path) -> bool {
+        !matches!(gnupg_keyring(directory), Ok(None))
+    }
+
+    /// The most bytes that a keyring may have.
+    pub const MAX_BYTES: u64 = MAX_BYTES;
 
     /// Which keyring this is, for messages.
     pub fn describe(&self) -> String {
@@ -300,6 +351,11 @@ impl Keyring {
         self.certificates.is_empty()
     }
 
+    /// Whether there is the secret part of a key.
+    pub fn has_secrets(&self) -> bool {
+        self.certs().iter().any(Cert::is_tsk)
+    }
+
     /// What was found and cannot be used, a line each, safe to show.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
@@ -319,24 +375,24 @@ impl Keyring {
         certs
     }
 
-    /// Whose keys they are: the fingerprint and the user ids of each certificate, not yet safe to show.
-    pub fn signers(&self) -> Vec<(String, Vec<String>)> {
-        let user_ids =
-            |cert: &Cert| cert.userids().map(|user| String::from_utf8_lossy(user.userid().value()).into_owned()).collect();
-        self.certs().iter().map(|cert| (cert.fingerprint().to_hex(), user_ids(cert))).collect()
+    /// The public part of each certificate with its fingerprint, in armor, as a keyring's directory holds it: whole, with what
+    /// its owner or others marked as local. Some that can be read cannot be written, and that spoils no other.
+    pub fn armored(&self) -> Vec<(String, io::Result<Vec<u8>>)> {
+        self.write_each(|cert| cert.armored().to_vec())
     }
 
-    /// The public part of each certificate with its fingerprint, in armor, as a keyring's directory holds it.
-    ///
-    /// # Errors
-    /// The OpenPGP library cannot write one of them.
-    pub fn export(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let mut exported = Vec::new();
-        for cert in self.certs() {
-            let bytes = cert.armored().export_to_vec().map_err(io::Error::other)?;
-            exported.push((cert.fingerprint().to_hex(), bytes));
-        }
-        Ok(exported)
+    /// The same for others to read, without what is marked as local; but where nothing would be left of a certificate, it is
+    /// whole.
+    pub fn export(&self) -> Vec<(String, io::Result<Vec<u8>>)> {
+        self.write_each(|cert| {
+            let exported = cert.armored().export_to_vec()?;
+            if exported.is_empty() { cert.armored().to_vec() } else { Ok(exported) }
+        })
+    }
+
+    fn write_each(&self, write: impl Fn(&Cert) -> openpgp::Result<Vec<u8>>) -> Vec<(String, io::Result<Vec<u8>>)> {
+        let written = |cert: &Cert| (cert.fingerprint().to_hex(), write(cert).map_err(io::Error::other));
+        self.certs().iter().map(written).collect()
     }
 
     /// All certificates, each once, in the order of the keyring.
@@ -532,6 +588,14 @@ const KEY_REVOCATION: u8 = 0x20;
 
 const PUBLIC: (&str, &str) = ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----");
 const PRIVATE: (&str, &str) = ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "-----END PGP PRIVATE KEY BLOCK-----");
+
+/// The home directory of GnuPG.
+fn gnupg_home() -> PathBuf {
+    match env::var_os("GNUPGHOME").filter(|home| !home.is_empty()) {
+        Some(home) => PathBuf::from(home),
+        None => host::user_home().join(".gnupg"),
+    }
+}
 
 /// The keyring in a home directory of GnuPG, where it is one. GnuPG leaves an empty `pubring.gpg` behind when it moves on to
 /// the keybox, so an empty one counts as absent.

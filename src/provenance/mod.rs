@@ -6,6 +6,7 @@
 //! | `message` | the outer form: one cleartext-signed block, read in one way only |
 //! | `statement` | what the signed text says: name, version, files and digests |
 //! | `keyring`, `keybox` | which keys there are |
+//! | `signers` | whose they are, and whether they may sign today |
 //! | `policy` | which signatures count |
 //! | `verify` | the order of all of that, and what a failure is called |
 //! | `sign`, `gpg` | making a provenance, with a key at hand or through GnuPG |
@@ -28,6 +29,7 @@ mod message;
 mod packets;
 mod policy;
 mod sign;
+mod signers;
 mod ssh;
 mod statement;
 mod verify;
@@ -43,6 +45,7 @@ pub use message::{Message, MessageError};
 pub use packets::FramingError;
 pub use policy::Reason;
 pub use sign::{Passphrase, SignError, SigningKey, sign};
+pub use signers::{FullFingerprint, NotAFingerprint, Signer, SignerState};
 pub use ssh::SshError;
 pub use statement::StatementError;
 pub use verify::{Requirement, VerifyError, verify};

@@ -382,6 +382,45 @@ impl Policy {
         Some(Reason::KeyExpired { key, at: timestamp(end) })
     }
 
+    /// Until when signatures of the certificate can count, where that ends, and why none counts now.
+    pub(super) fn signing_life(&self, cert: &Cert, keyring: &Keyring) -> (Option<Timestamp>, Option<Reason>) {
+        let valid = match self.usable(cert, keyring) {
+            Ok(valid) => valid,
+            Err(reason) => return (None, Some(reason)),
+        };
+        let mut last: Option<(Option<SystemTime>, String)> = None;
+        let mut problem = None;
+        for ka in cert.keys() {
+            match self.may_sign(&valid, &ka) {
+                Ok(signing) => {
+                    let end = expirations(&valid, &signing).into_iter().min_by_key(|(_, end)| *end);
+                    let (of, end) = end.map_or_else(|| (String::new(), None), |(of, end)| (of, Some(end)));
+                    let longer = match &last {
+                        None => true,
+                        Some((None, _)) => false,
+                        Some((Some(last), _)) => end.is_none_or(|end| end > *last),
+                    };
+                    if longer {
+                        last = Some((end, of));
+                    }
+                }
+                // A subkey for encryption may not sign, and nobody asks it to: what is wrong with a signing key says more.
+                Err(reason @ Reason::CannotSign { .. }) => {
+                    problem.get_or_insert(reason);
+                }
+                Err(reason) => problem = Some(reason),
+            }
+        }
+        match last {
+            None => (None, problem.or_else(|| Some(Reason::CannotSign { key: cert.fingerprint().to_hex() }))),
+            Some((Some(end), key)) if end <= self.now => {
+                let at = timestamp(end);
+                (Some(at), Some(Reason::KeyExpired { key, at }))
+            }
+            Some((end, _)) => (end.map(timestamp), None),
+        }
+    }
+
     /// Whether a key that the owner named as revoker, and that the keyring holds, has revoked the certificate.
     fn revoked_by_another(&self, cert: &Cert, keyring: &Keyring) -> bool {
         let primary = cert.primary_key();

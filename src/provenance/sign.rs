@@ -362,7 +362,7 @@ fn user_ids(cert: &Cert) -> Vec<UserID> {
 
 /// The digits of a fingerprint or key id: 8, 16, 40 or 64 hexadecimal ones, which may come with `0x` before them, an exclamation
 /// mark behind them, and spaces between them as GnuPG shows them.
-fn key_digits(selector: &str) -> Option<String> {
+pub(super) fn key_digits(selector: &str) -> Option<String> {
     let digits: String = selector.chars().filter(|c| *c != ' ').collect();
     let digits = digits.strip_suffix('!').unwrap_or(&digits);
     let digits = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits);
@@ -371,7 +371,7 @@ fn key_digits(selector: &str) -> Option<String> {
 }
 
 /// Whether these digits are the fingerprint of `key` or its key id: the last digits up to version 4, the first ones since.
-fn names(digits: &str, key: &Fingerprint) -> bool {
+pub(super) fn names(digits: &str, key: &Fingerprint) -> bool {
     let fingerprint = key.to_hex();
     match key {
         Fingerprint::V4(_) => fingerprint.ends_with(digits),

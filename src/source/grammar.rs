@@ -13,6 +13,7 @@ use super::error::SourceError;
 use super::options::{Credentials, Secret};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
+use crate::package::is_archive_name;
 use crate::text;
 use crate::text::masked_source;
 
@@ -204,6 +205,17 @@ impl Source {
             Self::Git(_) | Self::Web(_) => version.is_some_and(is_object_id),
             Self::Oci(reference) => reference.digest.is_some(),
             _ => false,
+        }
+    }
+
+    /// The scheme, host and port that a user name and password would go to; `None` where none goes anywhere.
+    pub fn server(&self) -> Option<String> {
+        match self {
+            Self::Oci(reference) => Some(format!("oci://{}", reference.registry)),
+            Self::Http(url) | Self::Web(url) | Self::Git(GitUrl::Web(url)) => Some(url.url().origin().ascii_serialization()),
+            Self::GitHub { .. } => Some("https://github.com".to_owned()),
+            Self::Getter { url, .. } => Some(masked_source(url.expose())),
+            Self::Directory(_) | Self::Archive(_) | Self::Git(GitUrl::Plain(_)) | Self::Index { .. } => None,
         }
     }
 
@@ -427,11 +439,6 @@ impl fmt::Display for OciReference {
     }
 }
 
-/// Whether a path or the path of a URL is called as packages are.
-pub(super) fn is_archive_name(name: &str) -> bool {
-    name.ends_with(".tgz") || name.ends_with(".tar.gz")
-}
-
 /// What an argument with a scheme is.
 fn url(argument: &str, scheme: &str, known: &Known) -> Result<Source, SourceError> {
     match scheme {
@@ -480,6 +487,15 @@ fn web_url(argument: &str, url: &str) -> Result<WebUrl, SourceError> {
         return Err(bad(argument, "URL", "it has no host"));
     }
     Ok(WebUrl::new(parsed))
+}
+
+/// Reads a URL that must be https: what comes from there is not checked by a package's rules.
+pub(super) fn https_url(argument: &str) -> Result<WebUrl, SourceError> {
+    let url = web_url(argument, argument)?;
+    match url.url().scheme() {
+        "https" => Ok(url),
+        _ => Err(bad(argument, "https URL", "nothing else is fetched here; download it and give its path")),
+    }
 }
 
 /// Reads a URL for git: nothing in it may be taken for an option by git or ssh (CVE-2017-1000117, CVE-2022-21235).

@@ -85,6 +85,16 @@ pub fn resolve(
     }
 }
 
+/// The bytes at an https URL that is no package: keys, for one. At most `limit` of them; they are nobody's yet.
+///
+/// # Errors
+/// `url` is no https URL; an option cannot be honoured; the server fails, is not there, or sends more.
+pub fn download(url: &str, options: &FetchOptions, limit: u64, report: &dyn Report) -> Result<Vec<u8>, SourceError> {
+    let url = grammar::https_url(url)?;
+    options.check(&Source::Http(url.clone()))?;
+    Ok(http::Client::new(&url, options, report)?.get(&url, limit)?)
+}
+
 /// Hashes the package at `path` where it lies, and reads the provenance beside it where `options` want one. It is for looking
 /// at alone: a package that is to be installed is [fetched](fetch).
 ///

@@ -192,6 +192,11 @@ impl FetchArguments {
 }
 
 impl NetworkArguments {
+    /// Whether a user name was given: it is about one server.
+    pub(crate) fn has_username(&self) -> bool {
+        self.username.is_some()
+    }
+
     /// The options to fetch `version` so that it can be verified as `trust` says; reads the password where it was announced.
     pub(crate) fn options(
         &self,

@@ -4,6 +4,7 @@ mod exec;
 pub(super) mod get;
 mod info;
 mod install;
+mod keyring;
 mod lint;
 mod list;
 mod lock;
@@ -72,6 +73,8 @@ pub(crate) enum PluginCommand {
     Uninstall(uninstall::Arguments),
     /// Accept the changes that were made to an installed plugin's files
     Trust(trust::Arguments),
+    /// Manage the keys that may sign plugins
+    Keyring(keyring::Arguments),
     /// Run a plugin by name, also one that has the name of a built-in command
     Exec(exec::Arguments),
 }
@@ -99,6 +102,7 @@ impl PluginCommand {
             Self::Info(arguments) => info::run(arguments, context),
             Self::Uninstall(arguments) => uninstall::run(arguments, context),
             Self::Trust(arguments) => trust::run(arguments, context),
+            Self::Keyring(arguments) => keyring::run(arguments, context),
             Self::Exec(arguments) => exec::run(arguments, context),
         }
     }

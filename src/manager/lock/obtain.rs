@@ -1,5 +1,6 @@
 //! The very package that a lock file names: from a mirror, or from its source, verified by what the file says of it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Locked;
@@ -8,7 +9,7 @@ use crate::provenance::{self, Evidence, Requirement, Verified};
 use crate::report::Report;
 use crate::source::{FetchOptions, OciReference, Source};
 use crate::store;
-use crate::text::{Plain, masked_source};
+use crate::text::{Plain, masked_source, plain};
 
 /// Where packages may come from, and how.
 #[derive(Debug, Clone)]
@@ -52,6 +53,14 @@ pub enum ObtainError {
         /// What the mirror would have had to hold.
         mirror: Option<PathBuf>,
     },
+    /// A user name and password were given, and there are several servers that they could go to.
+    #[error(
+        "`--username` is about one server, and the plugins come from several ({servers}); put the passwords into ~/.netrc, which names its servers"
+    )]
+    Credentials {
+        /// The servers, safe to show.
+        servers: String,
+    },
     /// A directory is named as a source.
     #[error("plugin `{name}` cannot be had from {}: a directory has no digest", path.display())]
     Directory {
@@ -88,6 +97,24 @@ fn mirror_lacks(mirror: &Option<PathBuf>) -> String {
 }
 
 impl Manager<'_> {
+    /// A lock file is what somebody else wrote: no source in it may get a password that was meant for another one.
+    pub(super) fn check_credentials<'l>(
+        &self,
+        wanted: impl Iterator<Item = &'l Locked>,
+        fetch: &FetchOptions,
+    ) -> Result<(), ObtainError> {
+        if fetch.username.is_none() {
+            return Ok(());
+        }
+        let servers: BTreeSet<String> =
+            wanted.filter_map(|locked| self.parse_source(&locked.source).ok()?.server()).collect();
+        if servers.len() <= 1 {
+            return Ok(());
+        }
+        let servers: Vec<String> = servers.into_iter().collect();
+        Err(ObtainError::Credentials { servers: plain(&servers.join(", ")).into_owned() })
+    }
+
     /// Fetches the package of `locked` into `spool`, and verifies it.
     pub(super) fn obtain(
         &self,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Glance, Installed, Origin, Subjected, UpdateError, UpdateRequest, scratch};
+use super::look::Glance;
+use super::{Installed, Origin, Subjected, UpdateError, UpdateRequest, scratch};
 use crate::manager::parallel::{Together, each};
 use crate::manager::{InstallError, Manager, Trust};
 use crate::manifest;

@@ -1,0 +1,216 @@
+//! `plugin keyring`: the keys that may sign plugins.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::Context;
+use crate::cli::error::{Failure, Result, code};
+use crate::cli::output::{Format, Table};
+use crate::files;
+use crate::manager::{AddedKey, KeyChange, KeySource};
+use crate::provenance::{FullFingerprint, Keyring, Signer, SignerState};
+use crate::settings::parse_duration;
+use crate::source::FetchOptions;
+use crate::text::{Plain, plain};
+
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: KeyringCommand,
+}
+
+// No doc comment: clap would take it for the group's help.
+#[derive(Debug, Subcommand)]
+enum KeyringCommand {
+    /// Add public keys from a file, standard input or an https URL
+    Add(AddArguments),
+    /// List whose keys there are, and whether they may sign today
+    #[command(visible_alias = "ls")]
+    List(ListArguments),
+    /// Remove a key
+    #[command(visible_alias = "rm")]
+    Remove(RemoveArguments),
+    /// Write public keys, to give them to others
+    Export(ExportArguments),
+}
+
+#[derive(Debug, Args)]
+struct AddArguments {
+    /// A keyring in any form; `-` for standard input; an https URL needs `--fingerprint`
+    #[arg(value_name = "FILE|URL")]
+    from: String,
+    /// The key's whole fingerprint, known from elsewhere: this key alone is added
+    #[arg(long, value_name = "FINGERPRINT")]
+    fingerprint: Option<FullFingerprint>,
+    /// Certificates (PEM) to trust instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    ca_file: Option<PathBuf>,
+    /// The time that the whole download may take, such as `1m`
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Network")]
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    /// How to print the list
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, Args)]
+struct RemoveArguments {
+    /// The key: its fingerprint, key id or e-mail address
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
+#[derive(Debug, Args)]
+struct ExportArguments {
+    /// The key: its fingerprint, key id or e-mail address; all of them without this
+    #[arg(value_name = "KEY")]
+    key: Option<String>,
+    /// The file to write, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as `90s`, `10m` or `1h`".to_owned())
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    match &arguments.command {
+        KeyringCommand::Add(arguments) => add(arguments, context),
+        KeyringCommand::List(arguments) => list(arguments, context),
+        KeyringCommand::Remove(arguments) => remove(arguments, context),
+        KeyringCommand::Export(arguments) => export(arguments, context),
+    }
+}
+
+fn add(arguments: &AddArguments, context: &Context<'_>) -> Result {
+    let manager = context.manager();
+    let path = Path::new(&arguments.from);
+    let is_url = arguments.from.contains("://") && !path.exists();
+    let network = [(arguments.ca_file.is_some(), "--ca-file"), (arguments.timeout.is_some(), "--timeout")];
+    if let (false, Some((_, option))) = (is_url, network.iter().find(|(given, _)| *given)) {
+        let text = format!("`{option}` cannot be used with `{}`: it is no URL", Plain(&arguments.from));
+        return Err(Failure::said(code::USAGE, text));
+    }
+    let added = if is_url {
+        let Some(fingerprint) = &arguments.fingerprint else {
+            let shown = crate::text::masked_source(&arguments.from);
+            let text = format!("a key from {shown} needs `--fingerprint`: a server can send anybody's key");
+            return Err(Failure::said(code::USAGE, text).hint("get the fingerprint from the signer, on another way"));
+        };
+        let fetch = FetchOptions {
+            ca_file: arguments.ca_file.clone(),
+            timeout: arguments.timeout,
+            http: context.settings.http.clone(),
+            limits: context.settings.limits.clone(),
+            ..FetchOptions::default()
+        };
+        manager.add_keys(&KeySource::Url { url: &arguments.from, fetch: &fetch, fingerprint }, None)?
+    } else if arguments.from == "-" {
+        let mut bytes = Vec::new();
+        let read = io::stdin().take(Keyring::MAX_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(|e| Failure::said(code::FAILED, format!("cannot read the key from standard input: {e}")))?;
+        manager.add_keys(&KeySource::Bytes(&bytes, "standard input"), arguments.fingerprint.as_ref())?
+    } else {
+        manager.add_keys(&KeySource::Path(path), arguments.fingerprint.as_ref())?
+    };
+    for key in &added {
+        show(key, context)?;
+    }
+    note_other_keyring(context);
+    Ok(())
+}
+
+fn show(key: &AddedKey, context: &Context<'_>) -> Result {
+    let signer = &key.signer;
+    let what = match key.change {
+        KeyChange::Added => "Added",
+        KeyChange::Updated => "Updated",
+        KeyChange::Unchanged => "Already there",
+    };
+    let mut lines = vec![format!("{what}: {}", signer.fingerprint)];
+    lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
+    lines.push(format!("State: {}", state(signer)));
+    context.output.print(&lines.join("\n"))?;
+    if let (SignerState::Expired | SignerState::Revoked | SignerState::Unusable, Some(problem)) =
+        (signer.state, &signer.problem)
+    {
+        context.output.warning(&format!("signatures of this key are refused: {problem}"));
+    }
+    Ok(())
+}
+
+/// The state with its date, where it has one.
+fn state(signer: &Signer) -> String {
+    match (signer.state, signer.expires) {
+        (SignerState::Valid, Some(end)) => format!("valid until {end}"),
+        (SignerState::Valid, None) => "valid, does not expire".to_owned(),
+        (SignerState::Expired, Some(end)) => format!("expired on {end}"),
+        (state, _) => state.as_str().to_owned(),
+    }
+}
+
+fn list(arguments: &ListArguments, context: &Context<'_>) -> Result {
+    let signers = context.manager().list_keys()?;
+    note_other_keyring(context);
+    if signers.is_empty() && arguments.output == Format::Table {
+        let path = context.manager().keyring_path();
+        context.output.notice(&format!("there are no keys in {}", plain(&path.to_string_lossy())));
+        return Ok(());
+    }
+    Ok(context.output.list(arguments.output, &signers, table, |signer| &signer.fingerprint)?)
+}
+
+fn table(signers: &[Signer]) -> Table {
+    let mut table = Table::new(["FINGERPRINT", "STATE", "EXPIRES", "USER IDS"]);
+    for signer in signers {
+        table.row([
+            signer.fingerprint.clone(),
+            signer.state.as_str().to_owned(),
+            signer.expires.map_or_else(|| "-".to_owned(), |end| end.to_string()),
+            signer.user_ids.join(", "),
+        ]);
+    }
+    table
+}
+
+fn remove(arguments: &RemoveArguments, context: &Context<'_>) -> Result {
+    let signer = context.manager().remove_key(&arguments.key)?;
+    let mut lines = vec![format!("Removed: {}", signer.fingerprint)];
+    lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
+    Ok(context.output.print(&lines.join("\n"))?)
+}
+
+fn export(arguments: &ExportArguments, context: &Context<'_>) -> Result {
+    let bytes = context.manager().export_keys(arguments.key.as_deref())?;
+    if bytes.is_empty() {
+        return Err(Failure::said(code::NOT_THERE, "the keyring is empty: there is nothing to export")
+            .hint(format!("`{} plugin keyring add FILE` adds a key", context.host.name())));
+    }
+    match &arguments.output {
+        Some(file) if file.as_os_str() != "-" => files::write_public(file, &bytes)
+            .map_err(|e| Failure::said(code::FAILED, format!("cannot write {}: {e}", Plain(&file.to_string_lossy())))),
+        // Armor is ASCII.
+        _ => Ok(context.output.print(&String::from_utf8_lossy(&bytes))?),
+    }
+}
+
+/// Says so where another keyring than this one is in force.
+fn note_other_keyring(context: &Context<'_>) {
+    if let Some((name, value)) = context.host.variable("KEYRING") {
+        let value = value.to_string_lossy();
+        context.output.notice(&format!(
+            "{name} is set: plugins are verified with {}, and not with {}",
+            plain(&value),
+            plain(&context.manager().keyring_path().to_string_lossy())
+        ));
+    }
+}
