@@ -15,6 +15,9 @@ mod installing; // install, list, info, uninstall: cases I, P25
 mod keyrings; // plugin keyring, and which one counts: cases P22, P23
 mod locking; // lock, sync, export, pull
 mod packages; // package, sign: cases K
+mod peers_git; // git daemon, signed tags: cases V
+mod peers_nginx; // a real web server: cases F, P25
+mod peers_registry; // a real registry, skopeo, helm: cases O
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O

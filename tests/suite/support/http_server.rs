@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 /// A request.
+#[allow(dead_code, reason = "each topic uses its part")]
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// `GET`, `PUT`...
