@@ -341,7 +341,7 @@ mod tests {
         #[test]
         fn folding_is_stable(text in "\\PC{0,12}") {
             let once = fold(&text).into_owned();
-            prop_assert_eq!(fold(&once).into_owned(), once.clone());
+            prop_assert_eq!(fold(&once).into_owned(), once);
             prop_assert_eq!(fold(&text.to_lowercase()).into_owned(), fold(&text.to_lowercase().to_uppercase()).into_owned());
         }
     }

@@ -231,11 +231,11 @@ impl<'a> Client<'a> {
 
     /// Asks for `start`, follows its redirects, and gives an answer of the 2xx class, or 416 where a range was asked for.
     fn request(&self, start: &Url, headers: &HeaderMap) -> Result<Answer, Trouble<HttpError>> {
-        self.follow(reqwest::Method::GET, start, headers)
+        self.follow(&reqwest::Method::GET, start, headers)
     }
 
     /// [`Client::request`] with another method that changes nothing.
-    fn follow(&self, method: reqwest::Method, start: &Url, headers: &HeaderMap) -> Result<Answer, Trouble<HttpError>> {
+    fn follow(&self, method: &reqwest::Method, start: &Url, headers: &HeaderMap) -> Result<Answer, Trouble<HttpError>> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS {
             self.in_time(&url)?;

@@ -20,7 +20,7 @@ const BYTES_PER_SECOND: u64 = 16 << 10;
 impl Client<'_> {
     /// Whether something is at `url`.
     pub(in crate::source) fn is_there(&self, url: &WebUrl) -> Result<bool, HttpError> {
-        let asked = self.retrying(url, || self.follow(Method::HEAD, url.url(), &HeaderMap::new()).map(drop));
+        let asked = self.retrying(url, || self.follow(&Method::HEAD, url.url(), &HeaderMap::new()).map(drop));
         match asked {
             Ok(()) => Ok(true),
             Err(HttpError::NotFound { .. }) => Ok(false),
