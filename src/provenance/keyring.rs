@@ -40,6 +40,8 @@ pub struct Keyring {
     /// Revocations of certificates: those too that stand alone, as `gpg --gen-revoke` writes them.
     revocations: Vec<Vec<u8>>,
     skipped: Vec<String>,
+    /// Where it was looked for and how to get one, where there is none.
+    absent: Option<String>,
 }
 
 /// The packets of one certificate, not parsed yet.
@@ -246,7 +248,8 @@ impl Keyring {
             }
             // To know no key is enough to verify with: a package without a provenance is to be told so, and one with a signature
             // which key it needs.
-            return Ok(Self { places: looked, ..Self::of(&[]) });
+            let absent = format!("none, looked for {}; `{} plugin keyring add FILE` makes one", list(&looked), host.name());
+            return Ok(Self { absent: Some(absent), ..Self::nothing(Origin::Default) });
         }
         Self::read(&paths, Origin::Default)
     }
@@ -281,7 +284,14 @@ impl Keyring {
     }
 
     fn nothing(origin: Origin) -> Self {
-        Self { places: Vec::new(), origin, certificates: Vec::new(), revocations: Vec::new(), skipped: Vec::new() }
+        Self {
+            places: Vec::new(),
+            origin,
+            certificates: Vec::new(),
+            revocations: Vec::new(),
+            skipped: Vec::new(),
+            absent: None,
+        }
     }
 
     /// Adds what `other` holds. A certificate that both have is then one, with what either knows of it.
@@ -313,9 +323,11 @@ impl Keyring {
 
     /// Which keyring this is, for messages.
     pub fn describe(&self) -> String {
+        if let Some(absent) = &self.absent {
+            return absent.clone();
+        }
         let places = list(&self.places);
         match &self.origin {
-            Origin::Default if self.is_empty() => format!("none, looked for {places}"),
             Origin::Environment(name) => format!("{places} (from {name})"),
             _ => places,
         }
