@@ -37,7 +37,8 @@ pub fn keyring(data: &[u8]) {
     let signers = keyring.signers();
     assert!(signers.len() <= keyring.len());
     for written in [keyring.armored(), keyring.export()] {
-        for (fingerprint, bytes) in written.expect("it was read") {
+        for (fingerprint, bytes) in written {
+            let Ok(bytes) = bytes else { continue };
             assert!(bytes.is_ascii() && !String::from_utf8_lossy(&bytes).contains("PRIVATE KEY"));
             let again = Keyring::from_bytes(&bytes, Path::new("again")).expect("we wrote it");
             assert_eq!(again.signers().into_iter().map(|signer| signer.fingerprint).collect::<Vec<_>>(), [fingerprint]);

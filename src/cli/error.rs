@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ExportError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
-    SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
+    PushError, SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -139,6 +139,7 @@ macro_rules! failures {
 
 failures! {
     SourceError => source,
+    GetError => get,
     KeyringError => keyring,
     StoreError => store,
     GateError => gate,
@@ -181,6 +182,11 @@ failures! {
         SignPackageError::Package { source, .. } => unpack(source),
         SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
     },
+    PushError => |error: &PushError| match error {
+        PushError::Source(error) => source(error),
+        PushError::Package { source, .. } => unpack(source),
+        PushError::Unversioned { .. } => code::FAILED,
+    },
     VerifyPackageError => verify_package,
     OwnKeyringError => |error: &OwnKeyringError| match error {
         OwnKeyringError::Source(error) => source(error),
@@ -207,13 +213,24 @@ fn source(error: &SourceError) -> u8 {
     }
 }
 
+fn get(error: &GetError) -> u8 {
+    match error {
+        GetError::Source(error) => source(error),
+        GetError::Gate { source, .. } => gate(source),
+        GetError::Provenance { .. } => code::VERIFICATION,
+        GetError::Store(error) => store(error),
+        GetError::Getter { .. } | GetError::Write { .. } => code::FAILED,
+    }
+}
+
 fn install(error: &InstallError) -> u8 {
     match error {
         InstallError::Source(error) => source(error),
+        InstallError::Get(error) => get(error),
+        InstallError::Gate { source, .. } => gate(source),
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Store(error) => store(error),
-        InstallError::Gate { source, .. } => gate(source),
         InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
     }
 }
@@ -249,6 +266,7 @@ fn obtain(error: &ObtainError) -> u8 {
     match error {
         ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
         ObtainError::Offline { .. } => code::NOT_THERE,
+        ObtainError::Credentials { .. } => code::USAGE,
         ObtainError::Failed { source, .. } => install(source),
         _ => code::FAILED,
     }

@@ -153,6 +153,14 @@ pub enum OwnKeyringError {
         /// The file, safe to show.
         file: String,
     },
+    /// The file holds a secret key, of which there may be no other copy.
+    #[error("{file} holds the secret part of the key {fingerprint}: move it away by hand; nothing was removed")]
+    SecretFile {
+        /// The fingerprint.
+        fingerprint: String,
+        /// The file, safe to show.
+        file: String,
+    },
     /// The keyring cannot be changed.
     #[error("cannot change the keyring: {path}")]
     Write {
@@ -163,10 +171,10 @@ pub enum OwnKeyringError {
         source: io::Error,
     },
     /// The OpenPGP library cannot write a certificate.
-    #[error("cannot write the keys of {path} in armor")]
+    #[error("the key {fingerprint} cannot be written; export others by their fingerprints")]
     Export {
-        /// The keyring, safe to show.
-        path: String,
+        /// The fingerprint.
+        fingerprint: String,
         /// Why.
         #[source]
         source: io::Error,
@@ -278,6 +286,9 @@ impl Manager<'_> {
                 if held.len() > 1 {
                     return Err(OwnKeyringError::SharedFile { fingerprint: signer.fingerprint, file: show(&file) });
                 }
+                if keyring.has_secrets() {
+                    return Err(OwnKeyringError::SecretFile { fingerprint: signer.fingerprint, file: show(&file) });
+                }
                 holding.push(file);
             }
         }
@@ -301,8 +312,7 @@ impl Manager<'_> {
     pub fn export_keys(&self, selector: Option<&str>) -> Result<Vec<u8>, OwnKeyringError> {
         let path = self.keyring_path();
         let keyring = self.read_own_keyring(&path)?;
-        let failed = |source| OwnKeyringError::Export { path: show(&path), source };
-        let mut exports = keyring.export().map_err(failed)?;
+        let mut exports = keyring.export();
         if let Some(selector) = selector {
             let wanted = keyring.select(selector);
             exports.retain(|(fingerprint, _)| wanted.iter().any(|wanted| wanted.fingerprint == *fingerprint));
@@ -310,8 +320,12 @@ impl Manager<'_> {
                 return Err(self.unknown_key(selector, &path));
             }
         }
-        exports.sort();
-        Ok(exports.into_iter().flat_map(|(_, bytes)| bytes).collect())
+        exports.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut all = Vec::new();
+        for (fingerprint, bytes) in exports {
+            all.extend(bytes.map_err(|source| OwnKeyringError::Export { fingerprint, source })?);
+        }
+        Ok(all)
     }
 
     fn unknown_key(&self, selector: &str, path: &Path) -> OwnKeyringError {
@@ -403,17 +417,26 @@ impl Plan {
     /// What becomes of `own` when `incoming`, which messages call `name`, is added. `only` its certificates may change then, and
     /// not others that it holds revocations of.
     fn make(mut own: Keyring, incoming: &Keyring, only: bool, name: &str) -> Result<Self, OwnKeyringError> {
-        let given = armored(incoming)?;
-        let before = armored(&own)?;
+        let given = incoming.signers();
+        let before = own.armored();
         own.merge(incoming.clone());
         let (mut keys, mut useless) = (Vec::new(), Vec::new());
-        for (signer, (fingerprint, bytes)) in own.signers().into_iter().zip(armored(&own)?) {
+        for (signer, (fingerprint, bytes)) in own.signers().into_iter().zip(own.armored()) {
+            let is_given = given.iter().any(|given| given.fingerprint == fingerprint);
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(e) => {
+                    if is_given {
+                        useless.push(format!("the key {fingerprint} cannot be written: {e}"));
+                    }
+                    continue;
+                }
+            };
             let change = match before.iter().find(|(before, _)| *before == fingerprint) {
                 None => KeyChange::Added,
-                Some((_, before)) if *before != bytes => KeyChange::Updated,
-                Some(_) => KeyChange::Unchanged,
+                Some((_, Ok(before))) if *before == bytes => KeyChange::Unchanged,
+                Some(_) => KeyChange::Updated,
             };
-            let is_given = given.iter().any(|(given, _)| *given == fingerprint);
             if !is_given && (only || change == KeyChange::Unchanged) {
                 continue;
             }
@@ -429,11 +452,6 @@ impl Plan {
             (true, false) => Err(OwnKeyringError::Useless { from: name.to_owned(), reasons: useless }),
         }
     }
-}
-
-/// The certificates of a keyring in armor, each with its fingerprint.
-fn armored(keyring: &Keyring) -> Result<Vec<(String, Vec<u8>)>, OwnKeyringError> {
-    keyring.armored().map_err(|source| OwnKeyringError::Export { path: plain(&keyring.describe()).into_owned(), source })
 }
 
 /// A key for a message: its fingerprint and its first user id.

@@ -42,6 +42,8 @@ pub struct Keyring {
     skipped: Vec<String>,
     /// Where it was looked for and how to get one, where there is none.
     absent: Option<String>,
+    /// The file that says whose SSH keys may sign.
+    allowed_signers: Option<PathBuf>,
 }
 
 /// The packets of one certificate, not parsed yet.
@@ -283,6 +285,17 @@ impl Keyring {
         Self { certificates: certificates.collect(), ..Self::nothing(Origin::Default) }
     }
 
+    /// The same keyring, and the SSH keys that `file` names, in `ssh-keygen`'s format.
+    #[must_use]
+    pub fn with_allowed_signers(self, file: Option<PathBuf>) -> Self {
+        Self { allowed_signers: file, ..self }
+    }
+
+    /// The file that says whose SSH keys may sign.
+    pub fn allowed_signers(&self) -> Option<&Path> {
+        self.allowed_signers.as_deref()
+    }
+
     fn nothing(origin: Origin) -> Self {
         Self {
             places: Vec::new(),
@@ -291,6 +304,7 @@ impl Keyring {
             revocations: Vec::new(),
             skipped: Vec::new(),
             absent: None,
+            allowed_signers: None,
         }
     }
 
@@ -343,6 +357,11 @@ impl Keyring {
         self.certificates.is_empty()
     }
 
+    /// Whether there is the secret part of a key.
+    pub fn has_secrets(&self) -> bool {
+        self.certs().iter().any(Cert::is_tsk)
+    }
+
     /// What was found and cannot be used, a line each, safe to show.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
@@ -363,28 +382,22 @@ impl Keyring {
     }
 
     /// The public part of each certificate with its fingerprint, in armor, as a keyring's directory holds it: whole, with what
-    /// its owner or others marked as local.
-    ///
-    /// # Errors
-    /// The OpenPGP library cannot write one of them.
-    pub fn armored(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+    /// its owner or others marked as local. Some that can be read cannot be written, and that spoils no other.
+    pub fn armored(&self) -> Vec<(String, io::Result<Vec<u8>>)> {
         self.write_each(|cert| cert.armored().to_vec())
     }
 
     /// The same for others to read, without what is marked as local; but where nothing would be left of a certificate, it is
     /// whole.
-    ///
-    /// # Errors
-    /// The OpenPGP library cannot write one of them.
-    pub fn export(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+    pub fn export(&self) -> Vec<(String, io::Result<Vec<u8>>)> {
         self.write_each(|cert| {
             let exported = cert.armored().export_to_vec()?;
             if exported.is_empty() { cert.armored().to_vec() } else { Ok(exported) }
         })
     }
 
-    fn write_each(&self, write: impl Fn(&Cert) -> openpgp::Result<Vec<u8>>) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let written = |cert: &Cert| Ok((cert.fingerprint().to_hex(), write(cert).map_err(io::Error::other)?));
+    fn write_each(&self, write: impl Fn(&Cert) -> openpgp::Result<Vec<u8>>) -> Vec<(String, io::Result<Vec<u8>>)> {
+        let written = |cert: &Cert| (cert.fingerprint().to_hex(), write(cert).map_err(io::Error::other));
         self.certs().iter().map(written).collect()
     }
 

@@ -156,3 +156,70 @@ fn signer(cert: &Cert, keyring: &Keyring, policy: &Policy) -> Signer {
         problem,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn keyring(name: &str) -> Keyring {
+        Keyring::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/keys").join(name)).unwrap()
+    }
+
+    #[test]
+    fn p23_the_state_says_whether_signatures_count() {
+        for (name, state, expires) in [
+            ("rsa.pgp", SignerState::Valid, None),
+            ("sub.pgp", SignerState::Valid, None),
+            ("sha1self.pgp", SignerState::Valid, None),
+            ("extended.pgp", SignerState::Valid, None),
+            ("expiring.pgp", SignerState::Expired, Some("2024-06-01T12:00:00Z")),
+            ("subexpiring.pgp", SignerState::Expired, Some("2024-06-01T12:00:00Z")),
+            ("revoked.pgp", SignerState::Revoked, None),
+            ("subrevoked.pgp", SignerState::Revoked, None),
+            ("rsa1024.pgp", SignerState::Unusable, None),
+            ("dsa.pgp", SignerState::Unusable, None),
+        ] {
+            let signers = keyring(name).signers();
+            let signer = &signers[0];
+            assert_eq!(signer.state, state, "{name}: {:?}", signer.problem);
+            assert_eq!(signer.expires.map(|end| end.to_string()).as_deref(), expires, "{name}");
+            assert_eq!(signer.problem.is_none(), state == SignerState::Valid, "{name}");
+        }
+    }
+
+    #[test]
+    fn k6_a_selector_names_keys_user_ids_and_addresses_and_nothing_shorter() {
+        let keyring = keyring("sub.pgp");
+        let fingerprint = "7444A5086AC899084E07CA42DE140300D812217E";
+        for selector in [
+            fingerprint,
+            "7444 A508 6AC8 9908 4E07  CA42 DE14 0300 D812 217E",
+            "0xde140300d812217e",
+            "D812217E",
+            // The signing subkey.
+            "ABEC2DAE8331978F",
+            "sub@example.org",
+            "<SUB@EXAMPLE.ORG>",
+            "sub <sub@example.org>",
+        ] {
+            let selected: Vec<_> = keyring.select(selector).into_iter().map(|signer| signer.fingerprint).collect();
+            assert_eq!(selected, [fingerprint], "{selector}");
+        }
+        for selector in ["", " ", "<>", "sub", "example.org", "@", "12217E", "7444A5086AC899084E07CA42DE140300D812217F"] {
+            assert!(keyring.select(selector).is_empty(), "{selector}");
+        }
+    }
+
+    #[test]
+    fn only_a_whole_fingerprint_pins_a_key() {
+        for good in ["7444a5086ac899084e07ca42de140300d812217e", " 0x7444 A508 6AC8 9908 4E07  CA42 DE14 0300 D812 217E "] {
+            assert_eq!(good.parse::<FullFingerprint>().unwrap().as_str(), "7444A5086AC899084E07CA42DE140300D812217E");
+        }
+        assert!("A".repeat(64).parse::<FullFingerprint>().is_ok());
+        for bad in ["", "D812217E", "DE140300D812217E", "7444A5086AC899084E07CA42DE140300D812217G", &"A".repeat(41)] {
+            assert_eq!(bad.parse::<FullFingerprint>(), Err(NotAFingerprint), "{bad}");
+        }
+    }
+}

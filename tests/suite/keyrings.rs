@@ -55,7 +55,7 @@ fn p23_an_added_key_verifies_without_a_flag() {
     let world = World::new();
     package(&world);
     let none = world.fails(3, "plugin verify foo-1.0.0.tgz");
-    assert!(none.stderr.contains("tool plugin keyring add"), "{}", none.stderr);
+    assert!(none.stderr.contains("plugin keyring add"), "{}", none.stderr);
     let added = world.ok(&format!("plugin keyring add {}", key("rsa.pgp")));
     assert_eq!(added.stdout, format!("Added: {RSA}\nUser id: rsa <rsa@example.org>\nState: valid, does not expire\n"));
     assert!(world.ok("plugin verify foo-1.0.0.tgz").stdout.contains(RSA));
@@ -142,6 +142,7 @@ fn p23_what_can_never_verify_is_not_added() {
         ("text", "holds no OpenPGP key"),
         ("nothing", "holds no OpenPGP key"),
         (&key("rsa1024.pgp"), "too weak"),
+        (repository("fuzz/corpus/keyring/cannot-be-written.pgp").to_str().unwrap(), "cannot be written"),
         (&key("revocation.asc"), "holds no OpenPGP key"),
     ] {
         let ran = world.fails(1, &format!("plugin keyring add {path}"));
@@ -256,6 +257,11 @@ fn files_of_others_are_not_changed_by_a_removal() {
     let ran = world.fails(1, &format!("plugin keyring remove {RSA}"));
     assert!(ran.stderr.contains("KEYS") && ran.stderr.contains("by hand"), "{}", ran.stderr);
     assert_eq!(world.snapshot(&own(&world)), before);
+    // Nor is a secret key thrown away.
+    fs::copy(key("rsa.secret"), &shared).unwrap();
+    let ran = world.fails(1, &format!("plugin keyring remove {RSA}"));
+    assert!(ran.stderr.contains("secret part"), "{}", ran.stderr);
+    assert_eq!(names(&world).len(), 2);
     // A copy under another name goes as well: the key must not stay.
     fs::copy(key("rsa.pgp"), &shared).unwrap();
     world.ok(&format!("plugin keyring remove {RSA}"));
