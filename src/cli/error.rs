@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ExportError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
-    SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
+    PushError, SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -58,7 +59,9 @@ impl Error for Said {}
 impl Failure {
     /// A failure with `code` because of `error`.
     pub(crate) fn new(code: u8, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { code, error: Some(error.into()), hints: Vec::new() }
+        let error = error.into();
+        let hints = system_hint(error.as_ref()).map(str::to_owned).into_iter().collect();
+        Self { code, error: Some(error), hints }
     }
 
     /// A failure that is no more than its text.
@@ -95,6 +98,26 @@ impl Failure {
     }
 }
 
+/// What to do where the system is what refuses: the library names the file alone.
+fn system_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::PermissionDenied) => {
+                return Some("check who owns it and its mode; `env` shows which directories are used and what sets them");
+            }
+            Some(io::ErrorKind::ReadOnlyFilesystem) => {
+                return Some("its file system is read-only; `env` shows which directories are used and what sets them");
+            }
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return Some("make room, and try again");
+            }
+            _ => next = error.source(),
+        }
+    }
+    None
+}
+
 impl From<OutputError> for Failure {
     fn from(error: OutputError) -> Self {
         // The reader has what it wanted.
@@ -116,6 +139,7 @@ macro_rules! failures {
 
 failures! {
     SourceError => source,
+    GetError => get,
     KeyringError => keyring,
     StoreError => store,
     GateError => gate,
@@ -158,6 +182,11 @@ failures! {
         SignPackageError::Package { source, .. } => unpack(source),
         SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
     },
+    PushError => |error: &PushError| match error {
+        PushError::Source(error) => source(error),
+        PushError::Package { source, .. } => unpack(source),
+        PushError::Unversioned { .. } => code::FAILED,
+    },
     VerifyPackageError => verify_package,
     OwnKeyringError => |error: &OwnKeyringError| match error {
         OwnKeyringError::Source(error) => source(error),
@@ -184,13 +213,24 @@ fn source(error: &SourceError) -> u8 {
     }
 }
 
+fn get(error: &GetError) -> u8 {
+    match error {
+        GetError::Source(error) => source(error),
+        GetError::Gate { source, .. } => gate(source),
+        GetError::Provenance { .. } => code::VERIFICATION,
+        GetError::Store(error) => store(error),
+        GetError::Getter { .. } | GetError::Write { .. } => code::FAILED,
+    }
+}
+
 fn install(error: &InstallError) -> u8 {
     match error {
         InstallError::Source(error) => source(error),
+        InstallError::Get(error) => get(error),
+        InstallError::Gate { source, .. } => gate(source),
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Store(error) => store(error),
-        InstallError::Gate { source, .. } => gate(source),
         InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
     }
 }
@@ -226,6 +266,7 @@ fn obtain(error: &ObtainError) -> u8 {
     match error {
         ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
         ObtainError::Offline { .. } => code::NOT_THERE,
+        ObtainError::Credentials { .. } => code::USAGE,
         ObtainError::Failed { source, .. } => install(source),
         _ => code::FAILED,
     }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
 
-use self::commands::{PluginCommand, post_render};
+use self::commands::{PluginCommand, get, post_render};
 use self::dispatch::Route;
 use self::error::{Failure, Result, code};
 use self::globals::Globals;
@@ -64,10 +64,11 @@ impl<'a> Context<'a> {
 
 /// Runs `host` as a program with the arguments of this process. `command` holds the host's own commands, which `own` runs:
 /// it gets the name and the matches of the one that was given, and says how the program ends. The commands `plugin`,
-/// `completion`, `env` and `version` and all installed plugins come by themselves, unless the host has its own of that name.
+/// `completion`, `env`, `get` and `version` and all installed plugins come by themselves, unless the host has its own of that name.
 pub fn main(host: Host, command: Command, own: impl FnOnce(&str, &ArgMatches) -> ExitCode) -> ExitCode {
     let host = dispatch::reserve_commands(host, &command);
-    let host = ["plugin", "completion", "env", "version", "help", "post-render"].into_iter().fold(host, Host::reserve);
+    let host =
+        ["plugin", "completion", "env", "version", "help", "post-render", "get"].into_iter().fold(host, Host::reserve);
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let route = dispatch::route(&host, &args);
     match route {
@@ -96,7 +97,7 @@ fn built_in(
 ) -> ExitCode {
     let shared = |name: &str| command.find_subcommand(name).is_none();
     let (completion_is_ours, env_is_ours, version_is_ours) = (shared("completion"), shared("env"), shared("version"));
-    let post_render_is_ours = shared("post-render");
+    let (post_render_is_ours, get_is_ours) = (shared("post-render"), shared("get"));
     let mut tree = Globals::augment_args(command.name(host.name().to_owned()))
         .version(host.version().to_string())
         .subcommand(PluginCommand::augment_subcommands(
@@ -114,6 +115,10 @@ fn built_in(
     if post_render_is_ours {
         let about = "Change a document from standard input with post-renderer plugins";
         tree = tree.subcommand(post_render::Arguments::augment_args(Command::new("post-render").about(about)));
+    }
+    if get_is_ours {
+        let about = "Download a URL through built-in or plugin getters";
+        tree = tree.subcommand(get::Arguments::augment_args(Command::new("get").about(about)));
     }
     // Completion asks with words that need not make sense: no parser but its own reads them.
     if args.first().is_some_and(|first| first == completion::HIDDEN_COMMAND) {
@@ -150,6 +155,12 @@ fn built_in(
         Some(("post-render", matches)) if post_render_is_ours => {
             finish(host, &globals, |context| match post_render::Arguments::from_arg_matches(matches) {
                 Ok(arguments) => post_render::run(&arguments, context),
+                Err(error) => Err(Failure::new(code::USAGE, error)),
+            })
+        }
+        Some(("get", matches)) if get_is_ours => {
+            finish(host, &globals, |context| match get::Arguments::from_arg_matches(matches) {
+                Ok(arguments) => get::run(&arguments, context),
                 Err(error) => Err(Failure::new(code::USAGE, error)),
             })
         }

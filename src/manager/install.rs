@@ -7,10 +7,10 @@ use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
 use crate::source::version::Range;
-use crate::source::{self, FetchOptions, Known, Source, SourceError};
+use crate::source::{FetchOptions, Source, SourceError};
 use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
 
-use super::Manager;
+use super::{GetError, Manager};
 
 /// What to install, and how.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub enum Trust {
     Signature {
         /// Paths of keyrings.
         keyrings: Vec<PathBuf>,
+        /// The file with the SSH keys that may sign in git; `<config>/allowed_signers` where there is none.
+        allowed_signers: Option<PathBuf>,
         /// Whether a signature made while its key was valid is good after the key expired.
         allow_expired_key: bool,
     },
@@ -65,9 +67,12 @@ pub struct Installation {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// The argument could not be understood, or its bytes not fetched.
+    /// The argument could not be understood.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Its bytes could not be had.
+    #[error(transparent)]
+    Get(#[from] GetError),
     /// There is no keyring to verify with.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -131,7 +136,7 @@ impl Manager<'_> {
             let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
-            let fetched = source::fetch(&source, &request.fetch, spool.path(), self.report)?;
+            let fetched = self.fetch(&source, &request.fetch, spool.path(), self.report)?;
             let requirement = match requirement {
                 Some(requirement) => requirement,
                 // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
@@ -149,21 +154,17 @@ impl Manager<'_> {
         self.settle(&lock, staged, request)
     }
 
-    /// What the argument of an install means here.
-    ///
-    /// # Errors
-    /// [`SourceError`], where it means nothing.
-    pub fn parse_source(&self, argument: &str) -> Result<Source, SourceError> {
-        Source::parse(argument, &Known::default())
-    }
-
     /// What `trust` asks of a package.
     pub(super) fn requirement(&self, trust: &Trust) -> Result<Requirement, KeyringError> {
         Ok(match trust {
-            Trust::Signature { keyrings, allow_expired_key } => Requirement::Signature {
-                keyring: Keyring::locate(keyrings, self.host, self.homes)?,
-                allow_expired_key: *allow_expired_key,
-            },
+            Trust::Signature { keyrings, allowed_signers, allow_expired_key } => {
+                let own = || Some(self.homes.config.path.join("allowed_signers")).filter(|path| path.exists());
+                let allowed_signers = allowed_signers.clone().or_else(own);
+                Requirement::Signature {
+                    keyring: Keyring::locate(keyrings, self.host, self.homes)?.with_allowed_signers(allowed_signers),
+                    allow_expired_key: *allow_expired_key,
+                }
+            }
             Trust::Digest(digest) => Requirement::Digest(*digest),
             Trust::Nothing => Requirement::Nothing,
         })
@@ -197,11 +198,9 @@ impl Manager<'_> {
         let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
-        if hook {
-            if let Err(error) = self.install_hook(lock.store(), &metadata.name) {
-                committed.undo()?;
-                return Err(error);
-            }
+        if hook && let Err(error) = self.install_hook(lock.store(), &metadata.name) {
+            committed.undo()?;
+            return Err(error);
         }
         committed.finish()?;
         Ok(directory)

@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
+mod getter;
 mod install;
 mod installed;
 mod keyring;
@@ -9,11 +10,13 @@ mod lock;
 mod parallel;
 mod pin;
 mod pull;
+mod push;
 mod sign;
 mod uninstall;
 mod update;
 mod verify;
 
+pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
@@ -23,6 +26,7 @@ pub use lock::{
 };
 pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};
+pub use push::PushError;
 pub use sign::SignPackageError;
 pub use uninstall::UninstallError;
 pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};

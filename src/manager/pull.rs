@@ -10,7 +10,7 @@ use super::{Manager, Trust};
 use crate::files;
 use crate::package::{self, UnpackError, is_archive_name};
 use crate::provenance::{self, Evidence, Requirement};
-use crate::source::{self, FetchOptions};
+use crate::source::FetchOptions;
 
 /// A package that was pulled.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Manager<'_> {
         let pinned = matches!(trust, Trust::Signature { .. }) && source.is_pinned(fetch.version.as_deref());
         let requirement = if pinned { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
-        let fetched = source::fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
         let requirement = match requirement {
             Some(requirement) => requirement,
             None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),

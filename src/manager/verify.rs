@@ -168,7 +168,12 @@ impl Manager<'_> {
                 // There is no signature: the digest of the receipt is what was verified, or all that there is.
                 Means::Digest | Means::Local | Means::None => Trust::Digest(archive.sha256),
             };
-            let kept = store.directory().join(file);
+            // Beside the plugin, which may be in another than the first of several directories.
+            let kept = found.directory.with_file_name(file);
+            if !kept.exists() {
+                let why = "the package that was kept of it is gone; install it again with `--force`";
+                return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
+            }
             let package = self
                 .verify_package(&kept, &trust)
                 .map_err(|source| VerifyInstalledError::Package { name: name.to_owned(), source: Box::new(source) })?;

@@ -199,13 +199,16 @@ impl<'a> Entries<'a> {
     }
 
     /// Reads on after the first empty block: another one and then nothing but zeros, to the end of the stream, so that the
-    /// last checksum has been compared too.
+    /// last checksum has been compared too. As for Go the other one may be missing, but not a part of it.
     fn expect_end(&mut self) -> Result<(), Fault> {
+        let start = self.stream.offset();
         loop {
             let bytes = self.stream.fill()?;
             let n = bytes.len();
             if n == 0 {
-                return Ok(());
+                let offset = self.stream.offset();
+                let cut = (1..BLOCK as u64).contains(&(offset - start));
+                return if cut { Err(Fault::Truncated { offset }) } else { Ok(()) };
             }
             if let Some(at) = bytes.iter().position(|&b| b != 0) {
                 return Err(Fault::TrailingData { offset: self.stream.offset() + at as u64 });

@@ -40,6 +40,8 @@ pub struct Keyring {
     /// Revocations of certificates: those too that stand alone, as `gpg --gen-revoke` writes them.
     revocations: Vec<Vec<u8>>,
     skipped: Vec<String>,
+    /// The file that says whose SSH keys may sign.
+    allowed_signers: Option<PathBuf>,
 }
 
 /// The packets of one certificate, not parsed yet.
@@ -280,8 +282,26 @@ impl Keyring {
         Self { certificates: certificates.collect(), ..Self::nothing(Origin::Default) }
     }
 
+    /// The same keyring, and the SSH keys that `file` names, in `ssh-keygen`'s format.
+    #[must_use]
+    pub fn with_allowed_signers(self, file: Option<PathBuf>) -> Self {
+        Self { allowed_signers: file, ..self }
+    }
+
+    /// The file that says whose SSH keys may sign.
+    pub fn allowed_signers(&self) -> Option<&Path> {
+        self.allowed_signers.as_deref()
+    }
+
     fn nothing(origin: Origin) -> Self {
-        Self { places: Vec::new(), origin, certificates: Vec::new(), revocations: Vec::new(), skipped: Vec::new() }
+        Self {
+            places: Vec::new(),
+            origin,
+            certificates: Vec::new(),
+            revocations: Vec::new(),
+            skipped: Vec::new(),
+            allowed_signers: None,
+        }
     }
 
     /// Adds what `other` holds. A certificate that both have is then one, with what either knows of it.

@@ -10,6 +10,7 @@
 //! | `policy` | which signatures count |
 //! | `verify` | the order of all of that, and what a failure is called |
 //! | `sign`, `gpg` | making a provenance, with a key at hand or through GnuPG |
+//! | `ssh` | SSH signatures of git tags and commits |
 //! | `armor`, `packets` | OpenPGP's encodings, as far as they are needed before the OpenPGP library |
 //!
 //! Whom a user trusts for which plugin, and where the keys come from, is decided elsewhere.
@@ -29,6 +30,7 @@ mod packets;
 mod policy;
 mod sign;
 mod signers;
+mod ssh;
 mod statement;
 mod verify;
 
@@ -44,6 +46,7 @@ pub use packets::FramingError;
 pub use policy::Reason;
 pub use sign::{Passphrase, SignError, SigningKey, sign};
 pub use signers::{FullFingerprint, NotAFingerprint, Signer, SignerState};
+pub use ssh::SshError;
 pub use statement::StatementError;
 pub use verify::{Requirement, VerifyError, verify};
 

@@ -4,10 +4,12 @@
 //! provenance of its own: there the signature of the tag or commit counts.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::keyring::Keyring;
 use super::message::{self, Message, MessageError};
 use super::policy::{self, Good, Policy, Reason};
+use super::ssh::{self, SshError};
 use super::statement::{Listed, Statement, StatementError};
 use super::{Evidence, Signature, Verified};
 use crate::digest::Sha256Digest;
@@ -100,9 +102,9 @@ pub enum VerifyError {
         /// The full id of the commit.
         commit: String,
     },
-    /// A git tag or commit is signed with an SSH key.
+    /// A git tag or commit is signed with an SSH key, and nobody said whose keys may sign.
     #[error(
-        "{} is signed with an SSH key, which a keyring cannot verify: name the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
+        "{} is signed with an SSH key: name a file with the keys that you trust with `--allowed-signers FILE`, or the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
         Plain(.what), Plain(.commit)
     )]
     GitSsh {
@@ -110,6 +112,17 @@ pub enum VerifyError {
         what: String,
         /// The full id of the commit.
         commit: String,
+    },
+    /// The SSH signature of a git tag or commit does not count.
+    #[error("{} has no valid signature (allowed signers: {})", Plain(.what), allowed.display())]
+    GitSshInvalid {
+        /// The tag or commit.
+        what: String,
+        /// The file of allowed signers.
+        allowed: PathBuf,
+        /// Why not.
+        #[source]
+        source: SshError,
     },
     /// The signature of a git tag or commit is none.
     #[error("the signature of {} is malformed", Plain(.what))]
@@ -215,7 +228,7 @@ pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> R
                     Ok(Verified { fetched, evidence, signed: None })
                 }
                 None => verify_signature(fetched, keyring, &policy, limits),
-                Some(git) => match verify_git(git, keyring, &policy, limits) {
+                Some(git) => match verify_git(git, keyring, *allow_expired_key, limits) {
                     Ok(evidence) => Ok(Verified { fetched, evidence, signed: None }),
                     Err(e) => Err(e),
                 },
@@ -269,17 +282,29 @@ pub(super) fn verify_signature(
 }
 
 /// Decides about a package that was made from a git commit: the tag or commit must be signed.
-fn verify_git(git: &GitOrigin, keyring: &Keyring, policy: &Policy, limits: &Limits) -> Result<Evidence, VerifyError> {
+fn verify_git(
+    git: &GitOrigin,
+    keyring: &Keyring,
+    allow_expired_key: bool,
+    limits: &Limits,
+) -> Result<Evidence, VerifyError> {
     let Some(SignedObject { what, payload, signature }) = &git.signed else {
         let what = git.reference.clone().unwrap_or_else(|| git.commit.clone());
         return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone() });
     };
-    if signature.trim_ascii_start().starts_with(b"-----BEGIN SSH SIGNATURE-----") {
-        return Err(VerifyError::GitSsh { what: what.clone(), commit: git.commit.clone() });
-    }
     if signature.len() as u64 > limits.provenance_bytes {
         return Err(VerifyError::TooLarge { at: what.clone(), limit: limits.provenance_bytes });
     }
+    if signature.trim_ascii_start().starts_with(ssh::OPENING) {
+        let Some(allowed) = keyring.allowed_signers() else {
+            return Err(VerifyError::GitSsh { what: what.clone(), commit: git.commit.clone() });
+        };
+        return match ssh::check(signature, payload, allowed, allow_expired_key) {
+            Ok(good) => Ok(evidence(good, None)),
+            Err(source) => Err(VerifyError::GitSshInvalid { what: what.clone(), allowed: allowed.to_owned(), source }),
+        };
+    }
+    let policy = Policy::new(allow_expired_key);
     let packets = message::read_detached(signature, limits)
         .map_err(|source| VerifyError::GitMalformed { what: what.clone(), source })?;
     let mut reasons = Vec::new();

@@ -108,9 +108,17 @@ impl Program {
         Self::at(path, line, environment)
     }
 
-    /// Takes the program of `line` from `dir`, whatever it looks like; an absolute one stays where it is.
+    /// Takes the program of `line` from `dir`, whatever it looks like; an absolute one stays where it is. One that is not
+    /// there, as `/bin/x.sh` for `bin/x.sh`, is looked for in `dir` all the same: to Helm every path is one in `dir`, and plugins
+    /// are written for it.
     pub(super) fn within(dir: &Path, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
-        Self::at(dir.join(&line.program), line, environment)
+        let program = Path::new(&line.program);
+        let beneath = || program.strip_prefix("/").map(|relative| dir.join(relative)).ok().filter(|path| path.is_file());
+        let path = match program.is_absolute() && !program.exists() {
+            true => beneath().unwrap_or_else(|| program.to_owned()),
+            false => dir.join(program),
+        };
+        Self::at(path, line, environment)
     }
 
     fn at(path: PathBuf, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {

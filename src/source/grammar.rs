@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::error::SourceError;
+use super::options::{Credentials, Secret};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
+use crate::package::is_archive_name;
 use crate::text;
 use crate::text::masked_source;
 
@@ -89,6 +92,21 @@ impl GetterUrl {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The URL without user name and password, and these two apart.
+    pub(super) fn split(&self) -> (String, Option<Credentials>) {
+        let bare = without_user(&self.0);
+        let user = self.0.split_once("://").and_then(|(_, rest)| {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            authority.rsplit_once('@').map(|(user, _)| user)
+        });
+        let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        let credentials = user.filter(|user| !user.is_empty()).map(|user| {
+            let (username, password) = user.split_once(':').unwrap_or((user, ""));
+            Credentials { username: decoded(username), password: Secret::new(decoded(password)) }
+        });
+        (bare, credentials)
+    }
 }
 
 /// A reference to an artifact in an OCI registry.
@@ -113,8 +131,7 @@ impl Source {
         if argument.trim() != argument || argument.is_empty() || argument.chars().any(char::is_control) {
             return Err(SourceError::Malformed { argument: masked_source(argument) });
         }
-        let scheme = argument.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        let scheme = scheme.filter(|scheme| is_scheme(scheme));
+        let scheme = scheme_of(argument);
         if scheme.as_deref() == Some("oci") {
             return OciReference::parse(argument).map(Self::Oci);
         }
@@ -141,6 +158,31 @@ impl Source {
         names(argument, known).ok_or_else(|| SourceError::NotFound { argument: text::plain(argument).into_owned() })
     }
 
+    /// Decides what a URL is that is to be downloaded for its own sake: everything on the web is a file then, whatever it is
+    /// called.
+    ///
+    /// # Errors
+    /// It is no URL, nobody serves its scheme, or it is one of git's, which names no file.
+    pub fn parse_download(argument: &str, known: &Known) -> Result<Self, SourceError> {
+        match scheme_of(argument).as_deref() {
+            Some("http" | "https") => web_url(argument, argument).map(Self::Http),
+            Some(_) => match Self::parse(argument, known)? {
+                Self::Git(_) => {
+                    Err(bad(argument, "URL to download", "a git repository is no file; `plugin pull` packs one"))
+                }
+                source => Ok(source),
+            },
+            None => Err(bad(argument, "URL", "it has no scheme, such as `https://`")),
+        }
+    }
+
+    /// Whether `argument` is a URL that can only be a getter plugin's: nothing else needs to know the getters that there are.
+    pub fn wants_getter(argument: &str) -> bool {
+        let built_in =
+            |scheme: &str| scheme.starts_with("git+") || matches!(scheme, "file") || BUILT_IN_SCHEMES.contains(&scheme);
+        scheme_of(argument).is_some_and(|scheme| !built_in(&scheme))
+    }
+
     /// What kind it is, with an article.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -163,6 +205,17 @@ impl Source {
             Self::Git(_) | Self::Web(_) => version.is_some_and(is_object_id),
             Self::Oci(reference) => reference.digest.is_some(),
             _ => false,
+        }
+    }
+
+    /// The scheme, host and port that a user name and password would go to; `None` where none goes anywhere.
+    pub fn server(&self) -> Option<String> {
+        match self {
+            Self::Oci(reference) => Some(format!("oci://{}", reference.registry)),
+            Self::Http(url) | Self::Web(url) | Self::Git(GitUrl::Web(url)) => Some(url.url().origin().ascii_serialization()),
+            Self::GitHub { .. } => Some("https://github.com".to_owned()),
+            Self::Getter { url, .. } => Some(masked_source(url.expose())),
+            Self::Directory(_) | Self::Archive(_) | Self::Git(GitUrl::Plain(_)) | Self::Index { .. } => None,
         }
     }
 
@@ -314,6 +367,21 @@ impl fmt::Display for GitUrl {
 }
 
 impl OciReference {
+    /// Reads an argument that must be a reference.
+    ///
+    /// # Errors
+    /// It has another scheme or none, or breaks the rules of [`OciReference::parse`].
+    pub fn from_argument(argument: &str) -> Result<Self, SourceError> {
+        match scheme_of(argument).as_deref() {
+            Some("oci") if !argument.chars().any(char::is_control) => Self::parse(argument),
+            _ => Err(bad(
+                argument,
+                "OCI reference",
+                "it must begin with `oci://`, as in `oci://registry.example.com/plugins`",
+            )),
+        }
+    }
+
     /// Reads `oci://registry/path/name[:tag][@sha256:...]`.
     ///
     /// # Errors
@@ -369,11 +437,6 @@ impl fmt::Display for OciReference {
         }
         Ok(())
     }
-}
-
-/// Whether a path or the path of a URL is called as packages are.
-pub(super) fn is_archive_name(name: &str) -> bool {
-    name.ends_with(".tgz") || name.ends_with(".tar.gz")
 }
 
 /// What an argument with a scheme is.
@@ -538,6 +601,12 @@ pub(super) fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// The scheme of a URL, in lower case.
+fn scheme_of(argument: &str) -> Option<String> {
+    let scheme = argument.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    scheme.filter(|scheme| is_scheme(scheme))
+}
+
 /// A scheme by RFC 3986, section 3.1.
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -569,7 +638,7 @@ fn is_registry(registry: &str) -> bool {
 }
 
 /// A part of a repository by the distribution specification: runs of letters and digits with one separator between them.
-fn is_repository_part(part: &str) -> bool {
+pub(super) fn is_repository_part(part: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = part.as_bytes();
     edge(bytes.first())

@@ -6,6 +6,7 @@
 
 mod archive_url;
 mod error;
+mod getter;
 mod git;
 mod grammar;
 mod http;
@@ -20,10 +21,11 @@ mod weburl;
 use std::path::Path;
 
 pub use error::SourceError;
+pub use getter::{GetterRequest, fetch_by_getter};
 pub use git::GitError;
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::HttpError;
-pub use oci::OciError;
+pub use oci::{OciError, Publication, Pushed, push};
 pub use options::{FetchOptions, Secret};
 pub use weburl::WebUrl;
 
@@ -37,7 +39,7 @@ use crate::report::Report;
 ///
 /// # Errors
 /// The source is not there, forbidden, broken or too large; it cannot honour an option; the spool cannot be written. A local
-/// directory is not fetched: [`SourceError::Directory`].
+/// directory is not fetched: [`SourceError::Directory`]; nor is what only a plugin can get: see [`fetch_by_getter`].
 pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn Report) -> Result<Fetched, SourceError> {
     options.check(source)?;
     match source {

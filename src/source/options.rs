@@ -90,7 +90,8 @@ impl FetchOptions {
         if self.key_file.is_some() && self.cert_file.is_none() {
             return refuse("--key-file", "it needs `--cert-file`");
         }
-        if let (Some(version), true) = (&self.version, matches!(source, Source::Archive(_) | Source::Http(_)))
+        if let (Some(version), true) =
+            (&self.version, matches!(source, Source::Archive(_) | Source::Http(_) | Source::Getter { .. }))
             && Range::parse(version).is_err()
         {
             return refuse(
@@ -147,7 +148,17 @@ impl FetchOptions {
                     return refuse("--version", "a version stands behind the `@` already; give one of the two");
                 }
             }
-            Source::Getter { .. } => {}
+            Source::Getter { .. } => {
+                if self.insecure_skip_tls_verify {
+                    return refuse(
+                        "--insecure-skip-tls-verify",
+                        "a getter plugin cannot be told; its own settings may know it",
+                    );
+                }
+                if self.plain_http {
+                    return refuse("--plain-http", "a getter plugin cannot be told; its URL says all that it knows");
+                }
+            }
         }
         Ok(())
     }

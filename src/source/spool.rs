@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use super::error::SourceError;
 use crate::digest::{Hasher, Sha256Digest};
+use crate::report::{Event, Report};
 
 /// How much is read, written and hashed at a time.
 const BLOCK: usize = 256 * 1024;
@@ -147,6 +148,52 @@ impl SpoolFile {
     }
 }
 
+/// A file in the spool for whoever writes bytes as they come.
+pub(super) struct SpoolWriter<'a> {
+    file: SpoolFile,
+    block: Block,
+    report: &'a dyn Report,
+}
+
+impl<'a> SpoolWriter<'a> {
+    /// Writes to `file`, and tells `report` how far it is.
+    pub(super) fn new(file: SpoolFile, report: &'a dyn Report) -> Self {
+        Self { block: file.block(), file, report }
+    }
+
+    /// Writes what waits; gives the file's path, the digest and the size.
+    pub(super) fn finish(mut self) -> Result<(PathBuf, Sha256Digest, u64), SourceError> {
+        self.empty()?;
+        self.file.finish()
+    }
+
+    fn empty(&mut self) -> Result<(), SourceError> {
+        let fresh = self.file.block();
+        self.file.write(std::mem::replace(&mut self.block, fresh))?;
+        self.report.event(Event::Advanced { done: self.file.size() });
+        Ok(())
+    }
+}
+
+impl io::Write for SpoolWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.block.free().is_empty() {
+            self.empty().map_err(io::Error::other)?;
+        }
+        let free = self.block.free();
+        let taken = free.len().min(bytes.len());
+        if let (Some(to), Some(from)) = (free.get_mut(..taken), bytes.get(..taken)) {
+            to.copy_from_slice(from);
+        }
+        self.block.advance(taken);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +219,18 @@ mod tests {
         assert_eq!((digest, size), (Sha256Digest::of(&bytes), bytes.len() as u64));
         assert_eq!(std::fs::read(path).unwrap(), bytes);
         assert!(SpoolFile::create(dir.path()).is_err(), "an existing file is never written through");
+    }
+
+    #[test]
+    fn bytes_in_pieces_of_any_size_arrive_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = SpoolWriter::new(SpoolFile::create(dir.path()).unwrap(), &crate::report::Silent);
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 253) as u8).collect();
+        for piece in bytes.chunks(70_001) {
+            writer.write_all(piece).unwrap();
+        }
+        let (path, digest, size) = writer.finish().unwrap();
+        assert_eq!((digest, size), (Sha256Digest::of(&bytes), bytes.len() as u64));
+        assert_eq!(std::fs::read(path).unwrap(), bytes);
     }
 }

@@ -52,19 +52,7 @@ impl WebUrl {
     /// The file's name: the last part of the path, decoded, of characters that are harmless in a message or a name.
     pub(super) fn file_name(&self) -> String {
         let last = self.url.path_segments().and_then(|parts| parts.rev().find(|part| !part.is_empty())).unwrap_or_default();
-        let decoded = percent_decode_str(last).decode_utf8_lossy();
-        let name: String = decoded
-            .chars()
-            .map(|c| {
-                if matches!(c, '/' | '\\' | ':') || text::plain(c.encode_utf8(&mut [0; 4])).len() != c.len_utf8() {
-                    '_'
-                } else {
-                    c
-                }
-            })
-            .take(255)
-            .collect();
-        if matches!(name.as_str(), "" | "." | "..") { "download".to_owned() } else { name }
+        harmless_name(last)
     }
 
     /// The same URL with `suffix` at the end of its path, before the query.
@@ -93,6 +81,23 @@ impl fmt::Debug for WebUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// A file's name out of the last part of a URL's path: decoded, of characters that are harmless in a message or a name.
+pub(super) fn harmless_name(last: &str) -> String {
+    let decoded = percent_decode_str(last).decode_utf8_lossy();
+    let name: String = decoded
+        .chars()
+        .map(|c| {
+            if matches!(c, '/' | '\\' | ':') || text::plain(c.encode_utf8(&mut [0; 4])).len() != c.len_utf8() {
+                '_'
+            } else {
+                c
+            }
+        })
+        .take(255)
+        .collect();
+    if matches!(name.as_str(), "" | "." | "..") { "download".to_owned() } else { name }
 }
 
 /// `url` as it may be shown.

@@ -109,8 +109,13 @@ impl StoreLock<'_> {
             return Err(StoreError::io("find", &staged_tree, io::ErrorKind::NotFound.into()));
         };
         let version = staged.metadata.version_text();
+        let digest = staged.package_digest();
         let keep_old = match (&current, &there) {
-            (Some(receipt), _) => receipt.version.as_deref().unwrap_or_default() != version,
+            (Some(receipt), _) => {
+                // A branch moves without a new version.
+                let other = digest.is_some() && receipt.archive.as_ref().is_some_and(|a| Some(a.sha256) != digest);
+                receipt.version.as_deref().unwrap_or_default() != version || other
+            }
             (None, Some(Some(found))) => found.version_text() != version,
             (None, _) => false,
         };

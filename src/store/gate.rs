@@ -190,8 +190,9 @@ impl Store {
         };
         let checked = match mode {
             Gate::Off => Ok(()),
-            // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development.
-            _ if link && file.as_ref().is_none_or(knows_link) => Ok(()),
+            // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
+            // may change, but where everybody may write anybody could have made the link.
+            _ if link && file.as_ref().is_none_or(knows_link) => check_modes(&root.0, &plugin),
             Gate::Warn | Gate::Require => {
                 check_modes(&root.0, &plugin).and_then(|()| self.check_receipt(&plugin, file.as_ref()))
             }

@@ -159,9 +159,21 @@ pub struct Spool {
 }
 
 impl Spool {
+    /// A private directory in `directory`, for what is no plugin: no store knows of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], where it cannot be made.
+    pub fn within(directory: &Path) -> Result<Self, StoreError> {
+        Self::named(".plugsmith-", directory)
+    }
+
     fn new(staging: &Path) -> Result<Self, StoreError> {
+        Self::named("", staging)
+    }
+
+    fn named(prefix: &str, staging: &Path) -> Result<Self, StoreError> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix("").rand_bytes(12);
+        builder.prefix(prefix).rand_bytes(12);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         let dir = builder.tempdir_in(staging).map_err(|source| StoreError::io("create a directory in", staging, source))?;

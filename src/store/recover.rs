@@ -99,7 +99,7 @@ pub(super) fn settle(
         if change.kind == ChangeKind::Install {
             keep_tree(root, dir, change, &staged)?;
         }
-        restore(&root.previous_receipt(dir), current.cloned())?;
+        restore(&root.previous_receipt(dir), current.cloned().map(|current| without_lost_package(current, next)))?;
     }
     let mut next = next.cloned();
     if let Some(next) = &mut next
@@ -108,6 +108,16 @@ pub(super) fn settle(
         next.hook = None;
     }
     restore(&root.receipt(dir), next)
+}
+
+/// The receipt of the version before. Where the one that came has the same version, its package lies where the old one was.
+fn without_lost_package(mut before: Receipt, next: Option<&Receipt>) -> Receipt {
+    let taken = next.and_then(|next| next.archive.as_ref()).and_then(|archive| archive.file.as_ref());
+    if let Some(archive) = before.archive.as_mut().filter(|archive| archive.file.as_ref() == taken) {
+        archive.file = None;
+        archive.provenance = false;
+    }
+    before
 }
 
 /// Makes the old tree at `staged` the version before.

@@ -340,3 +340,39 @@ fn info_shows_files_hooks_and_commands() {
     assert!(world.ok("plugin info greet").stdout.contains("1.2.0"));
     world.fails(4, "plugin info nobody");
 }
+
+#[test]
+fn verify_finds_the_kept_package_beside_the_plugin_and_says_when_it_is_gone() {
+    let mut world = signed();
+    world.ok(&format!("plugin install p-1.0.0.tgz {}", keyring()));
+    let (first, second) = (world.path("first"), world.plugins());
+    fs::create_dir(&first).unwrap();
+    world.set("TOOL_PLUGINS", format!("{}:{}", first.display(), second.display()));
+    let ran = world.ok(&format!("plugin verify p {}", keyring()));
+    assert!(ran.stdout.contains("Signed by: Tour"), "{}", ran.stdout);
+    fs::remove_file(second.join("p-1.0.0.tgz")).unwrap();
+    let ran = world.fails(3, &format!("plugin verify p {}", keyring()));
+    assert!(ran.stderr.contains("is gone"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_package_may_be_called_in_capitals() {
+    let world = signed();
+    fs::rename(world.path("p-1.0.0.tgz"), world.path("P.TGZ")).unwrap();
+    fs::rename(world.path("p-1.0.0.tgz.prov"), world.path("P.TGZ.prov")).unwrap();
+    world.ok(&format!("plugin install P.TGZ {}", keyring()));
+}
+
+#[test]
+fn what_the_system_forbids_is_said_with_the_next_step() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    fs::create_dir_all(world.plugins()).unwrap();
+    fs::set_permissions(world.plugins(), fs::Permissions::from_mode(0o500)).unwrap();
+    let ran = world.tool("plugin install p".split(' '));
+    fs::set_permissions(world.plugins(), fs::Permissions::from_mode(0o700)).unwrap();
+    // Nothing is forbidden to root.
+    if ran.code != 0 {
+        assert!(ran.code == 1 && ran.stderr.contains("`env` shows"), "{}", ran.stderr);
+    }
+}

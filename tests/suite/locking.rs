@@ -246,6 +246,26 @@ fn a_mirror_needs_nothing_else() {
 }
 
 #[test]
+fn f_a_password_goes_to_no_server_that_it_was_not_meant_for() {
+    let world = world();
+    let (p, _) = package(&world, "p", "1.0.0");
+    let (q, _) = package(&world, "q", "1.0.0");
+    let (ours, theirs) = (Server::files(&[("/p.tgz", &p)]), Server::files(&[("/q.tgz", &q)]));
+    world.ok(&format!("plugin install --verify=false {} {}", ours.url("/p.tgz"), theirs.url("/q.tgz")));
+    world.ok("plugin lock");
+    let other = machine(&world);
+    let ran = other.fails(2, "plugin sync --username ann --password-stdin");
+    assert!(ran.stderr.contains("--username") && ran.stderr.contains(".netrc"), "{}", ran.stderr);
+    for words in ["plugin update --all", "plugin update p q", "plugin outdated", "plugin export mirror"] {
+        world.fails(2, &format!("{words} --username ann --password-stdin"));
+    }
+    assert!([&ours, &theirs].iter().all(|server| server.requests().iter().all(|r| r.header("authorization").is_none())));
+    let words = ["plugin", "update", "p", "--username", "ann", "--password-stdin"];
+    assert_eq!(world.tool_with_input(words, b"hunter2\n").code, 0);
+    other.ok("plugin sync");
+}
+
+#[test]
 fn a_repository_is_locked_by_its_commit() {
     let world = world();
     let plugin = world.plugin("p", "1.0.0");

@@ -8,14 +8,19 @@ mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
 mod fuzz_corpora; // the fuzzers' corpora, replayed
+mod getters; // getter plugins as sources, get: cases F, S
 mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
 mod keyrings; // plugin keyring, and which one counts: cases P22, P23
 mod locking; // lock, sync, export, pull
 mod packages; // package, sign: cases K
+mod peers_git; // git daemon, signed tags: cases V
+mod peers_nginx; // a real web server: cases F, P25
+mod peers_registry; // a real registry, skopeo, helm: cases O
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
+mod pushing; // plugin push: cases O
 mod running; // tool NAME: cases S, P28
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share

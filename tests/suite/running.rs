@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::{Ran, World, repository};
@@ -293,5 +294,21 @@ fn env_names_every_setting() {
             // Registries are named by the user.
             assert!(key == "registries" || shown.contains(&format!("\n{key} ")), "no {key} in:\n{shown}");
         }
+    }
+}
+
+#[test]
+fn s_a_link_is_refused_where_everybody_may_write() {
+    let world = World::new();
+    let plugin = world.plugin("p", "1.0.0");
+    world.ok("plugin install p");
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    // Anybody could have made the link, or changed what it leads to.
+    for path in [&world.plugins(), &plugin, &plugin.join("run.sh")] {
+        allow(path, 0o777);
+        let ran = world.fails(1, "p");
+        assert!(ran.stderr.contains("chmod o-w"), "{}", ran.stderr);
+        allow(path, 0o755);
+        world.ok("p");
     }
 }

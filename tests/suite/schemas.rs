@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use plugsmith::manager::{LockFile, Outdated};
 use plugsmith::manifest::{self, completion, lint};
 use plugsmith::settings::{Limits, Settings};
 use plugsmith::yaml;
@@ -264,4 +265,58 @@ fn lint_reports() {
         assert!(schema.accepts(&report), "{report:#}");
     }
     assert!(!schema.accepts(&serde_json::json!({"path": "p", "ok": true})));
+}
+
+#[test]
+fn lock_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let digest = "0".repeat(64);
+    let entry = |more: &str| format!("version = 1\n[[plugin]]\nname = \"p\"\nsource = \"s\"\n{more}");
+    let good = [
+        "version = 1\n".to_owned(),
+        entry(""),
+        entry("version = \"1.0.0\"\nconstraint = \"~1\"\n"),
+        entry(&format!("manifest = \"sha256:{digest}\"\nsigner = {{fingerprint = \"F\", userId = \"U\"}}\n")),
+        entry(&format!("commit = \"{}\"\narchives = {{any = \"sha256:{digest}\"}}\n", "a".repeat(40))),
+    ];
+    let bad = [
+        "".to_owned(),
+        "version = \"1\"\n".to_owned(),
+        "version = 3\n".to_owned(),
+        "version = 1\nother = 1\n".to_owned(),
+        "version = 1\n[[plugin]]\nname = \"p\"\n".to_owned(),
+        "version = 1\n[[plugin]]\nname = \"../p\"\nsource = \"s\"\n".to_owned(),
+        entry("other = 1\n"),
+        entry("commit = \"main\"\n"),
+        entry("manifest = \"sha256:1\"\n"),
+        entry("signer = \"F\"\n"),
+        entry("archives = {any = 1}\n"),
+    ];
+    let schema = Schema::read("lock");
+    for (documents, expected) in [(&good[..], true), (&bad[..], false)] {
+        for document in documents {
+            let value: Value = toml::from_str(document).unwrap();
+            assert_eq!(schema.accepts(&value), expected, "the schema on:\n{document}");
+            let path = dir.path().join("plugins.lock");
+            fs::write(&path, document).unwrap();
+            let read = LockFile::read(&path);
+            assert_eq!(read.is_ok(), expected, "the reader on:\n{document}\n{read:?}");
+        }
+    }
+}
+
+#[test]
+fn outdated_lists() {
+    let row = Outdated {
+        name: "p".to_owned(),
+        version: None,
+        available: Some("1.0.0".to_owned()),
+        source: "s".to_owned(),
+        constraint: None,
+        pinned: false,
+    };
+    let schema = Schema::read("outdated");
+    assert!(schema.accepts(&serde_json::json!([row])));
+    assert!(schema.accepts(&serde_json::json!([])));
+    assert!(!schema.accepts(&serde_json::json!([{"name": "p"}])));
 }

@@ -345,6 +345,71 @@ fn i5_a_package_on_a_web_server_is_updated() {
 }
 
 #[test]
+fn i5_o_a_registry_is_asked_for_the_range() {
+    let world = world();
+    let files = Arc::new(Mutex::new(Vec::<(String, Vec<u8>)>::new()));
+    let served = files.clone();
+    let server = Server::start(move |request, to| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        match served.lock().unwrap().iter().rev().find(|(own, _)| own == path) {
+            Some((_, body)) => answer(to, "200 OK", &[], body),
+            None => answer(to, "404 x", &[], b""),
+        }
+    });
+    let mut tags = Vec::new();
+    let mut push = |version: &str| {
+        package(&world, version);
+        let read = |suffix: &str| fs::read(world.path(&format!("p.tgz{suffix}"))).unwrap();
+        let layers = [("", read("")), (".prov", read(".prov"))].map(|(suffix, bytes)| {
+            let digest = format!("sha256:{}", Sha256Digest::of(&bytes));
+            let layer = serde_json::json!({
+                "digest": digest,
+                "size": bytes.len(),
+                "annotations": {"org.opencontainers.image.title": format!("p-{version}.tgz{suffix}")},
+            });
+            files.lock().unwrap().push((format!("/v2/t/p/blobs/{digest}"), bytes));
+            layer
+        });
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "artifactType": "application/vnd.helm.plugin.v1+json",
+            "layers": layers,
+        });
+        let manifest = manifest.to_string().into_bytes();
+        tags.push(version.to_owned());
+        let mut files = files.lock().unwrap();
+        files.push((format!("/v2/t/p/manifests/sha256:{}", Sha256Digest::of(&manifest)), manifest.clone()));
+        files.push((format!("/v2/t/p/manifests/{version}"), manifest));
+        files.push(("/v2/t/p/tags/list".to_owned(), serde_json::json!({"tags": tags}).to_string().into_bytes()));
+    };
+    push("1.0.0");
+    let reference = format!("oci://{}/t/p", server.url("").trim_start_matches("http://"));
+    world.ok(&format!("plugin install {reference} --version ~1 --plain-http"));
+    assert!(world.ok("plugin update p --plain-http").stderr.contains("up to date"));
+    push("1.1.0");
+    push("2.0.0");
+    assert_eq!(world.ok("plugin outdated --plain-http -o json").json()[0]["available"], "1.1.0");
+    world.ok("plugin update --all --plain-http");
+    assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
+    assert_eq!(receipt(&world)["verified"]["by"], "signature");
+
+    world.ok(&format!("plugin install {reference}:1.0.0 --plain-http --force"));
+    let ran = world.ok("plugin update p --plain-http");
+    assert!(ran.stderr.contains("exactly `1.0.0`"), "{}", ran.stderr);
+    world.ok("plugin update p --plain-http --to 2.0.0");
+    assert_eq!(world.ok("p").stdout, "p 2.0.0\n");
+    assert_eq!(receipt(&world)["source"]["asked"], format!("{reference}:2.0.0"));
+
+    // A lock file names the manifest, whatever becomes of its tag.
+    world.ok("plugin lock");
+    push("2.0.0");
+    files.lock().unwrap().retain(|(path, _)| !path.contains("/tags/"));
+    world.ok("plugin uninstall p");
+    world.ok("plugin sync --frozen --plain-http");
+    assert_eq!(world.ok("p").stdout, "p 2.0.0\n");
+}
+
+#[test]
 fn i5_v_a_repository_moves_with_its_range_and_not_with_a_tag() {
     let world = world();
     let plugin = world.plugin("p", "1.0.0");
@@ -402,6 +467,12 @@ fn i5_v_a_repository_moves_with_its_range_and_not_with_a_tag() {
     assert_eq!(world.ok("plugin outdated -o json").json()[0]["available"], commit[..12]);
     world.ok("plugin update p");
     assert_eq!(world.ok("p").stdout, "moved\n");
+    // Also without a new version the one before can be had back, and forth.
+    for said in ["p 2.1.0-rc.1\n", "moved\n"] {
+        world.ok("plugin rollback p");
+        assert_eq!(world.ok("p").stdout, said);
+        world.ok("plugin verify p");
+    }
     // Unsigned tags are as untrusted as ever where the user asks.
     world.fails(3, "plugin update p --verify --to v1.0.0");
 }

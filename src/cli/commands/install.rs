@@ -59,6 +59,9 @@ pub(crate) struct KeyringArguments {
     /// A keyring with the keys that may sign: a file or a directory; may be given several times
     #[arg(long, value_name = "PATH")]
     keyring: Vec<PathBuf>,
+    /// SSH keys that may sign tags and commits in git, in the format of `ssh-keygen`
+    #[arg(long, value_name = "FILE")]
+    allowed_signers: Option<PathBuf>,
     /// Accept a signature made before its key expired
     #[arg(long)]
     allow_expired_key: bool,
@@ -173,7 +176,11 @@ impl TrustArguments {
 impl KeyringArguments {
     /// Trust in a signature by these keys.
     pub(crate) fn trust(&self) -> Trust {
-        Trust::Signature { keyrings: self.keyring.clone(), allow_expired_key: self.allow_expired_key }
+        Trust::Signature {
+            keyrings: self.keyring.clone(),
+            allowed_signers: self.allowed_signers.clone(),
+            allow_expired_key: self.allow_expired_key,
+        }
     }
 }
 
@@ -185,6 +192,11 @@ impl FetchArguments {
 }
 
 impl NetworkArguments {
+    /// Whether a user name was given: it is about one server.
+    pub(crate) fn has_username(&self) -> bool {
+        self.username.is_some()
+    }
+
     /// The options to fetch `version` so that it can be verified as `trust` says; reads the password where it was announced.
     pub(crate) fn options(
         &self,

@@ -30,7 +30,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         });
     }
     if listing.plugins.is_empty() && arguments.output == Format::Table {
-        context.output.notice("no plugins are installed");
+        let of_type = arguments.plugin_type.as_ref().map(|wanted| format!(" of type {}", plain(wanted)));
+        context.output.notice(&format!("no plugins{} are installed", of_type.unwrap_or_default()));
         return Ok(());
     }
     Ok(context.output.list(arguments.output, &listing.plugins, table, |plugin| &plugin.name)?)

@@ -1,6 +1,7 @@
 //! The commands: one file each, with its arguments and a `run` that asks the library and shows the answer.
 
 mod exec;
+pub(super) mod get;
 mod info;
 mod install;
 mod keyring;
@@ -12,6 +13,7 @@ mod package;
 mod pin;
 pub(super) mod post_render;
 mod pull;
+mod push;
 mod rollback;
 mod sign;
 mod sync;
@@ -36,6 +38,8 @@ pub(crate) enum PluginCommand {
     Sign(sign::Arguments),
     /// Verify a package, or an installed plugin with every file of it
     Verify(verify::Arguments),
+    /// Publish a package and its provenance in an OCI registry
+    Push(push::Arguments),
     /// Install plugins from directories, packages or URLs
     #[command(visible_alias = "add")]
     Install(install::Arguments),
@@ -83,6 +87,7 @@ impl PluginCommand {
             Self::Package(arguments) => package::run(arguments, context),
             Self::Sign(arguments) => sign::run(arguments, context),
             Self::Verify(arguments) => verify::run(arguments, context),
+            Self::Push(arguments) => push::run(arguments, context),
             Self::Install(arguments) => install::run(arguments, context),
             Self::Update(arguments) => update::run(arguments, context),
             Self::Outdated(arguments) => outdated::run(arguments, context),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::install::NetworkArguments;
 use crate::cli::Context;
-use crate::cli::error::{Failure, Result};
+use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Format, Table};
 use crate::manager::{Outdated, UpdateRequest};
 use crate::text::plain;
@@ -25,6 +25,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    if arguments.network.has_username() && arguments.names.len() != 1 {
+        let text = "`--username` is about one server: name the plugin that comes from there";
+        return Err(Failure::said(code::USAGE, text));
+    }
     let manager = context.manager();
     let names = if arguments.names.is_empty() { manager.names_to_update()? } else { arguments.names.clone() };
     let request = UpdateRequest {

@@ -39,7 +39,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let several = arguments.all || arguments.names.len() > 1;
-    for (given, option) in [(arguments.to.is_some(), "--to"), (arguments.trust.has_digest(), "--digest")] {
+    for (given, option) in [
+        (arguments.to.is_some(), "--to"),
+        (arguments.trust.has_digest(), "--digest"),
+        // The sources are those of the receipts: a password must not go to them all.
+        (arguments.network.has_username(), "--username"),
+    ] {
         if given && several {
             return Err(Failure::said(
                 code::USAGE,

@@ -30,7 +30,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let trust = match arguments.digest {
         Some(digest) => Trust::Digest(digest),
-        None => Trust::Signature { keyrings: arguments.keyring.clone(), allow_expired_key: arguments.allow_expired_key },
+        None => Trust::Signature {
+            keyrings: arguments.keyring.clone(),
+            allowed_signers: None,
+            allow_expired_key: arguments.allow_expired_key,
+        },
     };
     let manager = context.manager();
     let path = Path::new(&arguments.what);

@@ -61,6 +61,7 @@ impl Manager<'_> {
     /// See [`ExportError`].
     pub fn export(&self, directory: &Path, fetch: &FetchOptions) -> Result<Exported, ExportError> {
         let (file, left_out) = self.locked()?;
+        self.check_credentials(file.plugins.values(), fetch)?;
         let packages = directory.join("packages");
         fs::create_dir_all(&packages).map_err(|source| ExportError::Write { path: packages.clone(), source })?;
         for locked in file.plugins.values() {
@@ -75,13 +76,13 @@ impl Manager<'_> {
     }
 
     fn export_package(&self, locked: &Locked, to: &Path, fetch: &FetchOptions) -> Result<(), ExportError> {
-        let kept = self.store().directory().join(locked.file_name());
         let is_it = |path: &Path| {
             let digest = Sha256Digest::of_file(path).map(|(digest, _)| digest).ok();
             digest.is_some() && digest == locked.archive()
         };
         let prov = with_prov(to);
-        if is_it(&kept) {
+        let mut kept = self.store().directories().map(|root| root.join(locked.file_name())).collect::<Vec<_>>().into_iter();
+        if let Some(kept) = kept.find(|kept| is_it(kept)) {
             if !is_it(to) {
                 copy(&kept, to)?;
             }
@@ -92,7 +93,7 @@ impl Manager<'_> {
             return remove(&prov);
         }
         let scratch = crate::manager::update::scratch()?;
-        let trust = Trust::Signature { keyrings: Vec::new(), allow_expired_key: false };
+        let trust = Trust::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false };
         let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust: &trust };
         let verified = self.obtain(locked, &ways, scratch.path(), self.report)?;
         copy(&verified.fetched().path, to)?;

@@ -1,14 +1,15 @@
 //! The very package that a lock file names: from a mirror, or from its source, verified by what the file says of it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Locked;
 use crate::manager::{InstallError, Manager, Trust};
 use crate::provenance::{self, Evidence, Requirement, Verified};
 use crate::report::Report;
-use crate::source::{self, FetchOptions, OciReference, Source};
+use crate::source::{FetchOptions, OciReference, Source};
 use crate::store;
-use crate::text::{Plain, masked_source};
+use crate::text::{Plain, masked_source, plain};
 
 /// Where packages may come from, and how.
 #[derive(Debug, Clone)]
@@ -52,6 +53,14 @@ pub enum ObtainError {
         /// What the mirror would have had to hold.
         mirror: Option<PathBuf>,
     },
+    /// A user name and password were given, and there are several servers that they could go to.
+    #[error(
+        "`--username` is about one server, and the plugins come from several ({servers}); put the passwords into ~/.netrc, which names its servers"
+    )]
+    Credentials {
+        /// The servers, safe to show.
+        servers: String,
+    },
     /// A directory is named as a source.
     #[error("plugin `{name}` cannot be had from {}: a directory has no digest", path.display())]
     Directory {
@@ -88,6 +97,24 @@ fn mirror_lacks(mirror: &Option<PathBuf>) -> String {
 }
 
 impl Manager<'_> {
+    /// A lock file is what somebody else wrote: no source in it may get a password that was meant for another one.
+    pub(super) fn check_credentials<'l>(
+        &self,
+        wanted: impl Iterator<Item = &'l Locked>,
+        fetch: &FetchOptions,
+    ) -> Result<(), ObtainError> {
+        if fetch.username.is_none() {
+            return Ok(());
+        }
+        let servers: BTreeSet<String> =
+            wanted.filter_map(|locked| self.parse_source(&locked.source).ok()?.server()).collect();
+        if servers.len() <= 1 {
+            return Ok(());
+        }
+        let servers: Vec<String> = servers.into_iter().collect();
+        Err(ObtainError::Credentials { servers: plain(&servers.join(", ")).into_owned() })
+    }
+
     /// Fetches the package of `locked` into `spool`, and verifies it.
     pub(super) fn obtain(
         &self,
@@ -108,7 +135,7 @@ impl Manager<'_> {
         if let Some(path) = in_mirror.as_ref().filter(|path| path.exists()) {
             let Some(digest) = known else { return Err(unsettled()) };
             let options = FetchOptions { want_provenance: true, ..local(ways.fetch) };
-            let fetched = source::fetch(&Source::Archive(path.clone()), &options, spool, report);
+            let fetched = self.fetch(&Source::Archive(path.clone()), &options, spool, report);
             return verify(fetched.map_err(|e| failed(e.into()))?, &Requirement::Digest(digest));
         }
 
@@ -136,7 +163,7 @@ impl Manager<'_> {
             }
             return self.obtain_signed(locked, &source, options, ways, spool, report);
         }
-        let fetched = source::fetch(&source, &options, spool, report).map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(&source, &options, spool, report).map_err(|e| failed(e.into()))?;
         let requirement = match known {
             // Every byte hangs on the commit; how it is packed may differ between versions of this program.
             _ if fetched.origin.pinned && fetched.origin.git.is_some() => Requirement::Digest(fetched.digest()),
@@ -161,7 +188,7 @@ impl Manager<'_> {
         let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
         let requirement = self.requirement(ways.trust).map_err(|e| failed(e.into()))?;
         let options = FetchOptions { want_provenance: matches!(ways.trust, Trust::Signature { .. }), ..options };
-        let fetched = source::fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
         let verified = provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e| failed(e.into()))?;
         match (verified.evidence(), &locked.signer) {
             (Evidence::Signature(found), Some(signer)) if !found.fingerprint.eq_ignore_ascii_case(&signer.fingerprint) => {

@@ -93,10 +93,10 @@ pub enum SyncError {
     },
     /// It could not take the place of another version.
     #[error(transparent)]
-    Update(#[from] UpdateError),
+    Update(Box<UpdateError>),
     /// It could not be removed.
     #[error(transparent)]
-    Uninstall(#[from] UninstallError),
+    Uninstall(Box<UninstallError>),
 }
 
 /// What is in the place of a locked plugin.
@@ -144,7 +144,7 @@ impl Manager<'_> {
     }
 
     fn remove_unnamed(&self, name: &str, hooks: bool) -> Result<Synced, SyncError> {
-        let removed = self.uninstall(name, hooks)?;
+        let removed = self.uninstall(name, hooks).map_err(|e| SyncError::Uninstall(Box::new(e)))?;
         let from = Some(removed.version).filter(|version| !version.is_empty());
         Ok(Synced { name: removed.name, from, to: None, change: Change::Removed })
     }
@@ -181,6 +181,7 @@ impl Manager<'_> {
             frozen: request.frozen,
             trust: &request.trust,
         };
+        self.check_credentials(wanted.iter().copied(), &request.fetch)?;
         let store = self.store();
         let lock = store.lock(self.report)?;
         let together = Together::start(
@@ -253,7 +254,8 @@ impl Manager<'_> {
         let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
         match there {
             Some(There { version, .. }) => {
-                self.replace(lock, staged, arrival, version.as_deref(), hooks)?;
+                self.replace(lock, staged, arrival, version.as_deref(), hooks)
+                    .map_err(|e| SyncError::Update(Box::new(e)))?;
                 Ok(Synced { name, from: version, to, change: Change::Replaced })
             }
             None => {

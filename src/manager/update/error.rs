@@ -95,7 +95,7 @@ pub enum UpdateError {
         /// The plugin's name.
         name: String,
         /// Why not.
-        source: GateError,
+        source: Box<GateError>,
     },
     /// The update hook failed; the update was undone.
     #[error("the update hook of plugin `{}` failed, so the version {} is back", Plain(.name), Plain(.version))]
@@ -105,7 +105,7 @@ pub enum UpdateError {
         /// The version that is back.
         version: String,
         /// How it failed.
-        source: HookError,
+        source: Box<HookError>,
     },
 }
 

@@ -3,24 +3,26 @@
 //! succeeded, and is kept for a rollback.
 
 mod error;
+mod look;
 mod origin;
 mod outdated;
+mod verify;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use semver::Version;
 
-use self::origin::{Origin, installed_version, options_for, with_pre_releases};
+use self::look::Offer;
+use self::origin::{Origin, installed_version};
 use super::install::InstallError;
 use super::{Manager, Trust};
-use crate::manifest::Metadata;
-use crate::package::{self, Fetched};
-use crate::provenance::{self, Evidence, Requirement, Verified, VerifyError};
+use crate::manifest::{self, Metadata};
+use crate::package;
+use crate::provenance::{Evidence, Verified};
 use crate::runtime::{Environment, HookEvent, Subject, run_hook};
-use crate::source::version::{Range, tag_version};
-use crate::source::{self, FetchOptions, Resolved, Source};
-use crate::store::{self, Arrival, Means, Receipt, Staged, Status, StoreError, StoreLock};
+use crate::source::FetchOptions;
+use crate::store::{self, Arrival, Receipt, Staged, Status, StoreError, StoreLock};
 use crate::text::Plain;
 
 pub use error::UpdateError;
@@ -145,8 +147,8 @@ enum Subjected {
 }
 
 /// What comes in the place of the installed version.
-enum Next {
-    Staged(Box<Staged>),
+enum Next<'l> {
+    Staged(Box<Staged>, &'l StoreLock<'l>),
     /// A dry run stops here.
     Known {
         metadata: Box<Metadata>,
@@ -154,28 +156,8 @@ enum Next {
     },
 }
 
-/// What can be told of a source without fetching.
-enum Glance {
-    Nothing(Unchanged),
-    /// A directory of this machine, whose files have changed.
-    Directory(PathBuf),
-    /// Another commit or manifest than the installed one.
-    Resolved(Resolved),
-    /// Only fetching tells.
-    Unknown,
-}
-
-/// What the source has for an installed plugin.
-enum Offer {
-    Nothing(Unchanged),
-    /// Fetched, and not verified.
-    Package(Box<Fetched>),
-    /// A directory of this machine.
-    Directory(PathBuf),
-}
-
 impl Manager<'_> {
-    /// The names of all plugins that `update --all` looks at, sorted: broken and shadowed ones are not among them.
+    /// The names of all plugins that `update --all` looks at, sorted: those in whose place another one is used are not among them.
     ///
     /// # Errors
     /// The plugin directory cannot be read.
@@ -213,7 +195,7 @@ impl Manager<'_> {
         self.advance(&installed, request, spool.path(), Some(&lock))
     }
 
-    /// The same, where a pin counts.
+    /// [`Self::subject_to_update`], where a pin counts.
     fn unpinned_subject(&self, name: &str, all: bool) -> Result<Subjected, UpdateError> {
         match self.subject_to_update(name, all)? {
             Subjected::Yes(installed) if installed.receipt.pinned => {
@@ -256,12 +238,12 @@ impl Manager<'_> {
     }
 
     /// Fetches, verifies and, with the lock, puts in place.
-    fn advance(
+    fn advance<'l>(
         &self,
         installed: &Installed,
         request: &UpdateRequest,
         spool: &Path,
-        lock: Option<&StoreLock<'_>>,
+        lock: Option<&'l StoreLock<'l>>,
     ) -> Result<Update, UpdateError> {
         let Installed { receipt, .. } = installed;
         let name = receipt.name.as_str();
@@ -270,70 +252,54 @@ impl Manager<'_> {
         let source = self.parse_source(&receipt.source.asked).map_err(|e| failed(e.into()))?;
         let origin = Origin::new(source, receipt.constraint.as_deref());
 
-        let mut source_of_arrival = store::Source::default();
-        let next = match self.offer(installed, &origin, request, spool)? {
+        let mut arrived_from = store::Source::default();
+        let (next, fetched_from) = match self.offer(installed, &origin, request, spool)? {
             Offer::Nothing(why) => return stays(why),
-            Offer::Directory(directory) => match lock {
-                Some(lock) => {
-                    let staged = lock.stage_directory_copy(&directory).map_err(|e| failed(e.into()))?;
-                    if let Some(why) = self.judge(installed, staged.metadata(), None, &origin, request)? {
-                        return stays(why);
-                    }
-                    Next::Staged(Box::new(staged))
-                }
-                None => {
-                    let metadata = crate::manifest::load(&directory, &self.settings.limits)
-                        .map_err(|e| failed(StoreError::from(e).into()))?;
-                    if let Some(why) = self.judge(installed, &metadata, None, &origin, request)? {
-                        return stays(why);
-                    }
-                    Next::Known { metadata: Box::new(metadata), evidence: None }
-                }
-            },
+            Offer::Directory(directory) => (self.next_from_directory(&directory, lock).map_err(&failed)?, None),
             Offer::Package(fetched) => {
                 let from = fetched.origin.clone();
-                source_of_arrival.resolved = Some(from.resolved.clone()).filter(|resolved| !resolved.is_empty());
-                source_of_arrival.revision.clone_from(&from.revision);
-                let verified = self.verify_as_before(installed, *fetched, request)?;
-                let next = match lock {
-                    Some(lock) => Next::Staged(Box::new(lock.stage(verified, self.report).map_err(|e| failed(e.into()))?)),
-                    None => {
-                        let fetched = verified.fetched();
-                        let metadata = package::inspect(&fetched.path, &self.settings.limits)
-                            .map_err(|e| failed(StoreError::from(e).into()))?;
-                        verified.check_manifest(&metadata).map_err(|e| failed(e.into()))?;
-                        Next::Known { metadata: Box::new(metadata), evidence: Some(verified.evidence().clone()) }
-                    }
-                };
-                let metadata = match &next {
-                    Next::Staged(staged) => staged.metadata(),
-                    Next::Known { metadata, .. } => metadata,
-                };
-                if let Some(why) = self.judge(installed, metadata, Some(&from), &origin, request)? {
-                    return stays(why);
-                }
-                next
+                arrived_from.resolved = Some(from.resolved.clone()).filter(|resolved| !resolved.is_empty());
+                arrived_from.revision.clone_from(&from.revision);
+                let verified = self.verify_as_before(receipt, *fetched, request)?;
+                (self.next_from_package(verified, lock).map_err(&failed)?, Some(from))
             }
         };
-        let (staged, lock) = match (next, lock) {
-            (Next::Staged(staged), Some(lock)) => (*staged, lock),
-            (Next::Staged(staged), None) => {
-                let outcome = changed(staged.metadata(), staged.evidence().cloned());
-                return Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome });
-            }
-            (Next::Known { metadata, evidence }, _) => {
-                let outcome = changed(&metadata, evidence);
-                return Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome });
-            }
+        let (metadata, evidence) = match &next {
+            Next::Staged(staged, _) => (staged.metadata(), staged.evidence()),
+            Next::Known { metadata, evidence } => (&**metadata, evidence.as_ref()),
         };
-
-        let followed = request.to.as_deref().map_or_else(|| origin.clone(), |to| origin.moved_to(to));
-        let (asked, constraint) = followed.recorded();
-        source_of_arrival.asked = asked;
-        let arrival = Arrival { source: Some(source_of_arrival), constraint, pinned: receipt.pinned };
-        let outcome = changed(staged.metadata(), staged.evidence().cloned());
-        self.replace(lock, staged, arrival, receipt.version.as_deref(), request.hooks)?;
+        if let Some(why) = self.judge(installed, metadata, fetched_from.as_ref(), &origin, request)? {
+            return stays(why);
+        }
+        let to = metadata.version.as_ref().map(ToString::to_string);
+        let outcome = Outcome::Changed { to, evidence: evidence.cloned() };
+        if let Next::Staged(staged, lock) = next {
+            let followed = request.to.as_deref().map_or_else(|| origin.clone(), |to| origin.moved_to(to));
+            let (asked, constraint) = followed.recorded();
+            let source = Some(store::Source { asked, ..arrived_from });
+            let arrival = Arrival { source, constraint, pinned: receipt.pinned };
+            self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks)?;
+        }
         Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome })
+    }
+
+    /// Stages a copy of a directory; without a lock, only reads what it is.
+    fn next_from_directory<'l>(&self, directory: &Path, lock: Option<&'l StoreLock<'l>>) -> Result<Next<'l>, InstallError> {
+        if let Some(lock) = lock {
+            return Ok(Next::Staged(Box::new(lock.stage_directory_copy(directory)?), lock));
+        }
+        let metadata = manifest::load(directory, &self.settings.limits).map_err(StoreError::from)?;
+        Ok(Next::Known { metadata: Box::new(metadata), evidence: None })
+    }
+
+    /// Stages a package; without a lock, only checks that it is what was signed.
+    fn next_from_package<'l>(&self, verified: Verified, lock: Option<&'l StoreLock<'l>>) -> Result<Next<'l>, InstallError> {
+        if let Some(lock) = lock {
+            return Ok(Next::Staged(Box::new(lock.stage(verified, self.report)?), lock));
+        }
+        let metadata = package::inspect(&verified.fetched().path, &self.settings.limits).map_err(StoreError::from)?;
+        verified.check_manifest(&metadata)?;
+        Ok(Next::Known { metadata: Box::new(metadata), evidence: Some(verified.evidence().clone()) })
     }
 
     /// Puts a staged plugin in the place of the installed one, of the version `before`, and runs its update hook.
@@ -354,12 +320,16 @@ impl Manager<'_> {
             let ran = lock
                 .store()
                 .open_plugin(name, self.settings.gate)
-                .map_err(|source| UpdateError::Gate { name: name.to_owned(), source })
+                .map_err(|e| UpdateError::Gate { name: name.to_owned(), source: Box::new(e) })
                 .and_then(|plugin| {
                     let environment = Environment::new(self.host, self.homes, self.debug);
                     let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
                     run_hook(subject, HookEvent::Update, &environment, &self.settings.hooks).map_err(|source| {
-                        UpdateError::Hook { name: name.to_owned(), version: before.unwrap_or("before").to_owned(), source }
+                        UpdateError::Hook {
+                            name: name.to_owned(),
+                            version: before.unwrap_or("before").to_owned(),
+                            source: Box::new(source),
+                        }
                     })
                 });
             if let Err(error) = ran {
@@ -369,241 +339,10 @@ impl Manager<'_> {
         }
         committed.finish().map_err(|e| failed(e.into()))
     }
-
-    /// Looks at the source of an installed plugin without fetching, as far as it can be looked at.
-    fn glance(
-        &self,
-        installed: &Installed,
-        origin: &Origin,
-        request: &UpdateRequest,
-        options: &mut FetchOptions,
-        spool: &Path,
-    ) -> Result<Glance, UpdateError> {
-        let Installed { receipt, .. } = installed;
-        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
-        let to = request.to.as_deref();
-        if let (None, Some(version), true) = (to, &origin.version, origin.is_exact()) {
-            return Ok(Glance::Nothing(Unchanged::Exact(version.clone())));
-        }
-        let source = &origin.source;
-        if let Source::Directory(directory) = source {
-            options.check(source).map_err(|e| failed(e.into()))?;
-            let same = self.is_same_directory(directory, receipt).map_err(|e| failed(e.into()))?;
-            return Ok(if same { Glance::Nothing(Unchanged::Newest) } else { Glance::Directory(directory.clone()) });
-        }
-        let resolved = match source::resolve(source, options, spool, self.report) {
-            // There is no version at all, with or without pre-releases: then it is the branch that is followed.
-            Err(e) if e.is_not_found() && request.pre && to.is_none() && origin.version.is_none() => {
-                options.version = None;
-                source::resolve(source, options, spool, self.report)
-            }
-            resolved => resolved,
-        };
-        let Some(resolved) = resolved.map_err(|e| failed(e.into()))? else { return Ok(Glance::Unknown) };
-        if resolved.exact && to.is_none() {
-            return Ok(Glance::Nothing(Unchanged::Exact(origin.version.clone().unwrap_or_default())));
-        }
-        if receipt.source.revision.as_ref() == Some(&resolved.revision) {
-            return Ok(Glance::Nothing(Unchanged::Newest));
-        }
-        let offered = resolved.version.as_deref().and_then(tag_version);
-        let why = match &offered {
-            Some(offered) => self.compare(installed, offered, origin, request)?,
-            None => None,
-        };
-        Ok(match why {
-            Some(why) => Glance::Nothing(why),
-            None => Glance::Resolved(resolved),
-        })
-    }
-
-    /// What the source has for an installed plugin now. What can be told without fetching is; nothing is verified.
-    fn offer(
-        &self,
-        installed: &Installed,
-        origin: &Origin,
-        request: &UpdateRequest,
-        spool: &Path,
-    ) -> Result<Offer, UpdateError> {
-        let Installed { receipt, .. } = installed;
-        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
-        let mut options = self.options(receipt, origin, request);
-        match self.glance(installed, origin, request, &mut options, spool)? {
-            Glance::Nothing(why) => return Ok(Offer::Nothing(why)),
-            Glance::Directory(directory) => return Ok(Offer::Directory(directory)),
-            Glance::Resolved(_) | Glance::Unknown => {}
-        }
-        let fetched = source::fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
-        if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
-            return Ok(Offer::Nothing(Unchanged::Newest));
-        }
-        Ok(Offer::Package(Box::new(fetched)))
-    }
-
-    /// The options with which a source is asked.
-    fn options(&self, receipt: &Receipt, origin: &Origin, request: &UpdateRequest) -> FetchOptions {
-        let mut options = options_for(&request.fetch, &origin.source, self.wanted(origin, request), request.all);
-        options.want_provenance = match (&request.trust, receipt.verified.by) {
-            (Some(trust), _) => matches!(trust, Trust::Signature { .. }),
-            (None, by) => matches!(by, Means::Signature | Means::Digest),
-        };
-        options
-    }
-
-    /// The version that is fetched.
-    fn wanted(&self, origin: &Origin, request: &UpdateRequest) -> Option<String> {
-        match &request.to {
-            Some(to) => Some(to.clone()),
-            // A source with one package gives that one: whether its version fits is judged once it is known.
-            None if !origin.has_several() => None,
-            None if request.pre => Some(with_pre_releases(origin.version.as_deref())),
-            None => origin.version.clone(),
-        }
-    }
-
-    /// Whether the files of `directory` are those that were copied.
-    fn is_same_directory(&self, directory: &Path, receipt: &Receipt) -> Result<bool, StoreError> {
-        let files = receipt.all_files().into_iter().filter(|file| file.made_by.is_none());
-        let files = files.map(|file| (file.path.clone(), file.sha256, file.size));
-        let mut differences = store::compare_with_package(directory, files, &self.settings.limits)?;
-        differences.retain(|difference| difference.path.split('/').all(|part| part != ".git"));
-        Ok(differences.is_empty())
-    }
-
-    /// Judges what was fetched by its manifest: `Some` where it is not wanted.
-    fn judge(
-        &self,
-        installed: &Installed,
-        offered: &Metadata,
-        fetched: Option<&package::Origin>,
-        origin: &Origin,
-        request: &UpdateRequest,
-    ) -> Result<Option<Unchanged>, UpdateError> {
-        let receipt = &installed.receipt;
-        if offered.name.as_str() != receipt.name {
-            let (name, offered) = (receipt.name.clone(), offered.name.to_string());
-            return Err(UpdateError::OtherName { name, offered });
-        }
-        if let (Some(fetched), Some(to)) = (fetched, &request.to) {
-            let options = FetchOptions { version: Some(to.clone()), ..FetchOptions::default() };
-            options
-                .check_version(fetched, offered.version.as_ref())
-                .map_err(|e| UpdateError::failed(&receipt.name, receipt.version.as_deref(), e.into()))?;
-        }
-        match &offered.version {
-            Some(version) => self.compare(installed, version, origin, request),
-            None => Ok(None),
-        }
-    }
-
-    /// Compares an offered version with the installed one and with what is followed: `Some` where it is not wanted.
-    fn compare(
-        &self,
-        installed: &Installed,
-        offered: &Version,
-        origin: &Origin,
-        request: &UpdateRequest,
-    ) -> Result<Option<Unchanged>, UpdateError> {
-        if request.to.is_some() {
-            return Ok(None);
-        }
-        let range = origin.version.as_deref().and_then(|version| Range::parse(version).ok());
-        let fits = range.as_ref().is_some_and(|range| range.matches(offered));
-        if !origin.has_several() && range.is_some() && !fits {
-            let with_pre = Range::parse(&with_pre_releases(origin.version.as_deref()));
-            if !(request.pre && with_pre.is_ok_and(|range| range.matches(offered))) {
-                let range = origin.version.clone().unwrap_or_default();
-                return Ok(Some(Unchanged::OutOfRange { offered: offered.to_string(), range }));
-            }
-        }
-        let Some(present) = &installed.version else { return Ok(None) };
-        if !offered.pre.is_empty() && present.pre.is_empty() && !request.pre && !fits && !origin.has_several() {
-            return Ok(Some(Unchanged::PreRelease(offered.to_string())));
-        }
-        if offered.cmp_precedence(present).is_lt() {
-            // Somebody who took a pre-release is ahead of the releases for a while.
-            if !present.pre.is_empty() && origin.has_several() {
-                return Ok(Some(Unchanged::Newest));
-            }
-            return Err(UpdateError::Older {
-                name: installed.receipt.name.clone(),
-                installed: present.to_string(),
-                offered: offered.to_string(),
-            });
-        }
-        Ok(None)
-    }
-
-    /// Verifies a fetched package as the installed one was, or as the user asked, and by the same signer.
-    fn verify_as_before(
-        &self,
-        installed: &Installed,
-        fetched: Fetched,
-        request: &UpdateRequest,
-    ) -> Result<Verified, UpdateError> {
-        let receipt = &installed.receipt;
-        let name = receipt.name.as_str();
-        let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
-        let before = &receipt.verified;
-        let signature = || Trust::Signature { keyrings: Vec::new(), allow_expired_key: request.allow_expired_key };
-        let by_digest = request.trust.is_none() && before.by == Means::Digest;
-        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.origin.pinned {
-            // Said before a keyring is asked for: there is nothing that it could verify.
-            return Err(UpdateError::NeedsDigest {
-                name: name.to_owned(),
-                found: fetched.digest(),
-                at: fetched.provenance_at.clone(),
-            });
-        }
-        let trust = match (&request.trust, before.by) {
-            (Some(trust), _) => trust.clone(),
-            (None, Means::Signature | Means::Digest) => signature(),
-            (None, Means::None | Means::Local) => Trust::Nothing,
-        };
-        let requirement = match &trust {
-            Trust::Signature { .. } if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
-            trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
-        };
-        let verified =
-            provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e: VerifyError| failed(e.into()))?;
-        let (Means::Signature, Some(fingerprint)) = (before.by, &before.fingerprint) else {
-            if matches!(verified.evidence(), Evidence::Skipped) {
-                self.report.warning(&format!("the new version of {} is not verified", Plain(name)));
-            }
-            return Ok(verified);
-        };
-        let old = match before.signer.as_deref() {
-            None | Some("") => fingerprint.clone(),
-            Some(signer) => format!("{} ({fingerprint})", Plain(signer)),
-        };
-        match verified.evidence() {
-            Evidence::Signature(signature) if signature.fingerprint.eq_ignore_ascii_case(fingerprint) => {}
-            Evidence::Signature(signature) if request.accept_signer => self.report.notice(&format!(
-                "the signer of {} was {old} and is now {signature}, which you accepted",
-                Plain(name)
-            )),
-            Evidence::Signature(signature) => {
-                return Err(UpdateError::OtherSigner { name: name.to_owned(), old, new: signature.to_string() });
-            }
-            Evidence::Digest(_) => self.report.warning(&format!(
-                "the version of {} that is installed was signed by {old}; the new one is verified by the digest that you named",
-                Plain(name)
-            )),
-            Evidence::Skipped => self.report.warning(&format!(
-                "the version of {} that is installed was signed by {old}; the new one is not verified, as you asked",
-                Plain(name)
-            )),
-        }
-        Ok(verified)
-    }
 }
 
 fn unchanged(name: &str, from: Option<String>, why: Unchanged) -> Update {
     Update { name: name.to_owned(), from, outcome: Outcome::Unchanged(why) }
-}
-
-fn changed(metadata: &Metadata, evidence: Option<Evidence>) -> Outcome {
-    Outcome::Changed { to: metadata.version.as_ref().map(ToString::to_string), evidence }
 }
 
 /// A private directory outside of the store, for looking without changing.

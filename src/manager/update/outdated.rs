@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Glance, Installed, Origin, Subjected, UpdateError, UpdateRequest, scratch};
+use super::look::Glance;
+use super::{Installed, Origin, Subjected, UpdateError, UpdateRequest, scratch};
 use crate::manager::parallel::{Together, each};
 use crate::manager::{InstallError, Manager, Trust};
 use crate::manifest;
 use crate::package;
-use crate::source;
 use crate::source::version::tag_version;
 use crate::store::StoreError;
 
@@ -106,7 +106,7 @@ impl Manager<'_> {
                 (metadata.map_err(|e| failed(StoreError::from(e).into()))?, None)
             }
             Glance::Unknown => {
-                let fetched = source::fetch(&origin.source, &options, scratch, self.report).map_err(|e| failed(e.into()))?;
+                let fetched = self.fetch(&origin.source, &options, scratch, self.report).map_err(|e| failed(e.into()))?;
                 if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
                     return Ok(None);
                 }

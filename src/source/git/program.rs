@@ -279,8 +279,13 @@ impl Git {
         let lines: Vec<&str> = cleaned.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let lines = lines.get(lines.len().saturating_sub(4)..).unwrap_or_default();
         let stderr = text::plain(&lines.join("; ")).into_owned();
-        let missing =
-            ["not found", "does not exist", "not appear to be a git repository", "not read from remote repository"];
+        let missing = [
+            "not found",
+            "does not exist",
+            "not appear to be a git repository",
+            "not read from remote repository",
+            "not exported",
+        ];
         if what == "ls-remote" && missing.iter().any(|words| stderr.to_ascii_lowercase().contains(words)) {
             return GitError::NotFound { url: self.shown.clone(), stderr };
         }

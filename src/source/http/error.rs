@@ -190,6 +190,15 @@ pub enum HttpError {
         #[source]
         source: Cause,
     },
+    /// What was to be uploaded cannot be read.
+    #[error("cannot read `{}` to upload it", path.display())]
+    Upload {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// `.netrc` cannot be read.
     #[error("cannot read `{}` for user names and passwords; mend it, or point NETRC elsewhere", path.display())]
     Netrc {

@@ -8,6 +8,7 @@ mod download;
 mod error;
 mod netrc;
 mod tls;
+mod upload;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
@@ -230,16 +231,21 @@ impl<'a> Client<'a> {
 
     /// Asks for `start`, follows its redirects, and gives an answer of the 2xx class, or 416 where a range was asked for.
     fn request(&self, start: &Url, headers: &HeaderMap) -> Result<Answer, Trouble<HttpError>> {
+        self.follow(reqwest::Method::GET, start, headers)
+    }
+
+    /// [`Client::request`] with another method that changes nothing.
+    fn follow(&self, method: reqwest::Method, start: &Url, headers: &HeaderMap) -> Result<Answer, Trouble<HttpError>> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS {
             self.in_time(&url)?;
-            let (request, logged_in) = self.prepare(reqwest::Method::GET, &url)?;
+            let (request, logged_in) = self.prepare(method.clone(), &url)?;
             let response = request.headers(headers.clone()).send().map_err(|e| self.failed_request(e, &url))?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return self.judge(Answer { response, url }, logged_in, headers.contains_key(RANGE));
             }
-            url = redirected(&url, &response)?;
+            url = moved(&url, response.headers())?;
         }
         Err(HttpError::TooManyRedirects { url: shown(start), limit: REDIRECTS }.into())
     }
@@ -324,10 +330,10 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Where `response` sends us, if we may go there.
-fn redirected(from: &Url, response: &Response) -> Result<Url, HttpError> {
+/// Where an answer from `from` with these headers sends us, if we may go there.
+fn moved(from: &Url, headers: &HeaderMap) -> Result<Url, HttpError> {
     let refuse = |reason: String| HttpError::BadRedirect { url: shown(from), reason };
-    let location = response.headers().get(LOCATION).ok_or_else(|| refuse("the answer names no location".to_owned()))?;
+    let location = headers.get(LOCATION).ok_or_else(|| refuse("the answer names no location".to_owned()))?;
     let location = std::str::from_utf8(location.as_bytes()).map_err(|_| refuse("the location is not UTF-8".to_owned()))?;
     let mut to = from.join(location).map_err(|e| refuse(e.to_string()))?;
     // Credentials that a server makes up for another server are nobody's.

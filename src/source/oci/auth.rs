@@ -34,6 +34,8 @@ pub(super) struct Registry<'a> {
     base: Url,
     /// Whether it has been shown who we are, or that we are nobody.
     asked: bool,
+    /// What a token must allow.
+    actions: &'static str,
 }
 
 impl<'a> Registry<'a> {
@@ -53,7 +55,12 @@ impl<'a> Registry<'a> {
             SourceError::BadReference { argument: reference.to_string(), kind: "OCI reference", reason: e.to_string() }
         })?;
         let reference = OciReference { tag: None, digest: None, ..reference.clone() };
-        Ok(Self { options, client: Client::anonymous(options, report)?, reference, base, asked: false })
+        Ok(Self { options, client: Client::anonymous(options, report)?, reference, base, asked: false, actions: "pull" })
+    }
+
+    /// The same for someone who also writes.
+    pub(super) fn for_writing(self) -> Self {
+        Self { actions: "pull,push", ..self }
     }
 
     /// The reference without tag and digest.
@@ -73,10 +80,15 @@ impl<'a> Registry<'a> {
 
     /// The body at `url`.
     pub(super) fn get(&mut self, url: &WebUrl, headers: &HeaderMap, limit: u64) -> Result<Body, SourceError> {
-        match self.client.get_as(url, headers, limit) {
+        self.ask(|client| client.get_as(url, headers, limit))
+    }
+
+    /// The answer to a question, after a login where the registry wants to know who asks.
+    pub(super) fn ask<T>(&mut self, question: impl Fn(&Client<'a>) -> Result<T, HttpError>) -> Result<T, SourceError> {
+        match question(&self.client) {
             Err(HttpError::Unauthorized { challenge, .. }) if !self.asked => {
                 self.log_in(&challenge)?;
-                Ok(self.client.get_as(url, headers, limit)?)
+                Ok(question(&self.client)?)
             }
             other => Ok(other?),
         }
@@ -124,7 +136,7 @@ impl<'a> Registry<'a> {
         Ok(())
     }
 
-    /// A token for pulling from this repository alone.
+    /// A token for this repository alone.
     fn token(&mut self, realm: &str, service: Option<&str>, known: Option<docker::Stored>) -> Result<Secret, SourceError> {
         let Ok(mut url) = Url::parse(realm) else { return Err(self.unknown("its realm is no URL").into()) };
         let own = url.origin() == self.base.origin();
@@ -138,7 +150,7 @@ impl<'a> Registry<'a> {
         let _ = url.set_username("");
         let _ = url.set_password(None);
         url.set_fragment(None);
-        let scope = format!("repository:{}:pull", self.reference.repository);
+        let scope = format!("repository:{}:{}", self.reference.repository, self.actions);
         let answer = match known {
             Some(docker::Stored::Token(token)) => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());

@@ -20,7 +20,7 @@ use crate::text;
 pub(super) const PLUGIN: &str = "application/vnd.helm.plugin.v1+json";
 
 /// The annotation that names the file in a layer.
-const TITLE: &str = "org.opencontainers.image.title";
+pub(super) const TITLE: &str = "org.opencontainers.image.title";
 
 /// Layers and manifests of one document; no plugin has so many.
 const ENTRIES: usize = 1000;

@@ -1,4 +1,4 @@
-//! Packages in OCI registries: the pull half of the distribution specification, as much of it as a plugin needs.
+//! Packages in OCI registries: the distribution specification, as much of it as a plugin needs to be pulled and pushed.
 //!
 //! A reference leads to a manifest, the manifest to the layer that is the package and the one that is its provenance. Each
 //! step is checked against the digest and size that the step before it named, so that the manifest's digest stands for
@@ -8,6 +8,7 @@ mod auth;
 mod docker;
 mod error;
 mod manifest;
+mod push;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use url::Url;
 
 pub use error::OciError;
+pub use push::{Publication, Pushed, push};
 
 use self::auth::Registry;
 use self::manifest::{Chosen, Descriptor, Document};

@@ -1,5 +1,7 @@
 //! An HTTP server that misbehaves as told: a closure sees each request and writes the answer byte for byte.
 
+#![allow(dead_code, reason = "unit tests and end-to-end tests use their part")]
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,13 +12,18 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-/// A request without its body.
+/// A request.
+#[allow(dead_code, reason = "each topic uses its part")]
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    /// `GET`, `PUT`...
+    pub(crate) method: String,
     /// Path and query.
     pub(crate) target: String,
     /// Headers, names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
+    /// What follows them, as long as `Content-Length` says.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -133,16 +140,25 @@ fn exchange(connection: &mut dyn Connection, handler: &Handler, seen: &Mutex<Vec
 }
 
 fn read_request(connection: &mut dyn Connection) -> io::Result<Request> {
-    let mut lines = BufReader::new(connection).lines();
-    let first = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
-    let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut reader = BufReader::new(connection);
+    let mut line = || -> io::Result<String> {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end().to_owned())
+    };
+    let first = line()?;
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = BTreeMap::new();
-    for line in lines {
-        let line = line?;
-        let Some((name, value)) = line.split_once(':') else { break };
+    while let Some((name, value)) = line()?.split_once(':') {
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    Ok(Request { target, headers })
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Request { method, target, headers, body })
 }
 
 /// Writes a whole answer with its length.

@@ -5,6 +5,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod http_server;
+pub(crate) mod peers;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

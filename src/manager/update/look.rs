@@ -1,0 +1,200 @@
+//! What the source of an installed plugin has now, and whether that is wanted.
+
+use std::path::{Path, PathBuf};
+
+use semver::Version;
+
+use super::origin::{Origin, options_for, with_pre_releases};
+use super::{Installed, Unchanged, UpdateError, UpdateRequest};
+use crate::manager::{InstallError, Manager, Trust};
+use crate::manifest::Metadata;
+use crate::package::{self, Fetched};
+use crate::source::version::{Range, tag_version};
+use crate::source::{self, FetchOptions, Resolved, Source};
+use crate::store::{self, Means, Receipt, StoreError};
+
+/// What can be told of a source without fetching.
+pub(super) enum Glance {
+    Nothing(Unchanged),
+    /// A directory of this machine, whose files have changed.
+    Directory(PathBuf),
+    /// Another commit or manifest than the installed one.
+    Resolved(Resolved),
+    /// Only fetching tells.
+    Unknown,
+}
+
+/// What the source has for an installed plugin.
+pub(super) enum Offer {
+    Nothing(Unchanged),
+    /// Fetched, and not verified.
+    Package(Box<Fetched>),
+    /// A directory of this machine.
+    Directory(PathBuf),
+}
+
+impl Manager<'_> {
+    /// Looks at the source of an installed plugin without fetching, as far as it can be looked at.
+    pub(super) fn glance(
+        &self,
+        installed: &Installed,
+        origin: &Origin,
+        request: &UpdateRequest,
+        options: &mut FetchOptions,
+        spool: &Path,
+    ) -> Result<Glance, UpdateError> {
+        let Installed { receipt, .. } = installed;
+        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
+        let to = request.to.as_deref();
+        if let (None, Some(version), true) = (to, &origin.version, origin.is_exact()) {
+            return Ok(Glance::Nothing(Unchanged::Exact(version.clone())));
+        }
+        let source = &origin.source;
+        if let Source::Directory(directory) = source {
+            options.check(source).map_err(|e| failed(e.into()))?;
+            let same = self.is_same_directory(directory, receipt).map_err(|e| failed(e.into()))?;
+            return Ok(if same { Glance::Nothing(Unchanged::Newest) } else { Glance::Directory(directory.clone()) });
+        }
+        let resolved = match source::resolve(source, options, spool, self.report) {
+            // There is no version at all, with or without pre-releases: then it is the branch that is followed.
+            Err(e) if e.is_not_found() && request.pre && to.is_none() && origin.version.is_none() => {
+                options.version = None;
+                source::resolve(source, options, spool, self.report)
+            }
+            resolved => resolved,
+        };
+        let Some(resolved) = resolved.map_err(|e| failed(e.into()))? else { return Ok(Glance::Unknown) };
+        if resolved.exact && to.is_none() {
+            return Ok(Glance::Nothing(Unchanged::Exact(origin.version.clone().unwrap_or_default())));
+        }
+        if receipt.source.revision.as_ref() == Some(&resolved.revision) {
+            return Ok(Glance::Nothing(Unchanged::Newest));
+        }
+        let offered = resolved.version.as_deref().and_then(tag_version);
+        let why = match &offered {
+            Some(offered) => self.compare(installed, offered, origin, request)?,
+            None => None,
+        };
+        Ok(match why {
+            Some(why) => Glance::Nothing(why),
+            None => Glance::Resolved(resolved),
+        })
+    }
+
+    /// What the source has for an installed plugin now. What can be told without fetching is; nothing is verified.
+    pub(super) fn offer(
+        &self,
+        installed: &Installed,
+        origin: &Origin,
+        request: &UpdateRequest,
+        spool: &Path,
+    ) -> Result<Offer, UpdateError> {
+        let Installed { receipt, .. } = installed;
+        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
+        let mut options = self.options(receipt, origin, request);
+        match self.glance(installed, origin, request, &mut options, spool)? {
+            Glance::Nothing(why) => return Ok(Offer::Nothing(why)),
+            Glance::Directory(directory) => return Ok(Offer::Directory(directory)),
+            Glance::Resolved(_) | Glance::Unknown => {}
+        }
+        let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
+        if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
+            return Ok(Offer::Nothing(Unchanged::Newest));
+        }
+        Ok(Offer::Package(Box::new(fetched)))
+    }
+
+    /// The options with which a source is asked.
+    pub(super) fn options(&self, receipt: &Receipt, origin: &Origin, request: &UpdateRequest) -> FetchOptions {
+        let mut options = options_for(&request.fetch, &origin.source, self.wanted(origin, request), request.all);
+        options.want_provenance = match (&request.trust, receipt.verified.by) {
+            (Some(trust), _) => matches!(trust, Trust::Signature { .. }),
+            (None, by) => matches!(by, Means::Signature | Means::Digest),
+        };
+        options
+    }
+
+    /// The version that is fetched.
+    fn wanted(&self, origin: &Origin, request: &UpdateRequest) -> Option<String> {
+        match &request.to {
+            Some(to) => Some(to.clone()),
+            // A source with one package gives that one: whether its version fits is judged once it is known.
+            None if !origin.has_several() => None,
+            None if request.pre => Some(with_pre_releases(origin.version.as_deref())),
+            None => origin.version.clone(),
+        }
+    }
+
+    /// Whether the files of `directory` are those that were copied.
+    fn is_same_directory(&self, directory: &Path, receipt: &Receipt) -> Result<bool, StoreError> {
+        let files = receipt.all_files().into_iter().filter(|file| file.made_by.is_none());
+        let files = files.map(|file| (file.path.clone(), file.sha256, file.size));
+        let mut differences = store::compare_with_package(directory, files, &self.settings.limits)?;
+        differences.retain(|difference| difference.path.split('/').all(|part| part != ".git"));
+        Ok(differences.is_empty())
+    }
+
+    /// Judges what was fetched by its manifest: `Some` where it is not wanted.
+    pub(super) fn judge(
+        &self,
+        installed: &Installed,
+        offered: &Metadata,
+        fetched: Option<&package::Origin>,
+        origin: &Origin,
+        request: &UpdateRequest,
+    ) -> Result<Option<Unchanged>, UpdateError> {
+        let receipt = &installed.receipt;
+        if offered.name.as_str() != receipt.name {
+            let (name, offered) = (receipt.name.clone(), offered.name.to_string());
+            return Err(UpdateError::OtherName { name, offered });
+        }
+        if let (Some(fetched), Some(to)) = (fetched, &request.to) {
+            let options = FetchOptions { version: Some(to.clone()), ..FetchOptions::default() };
+            options
+                .check_version(fetched, offered.version.as_ref())
+                .map_err(|e| UpdateError::failed(&receipt.name, receipt.version.as_deref(), e.into()))?;
+        }
+        match &offered.version {
+            Some(version) => self.compare(installed, version, origin, request),
+            None => Ok(None),
+        }
+    }
+
+    /// Compares an offered version with the installed one and with what is followed: `Some` where it is not wanted.
+    fn compare(
+        &self,
+        installed: &Installed,
+        offered: &Version,
+        origin: &Origin,
+        request: &UpdateRequest,
+    ) -> Result<Option<Unchanged>, UpdateError> {
+        if request.to.is_some() {
+            return Ok(None);
+        }
+        let range = origin.version.as_deref().and_then(|version| Range::parse(version).ok());
+        let fits = range.as_ref().is_some_and(|range| range.matches(offered));
+        if !origin.has_several() && range.is_some() && !fits {
+            let with_pre = Range::parse(&with_pre_releases(origin.version.as_deref()));
+            if !(request.pre && with_pre.is_ok_and(|range| range.matches(offered))) {
+                let range = origin.version.clone().unwrap_or_default();
+                return Ok(Some(Unchanged::OutOfRange { offered: offered.to_string(), range }));
+            }
+        }
+        let Some(present) = &installed.version else { return Ok(None) };
+        if !offered.pre.is_empty() && present.pre.is_empty() && !request.pre && !fits && !origin.has_several() {
+            return Ok(Some(Unchanged::PreRelease(offered.to_string())));
+        }
+        if offered.cmp_precedence(present).is_lt() {
+            // Somebody who took a pre-release is ahead of the releases for a while.
+            if !present.pre.is_empty() && origin.has_several() {
+                return Ok(Some(Unchanged::Newest));
+            }
+            return Err(UpdateError::Older {
+                name: installed.receipt.name.clone(),
+                installed: present.to_string(),
+                offered: offered.to_string(),
+            });
+        }
+        Ok(None)
+    }
+}

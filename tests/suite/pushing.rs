@@ -1,0 +1,178 @@
+//! `plugin push`, against a registry that does as it is told (cases O). Real registries: `peers_registry`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use plugsmith::digest::Sha256Digest;
+
+use crate::support::http_server::{Connection, Request, Server, answer};
+use crate::support::{Ran, World, repository};
+
+/// A registry in memory: what was put where.
+#[derive(Clone, Default)]
+struct Registry {
+    kept: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    /// What uploads are sent to instead of here.
+    uploads_at: Option<String>,
+    /// Whether everybody must show the token `secret`, which ann gets for her password.
+    private: bool,
+}
+
+impl Registry {
+    fn start(&self) -> Server {
+        let own = self.clone();
+        Server::start(move |request, to| own.answer(request, to))
+    }
+
+    fn answer(&self, request: &Request, to: &mut dyn Connection) -> io::Result<()> {
+        let path = request.target.split('?').next().unwrap_or_default().to_owned();
+        let host = request.header("host").unwrap_or_default();
+        let authorization = request.header("authorization").unwrap_or_default();
+        if path == "/token" {
+            return match (authorization, request.target.contains("scope=repository%3Ateam%2Fp%3Apull%2Cpush")) {
+                ("Basic YW5uOmh1bnRlcjI=", true) => answer(to, "200 OK", &[], br#"{"token":"secret"}"#),
+                _ => answer(to, "401 x", &[], b""),
+            };
+        }
+        if self.private && authorization != "Bearer secret" {
+            let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"s\"");
+            return answer(to, "401 x", &[("WWW-Authenticate", &challenge)], b"");
+        }
+        let mut kept = self.kept.lock().unwrap();
+        match request.method.as_str() {
+            "POST" => {
+                let place = self.uploads_at.clone().unwrap_or_default();
+                answer(to, "202 Accepted", &[("Location", &format!("{place}/upload/1?state=x%2Fy"))], b"")
+            }
+            "PUT" if path == "/upload/1" => {
+                assert!(request.target.contains("state=x%2Fy&digest=sha256%3A"), "{}", request.target);
+                let digest = Sha256Digest::of(&request.body);
+                assert!(request.target.ends_with(&digest.to_string()), "{}", request.target);
+                kept.insert(format!("/v2/team/p/blobs/sha256:{digest}"), request.body.clone());
+                answer(to, "201 Created", &[], b"")
+            }
+            "PUT" => {
+                kept.insert(path, request.body.clone());
+                answer(to, "201 Created", &[], b"")
+            }
+            method => match kept.get(&path).or_else(|| {
+                let (_, digest) = path.split_once("/manifests/sha256:")?;
+                kept.values().find(|body| Sha256Digest::of(body).to_string() == digest)
+            }) {
+                Some(body) => answer(to, "200 OK", &[], if method == "HEAD" { b"" } else { body }),
+                None => answer(to, "404 Not Found", &[], b""),
+            },
+        }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.kept.lock().unwrap().keys().cloned().collect()
+    }
+}
+
+/// A world with the package `p-1.0.0.tgz`, signed by the tour's key.
+fn signed() -> World {
+    let mut world = World::new();
+    world.plugin("p", "1.0.0");
+    world.ok(&format!("plugin package p --sign --keyring {}", repository("testdata/keys/tour.sec.asc").display()));
+    world.set("TOOL_KEYRING", repository("testdata/keys/tour.asc").to_str().unwrap());
+    world
+}
+
+fn reference(server: &Server, path: &str) -> String {
+    format!("oci://{}/{path}", server.url("").trim_start_matches("http://"))
+}
+
+fn written(server: &Server) -> usize {
+    server.requests().iter().filter(|request| request.method != "GET" && request.method != "HEAD").count()
+}
+
+fn digest(ran: &Ran) -> String {
+    ran.stdout.lines().find_map(|line| line.strip_prefix("Digest: ")).unwrap().to_owned()
+}
+
+#[test]
+fn o_what_is_pushed_is_installed_and_pushing_again_writes_nothing() {
+    let world = signed();
+    let registry = Registry::default();
+    let server = registry.start();
+    let push = format!("plugin push p-1.0.0.tgz {} --plain-http", reference(&server, "team"));
+    let pushed = world.ok(&push);
+    let at = reference(&server, "team/p");
+    assert!(pushed.stdout.contains(&format!("Pushed {at}:1.0.0\n")), "{}", pushed.stdout);
+    let before = written(&server);
+    let again = world.ok(&format!("plugin push p-1.0.0.tgz {at}:1.0.0 --plain-http"));
+    assert_eq!((digest(&again), written(&server)), (digest(&pushed), before));
+    assert!(again.stderr.contains("already"), "{}", again.stderr);
+    world.ok(&format!("plugin install {at}@{} --plain-http --verify=false", digest(&pushed)));
+    world.ok(&format!("plugin install {at}:1.0.0 --plain-http --force"));
+    assert_eq!(world.ok("plugin list -o json").json()[0]["verified"]["by"], "signature");
+
+    // Only what is not there is sent: a new signature, not the package.
+    std::fs::remove_file(world.path("p-1.0.0.tgz.prov")).unwrap();
+    let ran = world.ok(&push);
+    assert!(ran.stderr.contains("not signed") && ran.stderr.contains("replaced"), "{}", ran.stderr);
+    assert_eq!(written(&server), before + 1, "the manifest alone");
+}
+
+#[test]
+fn o_a_token_is_asked_for_writing_and_secrets_stay() {
+    let world = signed();
+    let elsewhere = Registry::default();
+    let other = elsewhere.start();
+    let registry = Registry { uploads_at: Some(other.url("")), private: true, ..Registry::default() };
+    let server = registry.start();
+    let push = format!("plugin push p-1.0.0.tgz {} --plain-http", reference(&server, "team/p"));
+    let ran = world.fails(1, &push);
+    assert!(ran.stderr.contains("--username"), "{}", ran.stderr);
+    // The storage that uploads go to is another host: it gets the bytes and no token.
+    let ran = world.tool_with_input(format!("{push} --username ann --password-stdin --debug").split(' '), b"hunter2");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("secret"), "{}", ran.stderr);
+    assert_eq!(elsewhere.keys().len(), 3);
+    assert!(other.requests().iter().all(|request| request.header("authorization").is_none()));
+    assert_eq!(registry.keys(), ["/v2/team/p/manifests/1.0.0"]);
+    let ran = world.tool_with_input(format!("{push} --username ann --password-stdin").split(' '), b"wrong");
+    assert_eq!(ran.code, 1);
+
+    // Docker's file holds the same.
+    let docker = world.root().join("home/.docker");
+    std::fs::create_dir(&docker).unwrap();
+    let host = server.url("").replace("http://", "");
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"YW5uOmh1bnRlcjI="}}}}}}"#);
+    std::fs::write(docker.join("config.json"), config).unwrap();
+    world.ok(&push);
+}
+
+#[test]
+fn o_what_cannot_be_pushed_is_said_before_anything_is_sent() {
+    let world = signed();
+    let server = Registry::default().start();
+    let to = |path: &str| format!("{} --plain-http", reference(&server, path));
+    world.fails(2, &format!("plugin push p-1.0.0.tgz {}", to("team/p:2.0.0")));
+    world.fails(2, &format!("plugin push p-1.0.0.tgz {}", to(&format!("team/p@sha256:{}", "0".repeat(64)))));
+    world.fails(2, "plugin push p-1.0.0.tgz https://h/team");
+    world.fails(4, &format!("plugin push missing.tgz {}", to("team")));
+    world.write("junk.tgz", "junk");
+    world.fails(1, &format!("plugin push junk.tgz {}", to("team")));
+    world.write("v/plugin.yaml", "name: Upper\nversion: 1.0.0\ncommand: x\n");
+    world.ok("plugin package v --sign=false");
+    world.fails(2, &format!("plugin push Upper-1.0.0.tgz {}", to("team")));
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn o_a_registry_that_fails_is_not_left_with_a_tag() {
+    let world = signed();
+    let registry = Registry::default();
+    let own = registry.clone();
+    let server =
+        Server::start(move |request, to| match (request.method.as_str(), request.target.contains("/blobs/uploads/")) {
+            ("POST", true) => answer(to, "403 x", &[], b""),
+            _ => own.answer(request, to),
+        });
+    let ran = world.fails(1, &format!("plugin push p-1.0.0.tgz {} --plain-http", reference(&server, "team")));
+    assert!(ran.stderr.contains("403"), "{}", ran.stderr);
+    assert_eq!(registry.keys(), [""; 0]);
+}
