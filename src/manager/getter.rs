@@ -26,7 +26,7 @@ pub enum GetError {
         /// The plugin.
         plugin: String,
         /// Why not.
-        source: GateError,
+        source: Box<GateError>,
     },
     /// The getter plugin failed.
     #[error("cannot download `{url}` with the getter plugin `{plugin}`; what it needs is in its own documentation")]
@@ -36,7 +36,7 @@ pub enum GetError {
         /// The URL, safe to show.
         url: String,
         /// How it failed.
-        source: InvokeError,
+        source: Box<InvokeError>,
     },
     /// The getter plugin did not bring the provenance. It cannot say whether there is one.
     #[error(
@@ -49,7 +49,7 @@ pub enum GetError {
         /// Its URL, safe to show.
         at: String,
         /// How it failed.
-        source: InvokeError,
+        source: Box<InvokeError>,
     },
     /// There is no place to download to.
     #[error(transparent)]
@@ -149,7 +149,7 @@ impl Manager<'_> {
         let plugin = self
             .store()
             .open_plugin(name, self.settings.gate)
-            .map_err(|source| GetError::Gate { plugin: name.clone(), source })?;
+            .map_err(|source| GetError::Gate { plugin: name.clone(), source: source.into() })?;
         plugin.warnings.iter().for_each(|warning| report.warning(warning));
         let environment = Environment::new(self.host, self.homes, self.debug);
         let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
@@ -168,9 +168,9 @@ impl Manager<'_> {
             match run_getter(subject, &request, &environment, into) {
                 Ok(_) => Ok(()),
                 Err(source) if asked.is_provenance => {
-                    Err(GetError::Provenance { plugin: name.clone(), at: asked.shown(), source })
+                    Err(GetError::Provenance { plugin: name.clone(), at: asked.shown(), source: source.into() })
                 }
-                Err(source) => Err(GetError::Getter { plugin: name.clone(), url: asked.shown(), source }),
+                Err(source) => Err(GetError::Getter { plugin: name.clone(), url: asked.shown(), source: source.into() }),
             }
         })
     }

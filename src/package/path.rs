@@ -342,7 +342,9 @@ mod tests {
         fn folding_is_stable(text in "\\PC{0,12}") {
             let once = fold(&text).into_owned();
             prop_assert_eq!(fold(&once).into_owned(), once);
-            prop_assert_eq!(fold(&text.to_lowercase()).into_owned(), fold(&text.to_lowercase().to_uppercase()).into_owned());
+            // Decomposed, since upper case makes a letter of U+0345, over which later marks do not move any more.
+            let lower: String = text.to_lowercase().nfd().collect();
+            prop_assert_eq!(fold(&lower).into_owned(), fold(&lower.to_uppercase()).into_owned());
         }
     }
 }

@@ -92,6 +92,35 @@ fn f_a_provenance_that_does_not_come_leaves_nothing() {
 }
 
 #[test]
+fn i5_what_came_through_a_getter_is_updated_locked_and_pulled_through_it() {
+    let mut world = world();
+    serve_signed(&mut world);
+    let serve = |version: &str| {
+        for end in ["", ".prov"] {
+            fs::rename(world.path(&format!("served/p-{version}.tgz{end}")), world.path(&format!("served/p.tgz{end}")))
+                .unwrap();
+        }
+    };
+    serve("1.0.0");
+    world.ok("plugin install foo://p.tgz");
+    world.ok("plugin lock");
+    world.ok("plugin uninstall p");
+    world.ok("plugin sync");
+    assert_eq!(world.ok("p x").stdout, "p 1.0.0 x\n");
+    world.ok("plugin pull foo://p.tgz -d pulled");
+    assert!(world.path("pulled/p.tgz.prov").exists());
+
+    world.ok("plugin uninstall p");
+    world.ok("plugin install foo://p.tgz");
+    world.plugin("p", "1.1.0");
+    world.ok(&format!("plugin package p -d served --sign --keyring {}", repository("testdata/keys/tour.sec.asc").display()));
+    serve("1.1.0");
+    assert!(world.ok("plugin outdated").stdout.contains("1.1.0"));
+    world.ok("plugin update p");
+    assert_eq!(world.ok("p x").stdout, "p 1.1.0 x\n");
+}
+
+#[test]
 fn f_credentials_reach_the_getter_and_its_environment_alone() {
     let world = world();
     fs::write(world.path("served/x"), "content").unwrap();

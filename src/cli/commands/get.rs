@@ -64,13 +64,12 @@ fn copy(path: &Path) -> Result {
 
 /// What a failed download means for this program: where a plugin failed, it ends as the plugin did.
 fn end(error: GetError, context: &Context<'_>) -> Failure {
-    match &error {
-        GetError::Getter { source: InvokeError::Exit { code, .. }, .. } => {
-            Failure::new(u8::try_from(*code).unwrap_or(code::FAILED), error)
-        }
-        GetError::Getter { source: InvokeError::Signal { signal, .. }, .. } => {
+    let GetError::Getter { source, .. } = &error else { return error.into() };
+    match **source {
+        InvokeError::Exit { code, .. } => Failure::new(u8::try_from(code).unwrap_or(code::FAILED), error),
+        InvokeError::Signal { signal, .. } => {
             context.output.error(&error, &[]);
-            end_by_signal(*signal)
+            end_by_signal(signal)
         }
         _ => error.into(),
     }
