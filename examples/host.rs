@@ -2,6 +2,8 @@
 //!
 //! Try `cargo run --example host -- plugin list`.
 
+#![allow(clippy::print_stdout, reason = "printing is what this program is for")]
+
 use std::process::ExitCode;
 
 use clap::Command;

@@ -40,6 +40,8 @@ pub struct Keyring {
     /// Revocations of certificates: those too that stand alone, as `gpg --gen-revoke` writes them.
     revocations: Vec<Vec<u8>>,
     skipped: Vec<String>,
+    /// Where it was looked for and how to get one, where there is none.
+    absent: Option<String>,
     /// The file that says whose SSH keys may sign.
     allowed_signers: Option<PathBuf>,
 }
@@ -248,7 +250,8 @@ impl Keyring {
             }
             // To know no key is enough to verify with: a package without a provenance is to be told so, and one with a signature
             // which key it needs.
-            return Ok(Self { places: looked, ..Self::of(&[]) });
+            let absent = format!("none, looked for {}; `{} plugin keyring add FILE` makes one", list(&looked), host.name());
+            return Ok(Self { absent: Some(absent), ..Self::nothing(Origin::Default) });
         }
         Self::read(&paths, Origin::Default)
     }
@@ -300,6 +303,7 @@ impl Keyring {
             certificates: Vec::new(),
             revocations: Vec::new(),
             skipped: Vec::new(),
+            absent: None,
             allowed_signers: None,
         }
     }
@@ -333,9 +337,11 @@ impl Keyring {
 
     /// Which keyring this is, for messages.
     pub fn describe(&self) -> String {
+        if let Some(absent) = &self.absent {
+            return absent.clone();
+        }
         let places = list(&self.places);
         match &self.origin {
-            Origin::Default if self.is_empty() => format!("none, looked for {places}"),
             Origin::Environment(name) => format!("{places} (from {name})"),
             _ => places,
         }

@@ -67,7 +67,7 @@ impl<'h> Environment<'h> {
         new
     }
 
-    /// This environment without what this process has beyond [`PLAIN`] variables: for programs that should not see secrets.
+    /// This environment without what this process has beyond a few plain variables such as `PATH`: for programs that should not see secrets.
     #[must_use]
     pub fn clean(&self) -> Self {
         Self { clean: true, ..self.clone() }

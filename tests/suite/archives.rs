@@ -25,11 +25,9 @@ fn visible(world: &World) -> Vec<(String, String)> {
         .into_iter()
         .filter(|(path, what)| {
             let ours = ["home/.local", "home/.local/share", "home/.local/share/tool", "home/.local/share/tool/plugins"];
-            !(ours.contains(&path.as_str()) && what.starts_with("directory"))
-                && !matches!(
-                    path.strip_prefix("home/.local/share/tool/plugins/.state"),
-                    Some("" | "/lock" | "/staging" | "/previous")
-                )
+            let parent = ours.contains(&path.as_str()) && what.starts_with("directory");
+            let state = path.strip_prefix("home/.local/share/tool/plugins/.state");
+            !parent && !matches!(state, Some("" | "/lock" | "/staging" | "/previous"))
         })
         .collect()
 }

@@ -108,7 +108,7 @@ fn a_digest_verifies_too() {
     let world = signed();
     fs::remove_file(world.path("p-1.0.0.tgz.prov")).unwrap();
     let (digest, _) = plugsmith::digest::Sha256Digest::of_file(&world.path("p-1.0.0.tgz")).unwrap();
-    let wrong = format!("{}", digest).replace(['0', '1'], "2");
+    let wrong = format!("{digest}").replace(['0', '1'], "2");
     world.fails(3, &format!("plugin install p-1.0.0.tgz --digest sha256:{wrong}"));
     world.fails(2, "plugin install p-1.0.0.tgz --digest sha256:12");
     world.ok(&format!("plugin install p-1.0.0.tgz --digest sha256:{digest}"));

@@ -1,7 +1,14 @@
 //! End-to-end tests of the built program `tool`, a module per topic, linked as one binary.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of tests are tests, too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the helpers of tests are tests, too"
+)]
+#![allow(clippy::type_complexity, reason = "tables of cases")]
 
 mod archives; // hostile and odd archives, installed: cases A, M1
 mod completion; // __complete and the shells' scripts: case M8

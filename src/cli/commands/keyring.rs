@@ -103,8 +103,8 @@ fn add(arguments: &AddArguments, context: &Context<'_>) -> Result {
     let added = if is_url {
         let Some(fingerprint) = &arguments.fingerprint else {
             let shown = crate::text::masked_source(&arguments.from);
-            let text = format!("a key from {shown} needs `--fingerprint`: a server can send anybody's key");
-            return Err(Failure::said(code::USAGE, text).hint("get the fingerprint from the signer, on another way"));
+            let text = format!("a key from a URL needs https and `--fingerprint`: {shown} could send anybody's key");
+            return Err(Failure::said(code::USAGE, text).hint("get the fingerprint from the signer, by another way"));
         };
         let fetch = FetchOptions {
             ca_file: arguments.ca_file.clone(),

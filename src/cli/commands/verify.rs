@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     match &plugin.package {
         Some(package) => show(package, context)?,
         None => {
-            context.output.print(&format!("Plugin: {}", super::install::label(&plugin.name, plugin.version.as_deref())))?
+            context.output.print(&format!("Plugin: {}", super::install::label(&plugin.name, plugin.version.as_deref())))?;
         }
     }
     context.output.print(&format!("Files: {}, all as they were installed", plugin.files))?;

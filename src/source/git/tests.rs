@@ -1,5 +1,7 @@
 //! Whole fetches, with repositories that the `git` program makes.
 
+#![allow(clippy::print_stderr, clippy::type_complexity, reason = "a skipped test says so")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write as _};
@@ -170,7 +172,7 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
     assert_eq!((resolved.version.as_deref(), resolved.revision), (Some("v1.0.0"), first));
     match repo.error(Some("1.1.0")) {
         GitError::UnknownVersion { nearest, .. } => {
-            assert_eq!(nearest, "the nearest known ones: v1.0.0, v1.2.0, v2.0.0-rc.1")
+            assert_eq!(nearest, "the nearest known ones: v1.0.0, v1.2.0, v2.0.0-rc.1");
         }
         other => panic!("{other:?}"),
     }

@@ -380,7 +380,7 @@ fn options_that_cannot_be_honoured_are_refused() {
     let web = Source::parse("https://127.0.0.1:1/foo.tgz", &Known::default()).unwrap();
     assert_eq!(refused(&web, FetchOptions { plain_http: true, ..options() }), "--plain-http");
     assert_eq!(refused(&web, FetchOptions { password: Some(Secret::new("x")), ..options() }), "--password-stdin");
-    assert_eq!(refused(&web, FetchOptions { key_file: Some(file.clone()), ..options() }), "--key-file");
+    assert_eq!(refused(&web, FetchOptions { key_file: Some(file), ..options() }), "--key-file");
 }
 
 /// A certificate authority, a server's certificate by it, and a client's.

@@ -1,5 +1,7 @@
 //! Whole pulls, from a registry that does as it is told.
 
+#![allow(clippy::type_complexity, reason = "tables")]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -134,7 +136,7 @@ fn o_a_version_is_a_tag_or_the_highest_of_a_range() {
     content.tag("stable", &content.release("1.2.0"));
     // Two pages, and the second link would lead elsewhere.
     content.put("tags/list?n=1000", "application/json", b"");
-    let copy = content.clone();
+    let copy = content;
     let server = Server::start(move |request, to| match request.target.as_str() {
         "/v2/plugins/foo/tags/list?n=1000" => {
             let link = [("Link", "</v2/plugins/foo/tags/list?n=1000&last=x>; rel=\"next\"")];

@@ -20,7 +20,7 @@ fn receipts_are_private_hold_no_secret_and_are_read_in_part() {
     assert_eq!(row.source.as_deref(), Some("https://example.com/foo-1.0.0.tgz?***"));
 
     let whole = ReceiptFile::read(&path).unwrap().unwrap().current.unwrap();
-    let mut many = whole.clone();
+    let mut many = whole;
     let template = many.files[0].clone();
     many.files = (0..3000).map(|i| FileRecord { path: format!("d,\"files\":[/{i}"), ..template.clone() }).collect();
     ReceiptFile::settled(many.clone()).write(&path).unwrap();

@@ -139,6 +139,7 @@ pub(crate) fn finish(command: &mut Command) -> Ran {
 }
 
 impl Ran {
+    #[allow(clippy::needless_pass_by_value, reason = "nobody needs the output any more")]
     pub(crate) fn of(output: std::process::Output) -> Self {
         Self {
             code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
