@@ -46,6 +46,12 @@ pub enum SshError {
         /// What it is.
         what: String,
     },
+    /// What it signs was made in the future.
+    #[error("what it signs was made in the future ({at})")]
+    Future {
+        /// When it says it was made.
+        at: Timestamp,
+    },
     /// The key stands for nobody.
     #[error(
         "its key {fingerprint} is not in {}, or is no longer or not yet valid there; if you trust its owner, add a line with the key",
@@ -90,6 +96,9 @@ pub(super) fn check(signature: &[u8], payload: &[u8], allowed: &Path, allow_expi
         return Err(SshError::Weak { fingerprint, what });
     }
     let signed_at = signed_at(payload).ok_or(SshError::Malformed { reason: "what it signs has no date" })?;
+    if signed_at > Timestamp::now() {
+        return Err(SshError::Future { at: signed_at });
+    }
     let unreadable = |source| SshError::AllowedSigners { path: allowed.to_owned(), source };
     if !std::fs::metadata(allowed).map_err(unreadable)?.is_file() {
         // A pipe would have to be read twice.
@@ -248,6 +257,8 @@ mod tests {
         assert!(matches!(check(&signature, TAG, &other.allowed, false), Err(SshError::Unknown { .. })));
         let mail = key.sign(TAG, "email");
         assert!(matches!(check(&mail, TAG, &key.allowed, false), Err(SshError::Malformed { .. })));
+        let late = b"object 1\ntagger A <a@example.com> 32503680000 +0000\n\n";
+        assert!(matches!(check(&key.sign(late, "git"), late, &key.allowed, false), Err(SshError::Future { .. })));
         let gone = key.dir.path().join("gone");
         assert!(matches!(check(&signature, TAG, &gone, false), Err(SshError::AllowedSigners { .. })));
         let payload = b"object 1\n\ntagger A <a> 1 +0\n";
