@@ -163,7 +163,10 @@ impl Manager<'_> {
             name: receipt.name.clone(),
         };
         if let Some((archive, file)) = receipt.archive.as_ref().and_then(|archive| Some((archive, archive.file.as_ref()?))) {
+            // What signed a commit is its tag, which stays in the repository: the receipt remembers that it was good.
+            let remembered = receipt.verified.signature().filter(|_| !archive.provenance);
             let trust = match receipt.verified.by {
+                Means::Signature if remembered.is_some() => Trust::Digest(archive.sha256),
                 Means::Signature => trust.clone(),
                 // There is no signature: the digest of the receipt is what was verified, or all that there is.
                 Means::Digest | Means::Local | Means::None => Trust::Digest(archive.sha256),
@@ -174,9 +177,13 @@ impl Manager<'_> {
                 let why = "the package that was kept of it is gone; install it again with `--force`";
                 return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
             }
-            let package = self
+            let mut package = self
                 .verify_package(&kept, &trust)
                 .map_err(|source| VerifyInstalledError::Package { name: name.to_owned(), source: Box::new(source) })?;
+            if let Some(signature) = remembered {
+                self.report.notice("the signature of its git tag or commit was verified when it was installed");
+                package.evidence = Evidence::Signature(signature);
+            }
             plugin.package = Some(package);
         }
         Ok(plugin)

@@ -17,7 +17,7 @@ use crate::text::masked_source;
 
 /// What a getter is asked for.
 #[derive(Debug, Clone)]
-pub struct GetterRequest {
+pub struct GetterDownload {
     /// The URL, without user name and password: arguments of programs can be seen by everyone.
     pub url: String,
     /// Who asks.
@@ -38,7 +38,7 @@ pub struct GetterRequest {
     pub is_provenance: bool,
 }
 
-impl GetterRequest {
+impl GetterDownload {
     /// The URL as it may be shown.
     pub fn shown(&self) -> String {
         masked_source(&self.url)
@@ -57,7 +57,7 @@ pub fn fetch_by_getter<E: From<SourceError>>(
     options: &FetchOptions,
     spool: &Path,
     report: &dyn Report,
-    mut download: impl FnMut(&GetterRequest, &mut dyn Write) -> Result<(), E>,
+    mut download: impl FnMut(&GetterDownload, &mut dyn Write) -> Result<(), E>,
 ) -> Result<Fetched, E> {
     options.check(source)?;
     let mut request = request(url, options);
@@ -87,7 +87,7 @@ pub fn fetch_by_getter<E: From<SourceError>>(
 }
 
 /// The request for the package.
-fn request(url: &GetterUrl, options: &FetchOptions) -> GetterRequest {
+fn request(url: &GetterUrl, options: &FetchOptions) -> GetterDownload {
     let (bare, own) = url.split();
     let credentials = match &options.username {
         Some(username) => {
@@ -98,7 +98,7 @@ fn request(url: &GetterUrl, options: &FetchOptions) -> GetterRequest {
     };
     let absolute = |path: &Option<PathBuf>| path.as_ref().map(|path| std::path::absolute(path).unwrap_or(path.clone()));
     let (username, password) = credentials.map(|own| (own.username, own.password)).unzip();
-    GetterRequest {
+    GetterDownload {
         url: bare,
         username,
         password,
@@ -144,7 +144,7 @@ mod tests {
         Source::parse(argument, &known).unwrap()
     }
 
-    fn fetch(argument: &str, options: &FetchOptions) -> (Fetched, Vec<GetterRequest>) {
+    fn fetch(argument: &str, options: &FetchOptions) -> (Fetched, Vec<GetterDownload>) {
         let spool = tempfile::tempdir().unwrap();
         let source = source(argument);
         let Source::Getter { url, .. } = &source else { panic!("{source:?}") };

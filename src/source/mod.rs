@@ -21,7 +21,7 @@ mod weburl;
 use std::path::Path;
 
 pub use error::SourceError;
-pub use getter::{GetterRequest, fetch_by_getter};
+pub use getter::{GetterDownload, fetch_by_getter};
 pub use git::GitError;
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::HttpError;

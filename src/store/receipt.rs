@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
-use crate::provenance::Evidence;
+use crate::provenance::{Evidence, Signature};
 use crate::text::masked_source;
 
 use super::disk;
@@ -197,6 +197,20 @@ impl VerifiedBy {
                 other_name: signature.other_name.clone(),
             },
         }
+    }
+}
+
+impl VerifiedBy {
+    /// The signature that made it trusted, where one did.
+    pub fn signature(&self) -> Option<Signature> {
+        Some(Signature {
+            fingerprint: self.fingerprint.clone().filter(|_| self.by == Means::Signature)?,
+            user_id: self.signer.clone().unwrap_or_default(),
+            subkey: self.subkey.clone(),
+            signed_at: self.signed_at?,
+            key_expired: self.key_expired,
+            other_name: self.other_name.clone(),
+        })
     }
 }
 

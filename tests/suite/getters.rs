@@ -198,6 +198,24 @@ fn f_a_changed_getter_does_not_run() {
 }
 
 #[test]
+fn f_an_interrupt_leaves_nothing() {
+    let world = World::new();
+    world.write("g/plugin.yaml", "name: g\nversion: 1.0.0\ndownloaders:\n- command: get.sh\n  protocols: [foo]\n");
+    let started = world.path("started");
+    world.script("g/get.sh", &format!("echo part; touch {}; exec sleep 5", started.display()));
+    world.ok("plugin install g");
+    fs::create_dir(world.path("into")).unwrap();
+    let mut child = world.command(["get", "foo://x", "-o", "into/x"]).spawn().unwrap();
+    while !started.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_dir(world.path("into")).unwrap().count(), 0);
+}
+
+#[test]
 fn s_getter_commands_are_paths_in_the_plugin_unless_they_are_elsewhere() {
     let world = World::new();
     let elsewhere = world.script("elsewhere.sh", "echo elsewhere");

@@ -143,6 +143,8 @@ fn v_tags_that_gpg_signs_are_verified() {
     let p = installed(&world, &format!("{url} --version v1.0.0 --keyring ann.pgp"));
     assert_eq!(p["verified"]["by"], "signature");
     assert_eq!(p["verified"]["signer"], "Ann <ann@example.com>");
+    let ran = world.ok("plugin verify p --keyring ann.pgp");
+    assert!(ran.stdout.contains("ann@example.com"), "{}", ran.stdout);
     let p = installed(&world, &format!("{url} --version main --keyring ann.pgp"));
     assert_eq!((p["version"].as_str(), p["verified"]["by"].as_str()), (Some("1.1.0"), Some("signature")));
     world.fails(3, &format!("plugin install {url} --version v1.0.1 --keyring ann.pgp --force"));

@@ -23,6 +23,7 @@ use url::{Origin, Url};
 pub(super) use download::Download;
 pub use error::HttpError;
 pub(super) use netrc::find as netrc_entry;
+pub(super) use upload::Content;
 
 use super::options::{Credentials, FetchOptions, Secret};
 use super::weburl::{WebUrl, shown};

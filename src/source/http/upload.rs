@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::Body;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
@@ -16,6 +16,36 @@ use crate::source::weburl::{WebUrl, shown};
 
 /// No upload is slower: one that is stands still.
 const BYTES_PER_SECOND: u64 = 16 << 10;
+
+/// What is uploaded.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::source) enum Content<'a> {
+    /// A file of so many bytes.
+    File(&'a Path, u64),
+    /// Something small.
+    Bytes(&'a [u8]),
+}
+
+impl Content<'_> {
+    /// How many bytes it has.
+    fn size(self) -> u64 {
+        match self {
+            Self::File(_, size) => size,
+            Self::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Its bytes, from the beginning.
+    fn body(self) -> Result<Body, HttpError> {
+        match self {
+            Self::File(path, size) => {
+                let file = File::open(path).map_err(|source| HttpError::Upload { path: path.to_owned(), source })?;
+                Ok(Body::sized(file, size))
+            }
+            Self::Bytes(bytes) => Ok(Body::from(bytes.to_vec())),
+        }
+    }
+}
 
 impl Client<'_> {
     /// Whether something is at `url`.
@@ -31,14 +61,13 @@ impl Client<'_> {
     /// Puts `bytes` at `url`, and gives the headers of the answer.
     pub(in crate::source) fn put(&self, url: &WebUrl, content_type: &str, bytes: &[u8]) -> Result<HeaderMap, HttpError> {
         self.retrying(url, || {
-            let body = Some((content_type, Body::from(bytes.to_vec()), bytes.len() as u64));
-            self.send(Method::PUT, url.url(), body).map(|answer| answer.response.headers().clone())
+            let answer = self.send(Method::PUT, url.url(), Some((content_type, Content::Bytes(bytes))))?;
+            Ok(answer.response.headers().clone())
         })
     }
 
-    /// Uploads the file at `path`, of `size` bytes, as the blob `digest`: `start` is where uploads begin. A broken one begins
-    /// anew.
-    pub(in crate::source) fn upload(&self, start: &WebUrl, digest: &str, path: &Path, size: u64) -> Result<(), HttpError> {
+    /// Uploads `content` as the blob `digest`: `start` is where uploads begin. A broken one begins anew.
+    pub(in crate::source) fn upload(&self, start: &WebUrl, digest: &str, content: Content<'_>) -> Result<(), HttpError> {
         self.retrying(start, || {
             let begun = self.send(Method::POST, start.url(), None)?;
             if begun.response.status() != StatusCode::ACCEPTED || !begun.response.headers().contains_key(LOCATION) {
@@ -47,26 +76,21 @@ impl Client<'_> {
             }
             let mut place = moved(&begun.url, begun.response.headers())?;
             place.query_pairs_mut().append_pair("digest", digest);
-            let unreadable = |source| HttpError::Upload { path: path.to_owned(), source };
-            let file = File::open(path).map_err(unreadable)?;
-            let body = Body::sized(file, size);
-            self.send(Method::PUT, &place, Some(("application/octet-stream", body, size))).map(drop)
+            self.send(Method::PUT, &place, Some(("application/octet-stream", content))).map(drop)
         })
     }
 
-    /// Sends one request, with its content type, body and size where it has any.
-    fn send(&self, method: Method, url: &Url, body: Option<(&str, Body, u64)>) -> Result<Answer, Trouble<HttpError>> {
+    /// Sends one request, with its content type and content where it has any.
+    fn send(&self, method: Method, url: &Url, content: Option<(&str, Content<'_>)>) -> Result<Answer, Trouble<HttpError>> {
         self.in_time(url)?;
         let (request, logged_in) = self.prepare(method, url)?;
-        let request = match body {
-            Some((content_type, body, size)) => {
-                let content_type =
-                    HeaderValue::from_str(content_type).map_err(|e| HttpError::Client { source: e.into() })?;
+        let request = match content {
+            Some((content_type, content)) => {
                 // The time for a request counts for all of it: the silence that is borne between bytes must not end an upload.
-                let patience = self.options.http.idle_timeout + Duration::from_secs(size / BYTES_PER_SECOND);
+                let patience = self.options.http.idle_timeout + Duration::from_secs(content.size() / BYTES_PER_SECOND);
                 let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
                 let patience = left.map_or(patience, |left| left.min(patience));
-                request.header(CONTENT_TYPE, content_type).timeout(patience).body(body)
+                request.header(CONTENT_TYPE, content_type).timeout(patience).body(content.body()?)
             }
             None => request.header(CONTENT_LENGTH, 0),
         };

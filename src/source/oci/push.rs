@@ -15,6 +15,7 @@ use crate::digest::Sha256Digest;
 use crate::report::{Event, Report};
 use crate::source::error::SourceError;
 use crate::source::grammar::{OciReference, Source, is_repository_part, is_tag};
+use crate::source::http::Content;
 use crate::source::options::FetchOptions;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -115,22 +116,14 @@ pub fn push(
         Err(error) => return Err(error),
     }
 
-    let scratch = tempfile::tempdir().map_err(|source| spooled(Path::new("a temporary directory"), source))?;
-    let kept = |name: &str, bytes: &[u8]| {
-        let path = scratch.path().join(name);
-        std::fs::write(&path, bytes).map_err(|source| spooled(&path, source))?;
-        Ok::<_, SourceError>(path)
-    };
-    let config = kept("config", EMPTY_BYTES)?;
-    upload(&mut registry, Sha256Digest::of(EMPTY_BYTES), &config, EMPTY_BYTES.len() as u64)?;
+    upload(&mut registry, Sha256Digest::of(EMPTY_BYTES), Content::Bytes(EMPTY_BYTES))?;
     let what = format!("uploading {title}");
     report.event(Event::Started { what: &what, total: Some(publication.size) });
-    let uploaded = upload(&mut registry, publication.digest, publication.file, publication.size);
+    let uploaded = upload(&mut registry, publication.digest, Content::File(publication.file, publication.size));
     report.event(Event::Finished);
     uploaded?;
     if let Some(provenance) = publication.provenance {
-        let path = kept("provenance", provenance)?;
-        upload(&mut registry, Sha256Digest::of(provenance), &path, provenance.len() as u64)?;
+        upload(&mut registry, Sha256Digest::of(provenance), Content::Bytes(provenance))?;
     }
     let answer = registry.ask(|client| client.put(&at, MANIFEST, &bytes))?;
     let stated = answer.get(HeaderName::from_static("docker-content-digest")).and_then(|value| value.to_str().ok());
@@ -144,15 +137,15 @@ pub fn push(
     Ok(Pushed { reference: target, digest, already_there: false })
 }
 
-/// Uploads a file as a blob, where the registry does not have it yet.
-fn upload(registry: &mut Registry<'_>, digest: Sha256Digest, path: &Path, size: u64) -> Result<(), SourceError> {
+/// Uploads a blob, where the registry does not have it yet.
+fn upload(registry: &mut Registry<'_>, digest: Sha256Digest, content: Content<'_>) -> Result<(), SourceError> {
     let digest = format!("sha256:{digest}");
     let blob = registry.url(&format!("blobs/{digest}"));
     if registry.ask(|client| client.is_there(&blob))? {
         return Ok(());
     }
     let start = registry.url("blobs/uploads/");
-    registry.ask(|client| client.upload(&start, &digest, path, size))
+    registry.ask(|client| client.upload(&start, &digest, content))
 }
 
 /// Where a plugin goes that is pushed to `reference`: `<reference>/<name>:<version>`, the name not doubled.
@@ -213,10 +206,6 @@ fn manifest(publication: &Publication<'_>, title: &str) -> Result<(Vec<u8>, Sha2
         .map_err(|e| OciError::Manifest { reference: title.to_owned(), reason: e.to_string() })?;
     let digest = Sha256Digest::of(&bytes);
     Ok((bytes, digest))
-}
-
-fn spooled(path: &Path, source: std::io::Error) -> SourceError {
-    SourceError::Spool { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
