@@ -320,3 +320,24 @@ fn outdated_lists() {
     assert!(schema.accepts(&serde_json::json!([])));
     assert!(!schema.accepts(&serde_json::json!([{"name": "p"}])));
 }
+
+#[test]
+fn lists_and_details_of_plugins() {
+    let world = crate::support::World::new();
+    world.ok(&format!("plugin install {} --copy", crate::support::repository("testdata/plugins/greet").display()));
+    world.plugin("linked", "1.0.0");
+    world.ok("plugin install linked");
+    let broken = world.plugins().join("broken");
+    fs::create_dir(&broken).unwrap();
+    fs::write(broken.join("plugin.yaml"), "name: [").unwrap();
+
+    let mut list = world.ok("plugin list -o json").json();
+    assert_eq!(list.as_array().unwrap().len(), 3);
+    assert!(Schema::read("list").accepts(&list), "{list:#}");
+    for name in ["greet", "linked", "broken"] {
+        let info = world.ok(&format!("plugin info {name} -o json")).json();
+        assert!(Schema::read("info").accepts(&info), "{info:#}");
+    }
+    list[0].as_object_mut().unwrap().remove("status");
+    assert!(!Schema::read("list").accepts(&list));
+}
