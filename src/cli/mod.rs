@@ -118,7 +118,7 @@ fn built_in(
     }
     if get_is_ours {
         let about = "Download a URL through built-in or plugin getters";
-        tree = tree.subcommand(get::Arguments::augment_args(Command::new("get").about(about)));
+        tree = tree.subcommand(get::Arguments::augment_args(Command::new("get")).about(about));
     }
     // Completion asks with words that need not make sense: no parser but its own reads them.
     if args.first().is_some_and(|first| first == completion::HIDDEN_COMMAND) {
