@@ -95,14 +95,17 @@ fn built_in(
     args: Vec<OsString>,
     own: impl FnOnce(&str, &ArgMatches) -> ExitCode,
 ) -> ExitCode {
+    let asks_for_completion = args.first().is_some_and(|first| first == completion::HIDDEN_COMMAND);
     let shared = |name: &str| command.find_subcommand(name).is_none();
     let (completion_is_ours, env_is_ours, version_is_ours) = (shared("completion"), shared("env"), shared("version"));
     let (post_render_is_ours, get_is_ours) = (shared("post-render"), shared("get"));
-    let mut tree = Globals::augment_args(command.name(host.name().to_owned()))
-        .version(host.version().to_string())
-        .subcommand(PluginCommand::augment_subcommands(
-            Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true),
-        ));
+    let mut group = Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true);
+    // Its two dozen commands cost more than starting the program does: they are described only to lines that speak of them.
+    if args.iter().any(|arg| arg == "plugin") || asks_for_completion {
+        group = PluginCommand::augment_subcommands(group);
+    }
+    let mut tree =
+        Globals::augment_args(command.name(host.name().to_owned())).version(host.version().to_string()).subcommand(group);
     if completion_is_ours {
         tree = tree.subcommand(completion::command(host));
     }
@@ -121,7 +124,7 @@ fn built_in(
         tree = tree.subcommand(get::Arguments::augment_args(Command::new("get")).about(about));
     }
     // Completion asks with words that need not make sense: no parser but its own reads them.
-    if args.first().is_some_and(|first| first == completion::HIDDEN_COMMAND) {
+    if asks_for_completion {
         let globals = Globals::default().with_environment(host);
         return finish(host, &globals, |context| run::complete(&tree, &args[1..], context));
     }

@@ -290,8 +290,8 @@ pub(super) fn split(files: Vec<FileRecord>, metadata: &Metadata) -> (Vec<FileRec
 }
 
 /// The relative paths that the manifest's commands, hooks and their arguments could mean, whatever the values of variables
-/// and, unless one is given, whatever the platform of the command: every run of path characters in them, and every end of one that begins behind a `/`. Most are no
-/// file at all; a file is one that an argument names if its path is among them.
+/// and, unless one is given, whatever the platform of the command: every run of path characters in them, and every end of
+/// one that begins behind a `/`. Most are no file at all; a file is one that an argument names if its path is among them.
 pub(super) fn named_paths(metadata: &Metadata, platform: Option<&Platform>) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     let Some(subprocess) = metadata.subprocess() else { return paths };
