@@ -375,10 +375,8 @@ impl Report for Output {
 fn bar(what: &str, total: Option<u64>) -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(10);
     let (template, bar) = match total {
-        Some(total) => {
-            ("{msg} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}", ProgressBar::with_draw_target(Some(total), target))
-        }
-        None => ("{msg} {bytes} {bytes_per_sec}", ProgressBar::with_draw_target(None, target)),
+        Some(total) => ("{msg} [{bar:24}] {bytes}/{total_bytes}", ProgressBar::with_draw_target(Some(total), target)),
+        None => ("{msg} {bytes}", ProgressBar::with_draw_target(None, target)),
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.with_style(style.progress_chars("=> ")).with_message(what.to_owned())
