@@ -1,13 +1,12 @@
 //! Sources beyond this machine, through the built program: web servers, registries, repositories (cases F, O, V).
 
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 
 use plugsmith::digest::Sha256Digest;
 
 use crate::support::http_server::{Server, answer, redirect};
-use crate::support::{World, repository};
+use crate::support::{World, git, repository};
 
 /// A world with the package `p-1.0.0.tgz`, signed by the tour's key; its bytes and those of its provenance.
 fn signed() -> (World, Vec<u8>, Vec<u8>) {
@@ -166,13 +165,7 @@ fn o_a_plugin_comes_from_a_registry() {
 fn v_a_plugin_comes_from_a_repository() {
     let world = World::new();
     let plugin = world.plugin("p", "1.0.0");
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false"]);
-        let output = command.args(arguments).current_dir(&plugin).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}");
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    };
+    let git = |arguments: &[&str]| git(&plugin, arguments);
     git(&["init", "--quiet"]);
     git(&["add", "--all"]);
     git(&["commit", "--quiet", "--message", "x"]);

@@ -1,7 +1,6 @@
 //! `plugin lock`, `sync`, `export`, `pull`.
 
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use plugsmith::digest::Sha256Digest;
 
 use crate::support::http_server::{Server, answer};
-use crate::support::{World, repository, snapshot};
+use crate::support::{World, git, repository, snapshot};
 
 const TOUR: &str = "E73208FE0133B7C8A809E83E27415E8C12120722";
 
@@ -269,13 +268,7 @@ fn f_a_password_goes_to_no_server_that_it_was_not_meant_for() {
 fn a_repository_is_locked_by_its_commit() {
     let world = world();
     let plugin = world.plugin("p", "1.0.0");
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false"]);
-        let output = command.args(arguments).current_dir(&plugin).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}");
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    };
+    let git = |arguments: &[&str]| git(&plugin, arguments);
     git(&["init", "--quiet"]);
     git(&["add", "--all"]);
     git(&["commit", "--quiet", "--message", "x"]);

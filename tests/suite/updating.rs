@@ -1,13 +1,12 @@
 //! `plugin update`, `outdated`, `pin`, `unpin`, `rollback` (case I5).
 
 use std::fs;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use plugsmith::digest::Sha256Digest;
 
 use crate::support::http_server::{Server, answer};
-use crate::support::{World, repository, snapshot};
+use crate::support::{World, git, repository, snapshot};
 
 /// A world whose keyring has the tour's key and another one.
 fn world() -> World {
@@ -413,13 +412,7 @@ fn i5_o_a_registry_is_asked_for_the_range() {
 fn i5_v_a_repository_moves_with_its_range_and_not_with_a_tag() {
     let world = world();
     let plugin = world.plugin("p", "1.0.0");
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false"]);
-        let output = command.args(arguments).current_dir(&plugin).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}");
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    };
+    let git = |arguments: &[&str]| git(&plugin, arguments);
     let release = |version: &str, annotated: bool| {
         world.plugin("p", version);
         git(&["add", "--all"]);

@@ -133,6 +133,15 @@ impl World {
     }
 }
 
+/// Runs `git` in `directory`, as somebody with no configuration of their own, and gives what it prints.
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false"]);
+    let output = command.args(arguments).current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
 /// Runs `command` to its end.
 pub(crate) fn finish(command: &mut Command) -> Ran {
     Ran::of(command.output().unwrap())
