@@ -3,6 +3,7 @@
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod getter;
+mod hooks;
 mod install;
 mod installed;
 mod keyring;

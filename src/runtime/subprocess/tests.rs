@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
-use crate::runtime::{GetterRequest, HookError, HookEvent, HookOutcome, run_getter, run_hook, run_post_renderer};
+use crate::runtime::{
+    Confinement, GetterRequest, HookError, HookEvent, HookOutcome, HookPolicy, run_getter, run_hook, run_post_renderer,
+};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// A plugin in a directory whose name has a space.
@@ -56,11 +58,12 @@ impl Fixture {
     }
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
-        run_hook(self.subject(), event, &self.environment(), &HookSettings { timeout: limit, ..HookSettings::default() })
+        let settings = HookSettings { timeout: limit, sandbox: Sandbox::Off, ..HookSettings::default() };
+        run_hook(self.subject(), event, &self.environment(), &settings, HookPolicy::Allow)
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { metadata: &self.metadata, dir: self.dir.path() }
+        Subject { metadata: &self.metadata, dir: self.dir.path(), checked: None }
     }
 
     /// What the plugin wrote into its file `out`.
@@ -172,7 +175,7 @@ fn hooks_expand_what_their_form_expands() {
     let legacy = Fixture::new(
         "name: p\nversion: 1.0.0\nhooks:\n  install: 'cd \"$HELM_PLUGIN_DIR\" && echo \"$HELM_PLUGIN_NAME $((1+1)) $PWD\" > out'\n",
     );
-    assert_eq!(legacy.hook(HookEvent::Install, MINUTE).unwrap(), HookOutcome::Ran);
+    assert_eq!(legacy.hook(HookEvent::Install, MINUTE).unwrap(), HookOutcome::Ran(Confinement::Off));
     assert_eq!(legacy.out(), format!("p 2 {}\n", legacy.dir.path().canonicalize().unwrap().display()));
     assert_eq!(legacy.hook(HookEvent::Delete, MINUTE).unwrap(), HookOutcome::None);
 
@@ -205,11 +208,22 @@ fn a_hook_sees_what_the_settings_let_it_see() {
         "name: p\nversion: 1.0.0\nhooks: {install: 'echo \"$CARGO_MANIFEST_DIR|$HELM_PLUGIN_NAME|$PATH\" > \"$HELM_PLUGIN_DIR/out\"'}\n",
     );
     let settings = HookSettings { environment: HookEnvironment::Clean, ..HookSettings::default() };
-    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings).unwrap();
+    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings, HookPolicy::Allow).unwrap();
     assert_eq!(fixture.out(), format!("|p|{}\n", std::env::var("PATH").unwrap()));
-    let settings = HookSettings { sandbox: Sandbox::Require, ..HookSettings::default() };
-    let refused = run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings);
-    assert!(matches!(refused, Err(HookError::NoSandbox { .. })));
+}
+
+#[test]
+fn a_policy_is_stronger_than_the_settings() {
+    let fixture = Fixture::new("name: p\nversion: 1.0.0\nhooks: {install: 'echo ran > \"$HELM_PLUGIN_DIR/out\"'}\n");
+    let settings = HookSettings { sandbox: Sandbox::Off, ..HookSettings::default() };
+    let run = |policy| run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings, policy);
+    assert!(matches!(run(HookPolicy::Forbid), Err(HookError::Forbidden { .. })));
+    assert!(!fixture.dir.path().join("out").exists());
+    match run(HookPolicy::Sandbox) {
+        Ok(outcome) => assert_eq!(outcome, HookOutcome::Ran(Confinement::Whole)),
+        Err(error) => assert!(matches!(error, HookError::NoSandbox { .. }), "{error}"),
+    }
+    assert_eq!(run(HookPolicy::Allow).unwrap(), HookOutcome::Ran(Confinement::Off));
 }
 
 #[cfg(target_os = "linux")]
