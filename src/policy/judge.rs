@@ -16,6 +16,8 @@ pub struct Subject<'a> {
     pub places: &'a [Place],
     /// How it is verified.
     pub proof: Option<Proof<'a>>,
+    /// Whether it is there already: then its sources are no longer judged, only who signed what comes from there.
+    pub installed: bool,
 }
 
 /// How a plugin is verified.
@@ -247,7 +249,8 @@ impl Policy {
 
     /// Tells `take` what each rule says, as long as it wants more.
     fn each_decision(&self, subject: &Subject<'_>, mut take: impl FnMut(Decision) -> bool) {
-        let Subject { name, places, proof } = *subject;
+        let Subject { name, places, proof, installed } = *subject;
+        let arriving = if installed { &[][..] } else { places };
         let called = || match (name, places.first()) {
             (Some(name), _) => Plain(name).to_string(),
             (None, place) => place.map(|place| place.shown().to_owned()).unwrap_or_default(),
@@ -269,12 +272,12 @@ impl Policy {
             }
             for rule in &file.deny {
                 let text = format!("sources.deny: {}", rule.value);
-                if !tell(text, &rule.at, false, denied(rule, places)) {
+                if !tell(text, &rule.at, false, denied(rule, arriving)) {
                     return;
                 }
             }
             if let Some(rule) = &file.allow
-                && !tell(allow_text(&rule.value), &rule.at, !places.is_empty(), allowed(rule, places))
+                && !tell(allow_text(&rule.value), &rule.at, !arriving.is_empty(), allowed(rule, arriving))
             {
                 return;
             }

@@ -22,7 +22,7 @@ fn signed() -> Proof<'static> {
 fn refusal(policy: &Policy, name: Option<&str>, source: &str, proof: Option<Proof<'_>>) -> Option<Refusal> {
     let places = [Place::of(source)];
     let places = if source.is_empty() { &[][..] } else { &places };
-    policy.judge(&Subject { name, places, proof }).err()
+    policy.judge(&Subject { name, places, proof, installed: false }).err()
 }
 
 #[test]
@@ -144,6 +144,10 @@ fn verification_and_signers() {
     assert_eq!(by_name.least(Some("other"), &[]), None);
     let listed = policy(&[&format!("signers: [{{source: \"https://a/**\", fingerprints: [{SIGNER}]}}]")]);
     assert!(refusal(&listed, Some("p"), "https://a/x", Some(signed())).is_none());
+    let source = [Place::of("https://a/x")];
+    let installed = Subject { name: Some("p"), places: &source, proof: Some(Proof::Digest), installed: true };
+    assert!(matches!(listed.judge(&installed), Err(Refusal::Signer { .. })));
+    assert!(policy(&["sources: {allow: []}"]).judge(&installed).is_ok(), "where it came from is no longer asked");
     let by_subkey = Proof::Signature { fingerprint: "0", subkey: Some(SIGNER) };
     assert!(refusal(&listed, Some("p"), "https://a/x", Some(by_subkey)).is_none());
     assert!(refusal(&listed, Some("p"), "https://a/x", Some(Proof::Digest)).is_some());
@@ -178,7 +182,8 @@ fn each_rule_tells_what_it_says() {
         "sources: {allow: [\"https://a/**\"], deny: [\"https://a/bad/**\"]}\nplugins: {deny: [x]}\nverification: digest",
     ]);
     let places = [Place::of("https://a/p.tgz")];
-    let decisions = policy.decide(&Subject { name: Some("p"), places: &places, proof: Some(Proof::Nothing) });
+    let decisions =
+        policy.decide(&Subject { name: Some("p"), places: &places, proof: Some(Proof::Nothing), installed: false });
     let rules: Vec<_> = decisions.iter().map(|decision| (decision.rule.as_str(), decision.at.line)).collect();
     assert_eq!(
         rules,
