@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`host`] | who the host is: its name, directories, environment names and own commands |
 //! | [`settings`] | what `config.yaml` and the environment set: limits, timeouts, the gate's strictness |
+//! | [`policy`] | what an organisation allows: `policy.yaml` |
 //! | [`manifest`] | `plugin.yaml` to [`manifest::Metadata`], and what is wrong with one |
 //! | [`package`] | a directory to a tarball and back |
 //! | [`provenance`] | signatures: keyrings, policy, sign, verify |
@@ -35,6 +36,7 @@ pub mod interrupt;
 pub mod manager;
 pub mod manifest;
 pub mod package;
+pub mod policy;
 pub mod provenance;
 pub mod report;
 pub mod runtime;

@@ -3,9 +3,8 @@
 //! What a hook that failed means for the verb is the verb's to say.
 
 use crate::manifest::Metadata;
-use crate::runtime::{
-    Confinement, Environment, HookError, HookEvent, HookOutcome, HookPolicy, Subject, has_hook, hook_line, run_hook,
-};
+use crate::policy::Hooks;
+use crate::runtime::{Confinement, Environment, HookError, HookEvent, HookOutcome, Subject, has_hook, hook_line, run_hook};
 use crate::settings::Sandbox;
 use crate::store::{GateError, Store};
 use crate::text::{Plain, plain_block};
@@ -29,15 +28,15 @@ impl Manager<'_> {
             return Ok(false);
         }
         let plugin = || metadata.name.clone();
-        if self.hook_policy() == HookPolicy::Forbid {
-            return Err(HookError::Forbidden { plugin: plugin(), event });
+        if let Some(rule) = self.policy.hooks().filter(|rule| rule.value == Hooks::Forbid) {
+            return Err(HookError::Forbidden { plugin: plugin(), event, at: rule.at.to_string() });
         }
         // Without a command for this platform it fails by itself, and says why.
         let Some(line) = hook_line(metadata, event) else { return Ok(true) };
         let words: Vec<String> = line.into_iter().map(shown_word).collect();
         let what = format!("the {event} hook of plugin `{}` runs:\n  {}", metadata.name, words.join(" "));
         let question = match self.settings.hooks.sandbox {
-            Sandbox::Off if self.hook_policy() == HookPolicy::Allow => "run it, with all your rights?",
+            Sandbox::Off if self.hook_policy() == Hooks::Allow => "run it, with all your rights?",
             _ => "run it?",
         };
         if self.report.agrees(&what, question) { Ok(true) } else { Err(HookError::Declined { plugin: plugin(), event }) }
@@ -48,8 +47,12 @@ impl Manager<'_> {
         let plugin = store.open_plugin(name, self.settings.gate).map_err(HookFailure::Gate)?;
         plugin.warnings.iter().for_each(|warning| self.report.warning(warning));
         let environment = Environment::new(self.host, self.homes, self.debug);
-        let policy = self.hook_policy();
-        let ran = run_hook(Subject::from(&plugin), event, &environment, &self.settings.hooks, policy);
+        let mut settings = self.settings.hooks.clone();
+        // The user may ask for more than the organisation does, and not for less.
+        if self.hook_policy() >= Hooks::Sandbox {
+            settings.sandbox = Sandbox::Require;
+        }
+        let ran = run_hook(Subject::from(&plugin), event, &environment, &settings);
         match ran.map_err(HookFailure::Hook)? {
             HookOutcome::Ran(confinement @ (Confinement::Impossible | Confinement::ExceptTruncation)) => {
                 self.report.detail(&format!("about the {event} hook of plugin `{}`: {confinement}", Plain(name)));
@@ -59,9 +62,9 @@ impl Manager<'_> {
         Ok(())
     }
 
-    /// What an organisation lets hooks do.
-    fn hook_policy(&self) -> HookPolicy {
-        HookPolicy::Allow
+    /// What the organisation lets hooks do.
+    fn hook_policy(&self) -> Hooks {
+        self.policy.hooks().map_or(Hooks::Allow, |rule| rule.value)
     }
 }
 

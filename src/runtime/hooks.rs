@@ -50,18 +50,6 @@ pub enum HookOutcome {
     None,
 }
 
-/// What an organisation lets hooks do, beyond what the user's settings ask for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum HookPolicy {
-    /// They run as the settings say.
-    #[default]
-    Allow,
-    /// They run confined or not at all.
-    Sandbox,
-    /// They do not run.
-    Forbid,
-}
-
 /// Why a hook failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,12 +103,14 @@ pub enum HookError {
         source: io::Error,
     },
     /// A policy forbids hooks.
-    #[error("the {event} hook of plugin `{plugin}` is forbidden by policy; `--no-hooks` goes on without it")]
+    #[error("the policy at {at} forbids the {event} hook of plugin `{plugin}`; `--no-hooks` goes on without it")]
     Forbidden {
         /// The plugin.
         plugin: PluginName,
         /// The event.
         event: HookEvent,
+        /// The policy's file and line, safe to show.
+        at: String,
     },
     /// The user was shown the hook, and said no.
     #[error("you did not let the {event} hook of plugin `{plugin}` run; `--no-hooks` goes on without it")]
@@ -240,7 +230,7 @@ pub fn hook_line(metadata: &Metadata, event: HookEvent) -> Option<Vec<&str>> {
     Some(std::iter::once(&command.command).chain(&command.args).map(String::as_str).collect())
 }
 
-/// Runs the hook of `subject` for `event`, as `settings` and `policy` say.
+/// Runs the hook of `subject` for `event`, as `settings` say.
 ///
 /// Working directory and standard streams are ours. The hook stays in our process group, so that it can ask the terminal and
 /// Ctrl-C reaches it without our help. Where the signal reached this process alone the hook is ended soon after.
@@ -252,21 +242,16 @@ pub fn run_hook(
     event: HookEvent,
     environment: &Environment<'_>,
     settings: &HookSettings,
-    policy: HookPolicy,
 ) -> Result<HookOutcome, HookError> {
     let limit = settings.timeout;
     let plugin = || subject.metadata.name.clone();
     let Some((subprocess, commands)) = commands(subject.metadata, event) else { return Ok(HookOutcome::None) };
-    let required = match policy {
-        HookPolicy::Forbid => return Err(HookError::Forbidden { plugin: plugin(), event }),
-        HookPolicy::Sandbox => true,
-        HookPolicy::Allow => settings.sandbox == Sandbox::Require,
-    };
+    let required = settings.sandbox == Sandbox::Require;
     let mut environment = environment.for_plugin(&subject.metadata.name, subject.dir);
     if settings.environment == HookEnvironment::Clean {
         environment = environment.clean();
     }
-    let temporary = if required || settings.sandbox == Sandbox::Auto {
+    let temporary = if settings.sandbox != Sandbox::Off {
         let made = tempfile::Builder::new().prefix("plugin-hook-").tempdir();
         let made = made.map_err(|source| HookError::Temporary { plugin: plugin(), event, source })?;
         environment.set_temporary(made.path());

@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub use self::environment::Environment;
 pub use self::getter::{GetterRequest, run_getter};
-pub use self::hooks::{HookError, HookEvent, HookOutcome, HookPolicy, has_hook, hook_line, run_hook};
+pub use self::hooks::{HookError, HookEvent, HookOutcome, has_hook, hook_line, run_hook};
 pub use self::post_renderer::run_post_renderer;
 pub use self::program::StartError;
 pub use self::sandbox::{Confinement, SandboxError};

@@ -1,7 +1,7 @@
 //! The gate (life cycle, section 8): the one function that every run, hook, help and completion gets its plugin from.
 //!
-//! It looks at the name, at who may write to the directory and the program, and, where there is a receipt, at the files
-//! that can be executed. A file is read again only where its size or stamp is another than when its digest was taken. One
+//! It looks at the name, at who may write to the directory and the program, where there is a receipt at the files that can be
+//! executed, and where there is a policy at its rules. A file is read again only where its size or stamp is another than when its digest was taken. One
 //! directory, one manifest and one receipt are looked at, however many plugins are installed; of the receipt, only what
 //! concerns files that can be executed.
 //!
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::Sha256Digest;
 use crate::manifest::platform::Platform;
 use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
+use crate::policy::{Proof, Refusal, Subject};
 use crate::settings::{Gate, Limits};
 use crate::stamp::Checked;
 use crate::text::Plain;
@@ -151,6 +152,14 @@ pub enum GateError {
     /// The receipt cannot be read.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+    /// A policy does not let it run.
+    #[error("plugin `{}` must not run", Plain(name))]
+    Policy {
+        /// Its name.
+        name: String,
+        /// The rule, and where it stands.
+        source: Box<Refusal>,
+    },
     /// A file of the plugin cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -178,6 +187,7 @@ impl Store {
     /// Every variant of [`GateError`].
     pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
+        self.check_policy(name.as_str(), &Subject::default())?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
         let Found { root, dir: dir_name, directory, link, metadata, manifest_seen } = found;
@@ -214,7 +224,20 @@ impl Store {
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();
         plugin.receipt = file.and_then(|file| file.of_tree(tree));
+        if !self.policy.is_empty() {
+            let receipt = plugin.receipt.as_ref();
+            let places = receipt.map(Receipt::places).unwrap_or_default();
+            let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
+            let subject = Subject { places: &places, proof: Some(proof), ..Subject::default() };
+            self.check_policy(plugin.name.as_str(), &subject)?;
+        }
         Ok(plugin)
+    }
+
+    /// Asks the policy about the installed plugin `name`. No setting makes less of the answer: it is the organisation's.
+    fn check_policy(&self, name: &str, subject: &Subject<'_>) -> Result<(), GateError> {
+        let subject = Subject { name: Some(name), installed: true, ..*subject };
+        self.policy.judge(&subject).map_err(|why| GateError::Policy { name: name.to_owned(), source: Box::new(why) })
     }
 
     /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt. The manifest

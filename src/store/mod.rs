@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use crate::host::{Homes, Host};
 use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
+use crate::policy::Policy;
 use crate::settings::Limits;
 
 pub use commit::{Arrival, Committed, Removed};
@@ -61,6 +62,7 @@ pub struct Store {
     roots: Vec<Root>,
     cache: PathBuf,
     limits: Limits,
+    policy: Policy,
     lock_wait: Duration,
 }
 
@@ -72,8 +74,16 @@ impl Store {
             roots: homes.plugins.iter().cloned().map(Root).collect(),
             cache: homes.cache.path.clone(),
             limits,
+            policy: Policy::none(),
             lock_wait: LOCK_WAIT,
         }
+    }
+
+    /// The same store, whose gate keeps the rules of `policy`.
+    #[must_use]
+    pub fn under(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// Sets how long [`Self::lock`] waits for another writer.

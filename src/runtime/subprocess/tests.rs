@@ -9,7 +9,7 @@ use super::*;
 use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
 use crate::runtime::{
-    Confinement, GetterRequest, HookError, HookEvent, HookOutcome, HookPolicy, run_getter, run_hook, run_post_renderer,
+    Confinement, GetterRequest, HookError, HookEvent, HookOutcome, run_getter, run_hook, run_post_renderer,
 };
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
@@ -59,7 +59,7 @@ impl Fixture {
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
         let settings = HookSettings { timeout: limit, sandbox: Sandbox::Off, ..HookSettings::default() };
-        run_hook(self.subject(), event, &self.environment(), &settings, HookPolicy::Allow)
+        run_hook(self.subject(), event, &self.environment(), &settings)
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -208,22 +208,8 @@ fn a_hook_sees_what_the_settings_let_it_see() {
         "name: p\nversion: 1.0.0\nhooks: {install: 'echo \"$CARGO_MANIFEST_DIR|$HELM_PLUGIN_NAME|$PATH\" > \"$HELM_PLUGIN_DIR/out\"'}\n",
     );
     let settings = HookSettings { environment: HookEnvironment::Clean, ..HookSettings::default() };
-    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings, HookPolicy::Allow).unwrap();
+    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings).unwrap();
     assert_eq!(fixture.out(), format!("|p|{}\n", std::env::var("PATH").unwrap()));
-}
-
-#[test]
-fn a_policy_is_stronger_than_the_settings() {
-    let fixture = Fixture::new("name: p\nversion: 1.0.0\nhooks: {install: 'echo ran > \"$HELM_PLUGIN_DIR/out\"'}\n");
-    let settings = HookSettings { sandbox: Sandbox::Off, ..HookSettings::default() };
-    let run = |policy| run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings, policy);
-    assert!(matches!(run(HookPolicy::Forbid), Err(HookError::Forbidden { .. })));
-    assert!(!fixture.dir.path().join("out").exists());
-    match run(HookPolicy::Sandbox) {
-        Ok(outcome) => assert_eq!(outcome, HookOutcome::Ran(Confinement::Whole)),
-        Err(error) => assert!(matches!(error, HookError::NoSandbox { .. }), "{error}"),
-    }
-    assert_eq!(run(HookPolicy::Allow).unwrap(), HookOutcome::Ran(Confinement::Off));
 }
 
 #[cfg(target_os = "linux")]
