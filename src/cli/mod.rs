@@ -23,6 +23,7 @@ use self::globals::Globals;
 use self::output::Output;
 use crate::host::{Homes, Host};
 use crate::manager::Manager;
+use crate::policy::Policy;
 use crate::runtime::Environment;
 use crate::settings::Settings;
 use crate::store::interrupt;
@@ -32,6 +33,7 @@ pub(crate) struct Context<'a> {
     pub(crate) host: &'a Host,
     pub(crate) homes: &'a Homes,
     pub(crate) settings: &'a Settings,
+    pub(crate) policy: &'a Policy,
     pub(crate) output: &'a Output,
     pub(crate) globals: &'a Globals,
 }
@@ -43,6 +45,7 @@ impl<'a> Context<'a> {
             host: self.host,
             homes: self.homes,
             settings: self.settings,
+            policy: self.policy,
             report: self.output,
             debug: self.globals.debug,
         }
@@ -196,7 +199,11 @@ fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> 
         Err(error) => return Failure::new(code::FAILED, error).end(&output),
     };
     let output = output.with_settings(globals, settings.output.color, settings.output.progress);
-    let context = Context { host, homes: &homes, settings: &settings, output: &output, globals };
+    let policy = match Policy::load(host, &homes) {
+        Ok(policy) => policy,
+        Err(error) => return Failure::new(code::FAILED, error).end(&output),
+    };
+    let context = Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals };
     let ended = command(&context);
     if interrupt::requested() {
         return Failure::said(code::INTERRUPTED, "interrupted").end(&output);

@@ -49,7 +49,7 @@ pub(super) fn plugin(name: &str, args: &[OsString], context: &Context<'_>) -> Re
 }
 
 fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
-    let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+    let subject = Subject::from(plugin);
     match replace_by_cli(subject, args, &context.environment()) {
         Ok(()) => Ok(()),
         Err(InvokeError::Exit { code, .. }) => Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED))),

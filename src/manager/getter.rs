@@ -152,7 +152,7 @@ impl Manager<'_> {
             .map_err(|source| GetError::Gate { plugin: name.clone(), source: source.into() })?;
         plugin.warnings.iter().for_each(|warning| report.warning(warning));
         let environment = Environment::new(self.host, self.homes, self.debug);
-        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+        let subject = Subject::from(&plugin);
         source::fetch_by_getter(source, url, options, spool, report, |asked, into| {
             let request = runtime::GetterRequest {
                 url: asked.url.clone(),

@@ -163,11 +163,7 @@ impl fmt::Display for Said<'_> {
 pub fn replace_by_cli(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<(), InvokeError> {
     #[cfg(unix)]
     {
-        use std::os::unix::process::CommandExt;
-        let mut program = cli_program(subject, args, environment)?;
-        // The standard library gives the new program the default for SIGPIPE, which it had changed for us, and an empty mask.
-        let error = program.command().exec();
-        Err(start_error(subject, program.explain(error)))
+        Err(start_error(subject, cli_program(subject, args, environment)?.exec()))
     }
     #[cfg(not(unix))]
     run_cli(subject, args, environment)
@@ -205,7 +201,7 @@ pub fn ask(
     let plugin = || subject.metadata.name.clone();
     let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
     let line = CommandLine { program: file.into(), args: args.to_vec() };
-    let mut program = Program::within(subject.dir, &line, &environment).map_err(|source| start_error(subject, source))?;
+    let mut program = Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))?;
     program.command().stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
     let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
 
@@ -254,7 +250,7 @@ fn cli_program(subject: Subject<'_>, args: &[OsString], environment: &Environmen
     let args = if cli.ignore_flags { &[] } else { args };
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
         .map_err(|source| prepare_error(subject, source))?;
-    Program::find(&line, &environment).map_err(|source| start_error(subject, source))
+    Program::find(subject, &line, &environment).map_err(|source| start_error(subject, source))
 }
 
 pub(super) fn prepare_error(subject: Subject<'_>, source: PlatformError) -> InvokeError {

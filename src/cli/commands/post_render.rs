@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let mut document = tempfile::tempfile().map_err(failed)?;
     io::copy(&mut io::stdin().lock(), &mut document).map_err(failed)?;
     for plugin in &plugins {
-        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
+        let subject = Subject::from(plugin);
         document = match run_post_renderer(subject, &arguments.arguments, &context.environment(), &document) {
             Ok(document) => document,
             Err(error) => return Err(end(error, context)),
