@@ -33,4 +33,5 @@ mod pushing; // plugin push: cases O
 mod running; // tool NAME: cases S, P28
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
+mod syncing; // plugin sync of many plugins at once: case F
 mod updating; // update, outdated, pin, rollback: case I5
