@@ -404,7 +404,7 @@ fn blocks_are_only_where_the_package_says_that_they_are() {
         );
     }
     // Sizes that do not fill the file say nothing.
-    let mut wrong = sound.clone();
+    let mut wrong = sound;
     wrong[first] -= 1;
     assert_eq!(tree(&wrong).unwrap(), files);
 }
