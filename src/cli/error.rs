@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
+    CreateError,    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
     PushError, SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
@@ -140,6 +140,10 @@ macro_rules! failures {
 
 failures! {
     SourceError => source,
+    CreateError => |error: &CreateError| match error {
+        CreateError::Reserved { .. } => code::USAGE,
+        _ => code::FAILED,
+    },
     GetError => get,
     KeyringError => keyring,
     StoreError => store,

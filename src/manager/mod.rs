@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
+mod create;
 mod getter;
 mod hooks;
 mod install;
@@ -17,6 +18,7 @@ mod uninstall;
 mod update;
 mod verify;
 
+pub use create::{CreateError, CreateRequest, Created, Readiness};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
