@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
-use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
+use crate::policy::Place;
+use crate::provenance::{Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
 use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, Store, StoreError, StoreLock};
 
-use super::{GetError, Manager};
+use super::admit::{Arriving, pin_source, places_of, places_of_fetched};
+use super::{AdmitError, GetError, Manager};
 
 /// What to install, and how.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct InstallRequest {
     pub copy: bool,
     /// Whether the install hook runs.
     pub hooks: bool,
+    /// Whether another signer than before is fine.
+    pub accept_signer: bool,
 }
 
 /// What makes a package trusted.
@@ -79,6 +83,9 @@ pub enum InstallError {
     /// The package was not verified.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// The plugin may not come in.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// The package could not be unpacked or put in place.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -125,8 +132,10 @@ impl Manager<'_> {
         let store = self.store();
         let staged;
         let lock;
+        let mut places = places_of(&source);
         if let Source::Directory(directory) = &source {
             request.fetch.check(&source)?;
+            self.admit_source(&source)?;
             lock = store.lock(self.report)?;
             staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
         } else {
@@ -144,14 +153,15 @@ impl Manager<'_> {
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();
-            let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
+            places = places_of_fetched(&source, &origin);
+            let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));
             }
             staged = lock.stage(verified, self.report)?;
             request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
-        self.settle(&lock, staged, request)
+        self.settle(&lock, staged, request, &source, &places)
     }
 
     /// What `trust` asks of a package.
@@ -170,18 +180,35 @@ impl Manager<'_> {
         })
     }
 
-    /// Puts a staged plugin in place, and runs its install hook.
-    fn settle(&self, lock: &StoreLock<'_>, staged: Staged, request: &InstallRequest) -> Result<Installation, InstallError> {
+    /// Puts a staged plugin in place, if it may come in, and runs its install hook.
+    fn settle(
+        &self,
+        lock: &StoreLock<'_>,
+        staged: Staged,
+        request: &InstallRequest,
+        source: &Source,
+        places: &[Place],
+    ) -> Result<Installation, InstallError> {
         let metadata = staged.metadata().clone();
         let name = metadata.name.clone();
         let version = metadata.version.as_ref().map(ToString::to_string);
         let evidence = staged.evidence().cloned();
         let installed = lock.store().find(name.as_str())?;
+        let replaced = self.replaced_receipt(installed.as_ref())?;
+        let admitted = self.admit(&Arriving {
+            name: name.as_str(),
+            places,
+            source: pin_source(source),
+            evidence: evidence.as_ref(),
+            replaced: replaced.as_ref().filter(|_| request.force),
+            accept_signer: request.accept_signer,
+        })?;
         if let (Some(found), false) = (&installed, request.force) {
             return self.already_there(found, &metadata, evidence);
         }
-        let arrival = self.arrival(request, &staged, installed.as_ref())?;
+        let arrival = arrival(request, &staged, replaced);
         let directory = self.put(lock, staged, arrival, request.force, request.hooks)?;
+        self.remember(admitted);
         Ok(Installation { name, version, directory, evidence, already_there: false })
     }
 
@@ -206,30 +233,13 @@ impl Manager<'_> {
         Ok(directory)
     }
 
-    /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
-    /// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
-    fn arrival(&self, request: &InstallRequest, staged: &Staged, replaced: Option<&Found>) -> Result<Arrival, StoreError> {
-        let constraint = request.fetch.version.clone();
-        let receipt = match replaced {
-            Some(found) => match self.store().receipt(found) {
-                // A damaged receipt is one of the reasons to install by force.
-                Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. })) => None,
-                receipt => receipt?,
-            },
-            None => None,
-        };
-        Ok(match receipt {
-            Some(receipt) => {
-                let same = staged.source().asked == receipt.source.asked;
-                let version = staged.metadata().version.as_ref();
-                let still = |range: &String| {
-                    same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
-                };
-                let constraint = constraint.or_else(|| receipt.constraint.filter(still));
-                Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
-            }
-            None => Arrival { constraint, ..Arrival::default() },
-        })
+    /// The receipt of what is replaced.
+    fn replaced_receipt(&self, replaced: Option<&Found>) -> Result<Option<Receipt>, StoreError> {
+        match replaced.map(|found| self.store().receipt(found)) {
+            // A damaged receipt is one of the reasons to install by force.
+            None | Some(Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. }))) => Ok(None),
+            Some(receipt) => receipt,
+        }
     }
 
     /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.
@@ -265,4 +275,18 @@ impl Manager<'_> {
             offered: version.map_or_else(unknown, |version| format!("version {version}")),
         })
     }
+}
+
+/// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
+/// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
+fn arrival(request: &InstallRequest, staged: &Staged, replaced: Option<Receipt>) -> Arrival {
+    let constraint = request.fetch.version.clone();
+    let Some(receipt) = replaced else { return Arrival { constraint, ..Arrival::default() } };
+    let same = staged.source().asked == receipt.source.asked;
+    let version = staged.metadata().version.as_ref();
+    let still = |range: &String| {
+        same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
+    };
+    let constraint = constraint.or_else(|| receipt.constraint.filter(still));
+    Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
 }

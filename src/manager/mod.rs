@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
+mod admit;
 mod getter;
 mod install;
 mod installed;
@@ -12,10 +13,12 @@ mod pin;
 mod pull;
 mod push;
 mod sign;
+mod trust;
 mod uninstall;
 mod update;
 mod verify;
 
+pub use admit::{AdmitError, UnverifiedError};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
@@ -28,6 +31,7 @@ pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};
 pub use push::PushError;
 pub use sign::SignPackageError;
+pub use trust::{LimitError, TrustError, Untrusted};
 pub use uninstall::UninstallError;
 pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};

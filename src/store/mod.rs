@@ -41,7 +41,7 @@ use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
 use crate::policy::Policy;
 use crate::settings::Limits;
 
-pub use commit::{Arrival, Committed, Removed};
+pub use commit::{AcceptedChanges, Arrival, ChangedFile, Committed, Removed};
 pub use error::StoreError;
 pub use gate::{Difference, DifferenceKind, GateError, Plugin, compare_with_package};
 pub use list::{Listed, ListedVerification, Listing, Status};

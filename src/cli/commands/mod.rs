@@ -71,8 +71,10 @@ pub(crate) enum PluginCommand {
     /// Uninstall plugins
     #[command(visible_aliases = ["rm", "remove"])]
     Uninstall(uninstall::Arguments),
-    /// Accept the changes that were made to an installed plugin's files
+    /// Accept the changes that were made to an installed plugin's files, or show what is trusted
     Trust(trust::Arguments),
+    /// Take back what was trusted: accepted changes, and the signer of a plugin
+    Untrust(trust::UntrustArguments),
     /// Manage the keys that may sign plugins
     Keyring(keyring::Arguments),
     /// Run a plugin by name, also one that has the name of a built-in command
@@ -102,6 +104,7 @@ impl PluginCommand {
             Self::Info(arguments) => info::run(arguments, context),
             Self::Uninstall(arguments) => uninstall::run(arguments, context),
             Self::Trust(arguments) => trust::run(arguments, context),
+            Self::Untrust(arguments) => trust::untrust(arguments, context),
             Self::Keyring(arguments) => keyring::run(arguments, context),
             Self::Exec(arguments) => exec::run(arguments, context),
         }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use super::obtain::{Ways, source_of};
 use super::{LockFile, LockFileError, Locked, ObtainError};
+use crate::manager::admit::{Arriving, pin_source, places_of_fetched};
 use crate::manager::parallel::{Together, each};
-use crate::manager::{InstallError, Manager, Trust, UninstallError, UpdateError};
+use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
+use crate::policy::Place;
 use crate::report::Report;
 use crate::settings::Gate;
 use crate::source::FetchOptions;
@@ -32,6 +34,8 @@ pub struct SyncRequest {
     pub fetch: FetchOptions,
     /// How a package is verified that the file does not settle.
     pub trust: Trust,
+    /// Whether another signer than before is fine.
+    pub accept_signer: bool,
 }
 
 /// What became of one plugin.
@@ -73,6 +77,9 @@ pub enum SyncError {
     /// Its package cannot be had.
     #[error(transparent)]
     Obtain(#[from] ObtainError),
+    /// It may not come in.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// The package is another plugin, or another version of it.
     #[error("the package of plugin `{name}` is `{}`, but the lock file says `{}`; write the lock file anew", Plain(.found), Plain(.locked))]
     OtherPlugin {
@@ -198,7 +205,8 @@ impl Manager<'_> {
             |locked| self.stage_locked(&lock, locked, &ways, &together),
             |at, staged| {
                 let Some(locked) = wanted.get(at) else { return };
-                results.push(staged.and_then(|staged| self.settle_locked(&lock, staged, locked, request.hooks)));
+                results
+                    .push(staged.and_then(|(staged, places)| self.settle_locked(&lock, staged, &places, locked, request)));
             },
         );
         drop(together);
@@ -211,10 +219,16 @@ impl Manager<'_> {
         locked: &Locked,
         ways: &Ways<'_>,
         together: &Together<'_>,
-    ) -> Result<Staged, SyncError> {
+    ) -> Result<(Staged, Vec<Place>), SyncError> {
         let spool = lock.spool()?;
         let part = together.part();
         let verified = self.obtain(locked, ways, spool.path(), &part)?;
+        // Where it is said to come from counts as much as where it was had.
+        let origin = &verified.fetched().origin;
+        let places = match self.parse_source(&locked.source) {
+            Ok(source) => places_of_fetched(&source, origin),
+            Err(_) => vec![Place::of(&locked.source), Place::of(&origin.resolved)],
+        };
         // What is fetched is counted, what is unpacked is not counted again.
         let staged = lock.stage(verified, &Muted(self.report));
         let staged = staged.map_err(|e| SyncError::Install { name: locked.name.to_string(), source: Box::new(e.into()) })?;
@@ -230,16 +244,18 @@ impl Manager<'_> {
                 locked: label(locked.name.as_str(), locked.version.as_ref()),
             });
         }
-        Ok(staged)
+        Ok((staged, places))
     }
 
     fn settle_locked(
         &self,
         lock: &StoreLock<'_>,
         staged: Staged,
+        places: &[Place],
         locked: &Locked,
-        hooks: bool,
+        request: &SyncRequest,
     ) -> Result<Synced, SyncError> {
+        let hooks = request.hooks;
         let name = locked.name.to_string();
         let there = match lock.store().find(&name)? {
             Some(found) => {
@@ -249,21 +265,32 @@ impl Manager<'_> {
             }
             None => None,
         };
+        let source = self.parse_source(&locked.source);
+        let admitted = self.admit(&Arriving {
+            name: &name,
+            places,
+            source: source.map_or_else(|_| locked.source.clone(), |source| pin_source(&source)),
+            evidence: staged.evidence(),
+            replaced: there.as_ref().and_then(|there| there.receipt.as_ref()),
+            accept_signer: request.accept_signer,
+        })?;
         let to = staged.metadata().version.as_ref().map(ToString::to_string);
         let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
         let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
-        match there {
+        let synced = match there {
             Some(There { version, .. }) => {
                 self.replace(lock, staged, arrival, version.as_deref(), hooks)
                     .map_err(|e| SyncError::Update(Box::new(e)))?;
-                Ok(Synced { name, from: version, to, change: Change::Replaced })
+                Synced { name, from: version, to, change: Change::Replaced }
             }
             None => {
                 self.put(lock, staged, arrival, false, hooks)
                     .map_err(|source| SyncError::Install { name: name.clone(), source: Box::new(source) })?;
-                Ok(Synced { name, from: None, to, change: Change::Installed })
+                Synced { name, from: None, to, change: Change::Installed }
             }
-        }
+        };
+        self.remember(admitted);
+        Ok(synced)
     }
 }
 
