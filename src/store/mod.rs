@@ -26,6 +26,7 @@ mod lock;
 mod receipt;
 mod recover;
 mod staging;
+mod survey;
 mod tree;
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
+pub use survey::{Flaw, Survey};
 pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};
 
 use receipt::ReceiptFile;
