@@ -66,14 +66,28 @@ fn public_file(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 /// # Errors
 /// What opening or reading gives; something that is not a regular file is `InvalidInput`, so that a fifo cannot hang us.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let metadata = fs::metadata(path)?;
+    Ok(read_bounded_seen(path, limit)?.map(|(bytes, _)| bytes))
+}
+
+/// As [`read_bounded`], and what the file was that was read: another may lie at `path` a moment later.
+///
+/// # Errors
+/// As [`read_bounded`].
+pub(crate) fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, fs::Metadata)>> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    // A fifo without a writer would keep us waiting for one; to a file this means nothing.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
         let what = if metadata.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
         return Err(what.into());
     }
     let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some((bytes, metadata)))
 }
 
 /// Who may write to a file, where that is somebody else than its reader and the administrator.

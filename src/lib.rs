@@ -26,7 +26,8 @@
 //! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
 //! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `package`, `provenance` >
-//! `manifest` > `host`. The small modules [`digest`], [`files`], [`interrupt`], [`report`], [`text`] and [`yaml`] serve all of them.
+//! `manifest` > `host`. The small modules [`audit`], [`digest`], [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
+//! and [`yaml`] serve all of them.
 
 pub mod cli;
 pub mod digest;
@@ -42,6 +43,7 @@ pub mod report;
 pub mod runtime;
 pub mod settings;
 pub mod source;
+pub mod stamp;
 pub mod store;
 pub mod text;
 pub mod trust;

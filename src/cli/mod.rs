@@ -102,6 +102,11 @@ fn built_in(
     let shared = |name: &str| command.find_subcommand(name).is_none();
     let (completion_is_ours, env_is_ours, version_is_ours) = (shared("completion"), shared("env"), shared("version"));
     let (post_render_is_ours, get_is_ours) = (shared("post-render"), shared("get"));
+    // Scripts ask for it all the time, and a tree of commands would take as long as everything else in such a run.
+    if version_is_ours && args == ["version"] {
+        let globals = Globals::default().with_environment(host);
+        return finish(host, &globals, run::version);
+    }
     let mut group = Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true);
     // Its two dozen commands cost more than starting the program does: they are described only to lines that speak of them.
     if args.iter().any(|arg| arg == "plugin") || asks_for_completion {

@@ -6,12 +6,13 @@ use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
 use crate::policy::Place;
 use crate::provenance::{Evidence, Keyring, KeyringError, Requirement, VerifyError};
-use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::runtime::{HookError, HookEvent};
 use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, Store, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, StoreError, StoreLock};
 
 use super::admit::{Arriving, pin_source, places_of, places_of_fetched};
+use super::hooks::HookFailure;
 use super::{AdmitError, GetError, Manager};
 
 /// What to install, and how.
@@ -221,13 +222,18 @@ impl Manager<'_> {
         replace: bool,
         hooks: bool,
     ) -> Result<PathBuf, InstallError> {
-        let metadata = staged.metadata().clone();
-        let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
+        let name = staged.metadata().name.clone();
+        let hook = self
+            .agreed_hook(staged.metadata(), HookEvent::Install, hooks)
+            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
-        if hook && let Err(error) = self.install_hook(lock.store(), &metadata.name) {
+        if hook && let Err(failure) = self.run_hook(lock.store(), name.as_str(), HookEvent::Install) {
             committed.undo()?;
-            return Err(error);
+            return Err(match failure {
+                HookFailure::Gate(source) => InstallError::Gate { name, source },
+                HookFailure::Hook(source) => InstallError::Hook { name, source },
+            });
         }
         committed.finish()?;
         Ok(directory)
@@ -240,18 +246,6 @@ impl Manager<'_> {
             None | Some(Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. }))) => Ok(None),
             Some(receipt) => receipt,
         }
-    }
-
-    /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.
-    fn install_hook(&self, store: &Store, name: &PluginName) -> Result<(), InstallError> {
-        let plugin = store
-            .open_plugin(name.as_str(), self.settings.gate)
-            .map_err(|source| InstallError::Gate { name: name.clone(), source })?;
-        let environment = Environment::new(self.host, self.homes, self.debug);
-        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-        run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks)
-            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
-        Ok(())
     }
 
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.

@@ -4,6 +4,7 @@
 
 mod admit;
 mod getter;
+mod hooks;
 mod install;
 mod installed;
 mod keyring;
