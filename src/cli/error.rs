@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    AdmitError, ExportError, GetError, InfoError, InstallError, LimitError, LockError, LockFileError, ObtainError,
-    OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError, UninstallError, UnverifiedError,
-    UpdateError, VerifyInstalledError, VerifyPackageError,
+    AdmitError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError, LockError, LockFileError,
+    ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError, UninstallError,
+    UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -194,6 +194,11 @@ failures! {
     TrustError => |error: &TrustError| match error {
         TrustError::Unknown { .. } => code::NOT_THERE,
         TrustError::Store(error) => store(error),
+        _ => code::FAILED,
+    },
+    ExplainError => |error: &ExplainError| match error {
+        ExplainError::Source(error) => source(error),
+        ExplainError::Store(error) => store(error),
         _ => code::FAILED,
     },
     TrustedError => |_: &TrustedError| code::FAILED,

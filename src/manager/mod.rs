@@ -3,6 +3,7 @@
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod admit;
+mod doctor;
 mod getter;
 mod hooks;
 mod install;
@@ -20,6 +21,7 @@ mod update;
 mod verify;
 
 pub use admit::{AdmitError, UnverifiedError};
+pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};

@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and a `run` that asks the library and shows the answer.
 
+mod doctor;
 mod exec;
 pub(super) mod get;
 mod info;
@@ -77,6 +78,8 @@ pub(crate) enum PluginCommand {
     Untrust(trust::UntrustArguments),
     /// Manage the keys that may sign plugins
     Keyring(keyring::Arguments),
+    /// Look for everything that is wrong, and say what to do about it
+    Doctor(doctor::Arguments),
     /// Run a plugin by name, also one that has the name of a built-in command
     Exec(exec::Arguments),
 }
@@ -106,6 +109,7 @@ impl PluginCommand {
             Self::Trust(arguments) => trust::run(arguments, context),
             Self::Untrust(arguments) => trust::untrust(arguments, context),
             Self::Keyring(arguments) => keyring::run(arguments, context),
+            Self::Doctor(arguments) => doctor::run(arguments, context),
             Self::Exec(arguments) => exec::run(arguments, context),
         }
     }
