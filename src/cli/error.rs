@@ -199,7 +199,6 @@ failures! {
     ExplainError => |error: &ExplainError| match error {
         ExplainError::Source(error) => source(error),
         ExplainError::Store(error) => store(error),
-        _ => code::FAILED,
     },
     TrustedError => |_: &TrustedError| code::FAILED,
     LimitError => |error: &LimitError| match error {

@@ -10,7 +10,7 @@ use crate::manager::Manager;
 use crate::policy::{Candidate, Policy, PolicyFile};
 use crate::provenance::{FullFingerprint, Keyring, Signer, SignerState};
 use crate::settings::{self, Settings, SettingsError};
-use crate::text::{Plain, plain};
+use crate::text::Plain;
 use crate::trust;
 
 /// Bytes of a file of allowed signers.
@@ -303,6 +303,6 @@ mod tests {
 
     #[test]
     fn words_of_others_are_safe_to_show() {
-        assert_eq!(Finding::note("x", "a\x1b[31m").message, plain("a\x1b[31m"));
+        assert!(!Finding::note("x", "a\x1b[31m").message.contains(char::is_control));
     }
 }
