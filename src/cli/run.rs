@@ -12,7 +12,7 @@ use crate::cli::dispatch::{self, Call};
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Output, Table};
 use crate::host::{Homes, Host, Origin};
-use crate::runtime::{InvokeError, Subject, end_by_signal, replace_by_cli};
+use crate::runtime::{InvokeError, StartError, Subject, end_by_signal, replace_by_cli};
 use crate::settings::Limits;
 use crate::store::{Listed, Plugin, Status, Store};
 use crate::text::Plain;
@@ -24,9 +24,11 @@ pub(super) fn call(call: &Call, context: &Context<'_>) -> Result {
 
 /// `help NAME`: what the plugin itself says, or its manifest where it would not hear the question.
 pub(super) fn help(call: &Call, context: &Context<'_>) -> Result {
-    let asked = open(&call.name, context).and_then(|plugin| match dispatch::manifest_help(context.host, &plugin.metadata) {
-        Some(text) => Ok(context.output.print(&text)?),
-        None => start(&plugin, &call.args, context),
+    let asked = context.manager().open(&call.name).map_err(Failure::from).and_then(|plugin| {
+        match dispatch::manifest_help(context.host, &plugin.metadata) {
+            Some(text) => Ok(context.output.print(&text)?),
+            None => start(&plugin, &call.args, context),
+        }
     });
     or_unknown(call, context, asked)
 }
@@ -45,10 +47,11 @@ fn or_unknown(call: &Call, context: &Context<'_>, ended: Result) -> Result {
 
 /// Runs the plugin `name` with `args` in the place of this process.
 pub(super) fn plugin(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
-    start(&open(name, context)?, args, context)
+    start(&context.manager().open(name)?, args, context)
 }
 
 fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
+    context.manager().record_run(plugin)?;
     let subject = Subject::from(plugin);
     match replace_by_cli(subject, args, &context.environment()) {
         Ok(()) => Ok(()),
@@ -56,17 +59,11 @@ fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
         Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
         // To Helm, a plugin that is no command is none that could be named here.
         Err(error @ InvokeError::NotACommand { .. }) => Err(Failure::new(code::USAGE, error)),
+        Err(error @ InvokeError::Start { source: StartError::Replaced { .. }, .. }) => {
+            Err(Failure::new(code::VERIFICATION, error))
+        }
         Err(error) => Err(Failure::new(code::FAILED, error)),
     }
-}
-
-/// Opens a plugin through the gate, and passes its warnings on.
-fn open(name: &str, context: &Context<'_>) -> Result<Plugin> {
-    let plugin = context.manager().store().open_plugin(name, context.settings.gate)?;
-    for warning in &plugin.warnings {
-        context.output.warning(warning);
-    }
-    Ok(plugin)
 }
 
 /// The plugins that are commands and can be run by their name.

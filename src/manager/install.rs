@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
@@ -11,6 +12,7 @@ use crate::source::{FetchOptions, Source, SourceError};
 use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, StoreError, StoreLock};
 
 use super::hooks::HookFailure;
+use super::record::Note;
 use super::{GetError, Manager};
 
 /// What to install, and how.
@@ -80,6 +82,9 @@ pub enum InstallError {
     /// The package was not verified.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The package could not be unpacked or put in place.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -122,6 +127,11 @@ impl Manager<'_> {
     /// # Errors
     /// Any [`InstallError`]; the store is then as it was before.
     pub fn install(&self, request: &InstallRequest) -> Result<Installation, InstallError> {
+        let note = Note::of_source(Some(Event::Install), &request.source);
+        self.recorded(note, |note| self.fetch_and_install(request, note))
+    }
+
+    fn fetch_and_install(&self, request: &InstallRequest, note: &mut Note) -> Result<Installation, InstallError> {
         let source = self.parse_source(&request.source)?;
         let store = self.store();
         let staged;
@@ -145,6 +155,7 @@ impl Manager<'_> {
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();
+            note.about.digest = Some(format!("sha256:{}", fetched.digest()));
             let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));
@@ -152,7 +163,7 @@ impl Manager<'_> {
             staged = lock.stage(verified, self.report)?;
             request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
-        self.settle(&lock, staged, request)
+        self.settle(&lock, staged, request, note)
     }
 
     /// What `trust` asks of a package.
@@ -172,17 +183,26 @@ impl Manager<'_> {
     }
 
     /// Puts a staged plugin in place, and runs its install hook.
-    fn settle(&self, lock: &StoreLock<'_>, staged: Staged, request: &InstallRequest) -> Result<Installation, InstallError> {
+    fn settle(
+        &self,
+        lock: &StoreLock<'_>,
+        staged: Staged,
+        request: &InstallRequest,
+        note: &mut Note,
+    ) -> Result<Installation, InstallError> {
+        note.staged(&staged);
         let metadata = staged.metadata().clone();
         let name = metadata.name.clone();
         let version = metadata.version.as_ref().map(ToString::to_string);
         let evidence = staged.evidence().cloned();
         let installed = lock.store().find(name.as_str())?;
         if let (Some(found), false) = (&installed, request.force) {
-            return self.already_there(found, &metadata, evidence);
+            let there = self.already_there(found, &metadata, evidence)?;
+            note.event = None;
+            return Ok(there);
         }
         let arrival = self.arrival(request, &staged, installed.as_ref())?;
-        let directory = self.put(lock, staged, arrival, request.force, request.hooks)?;
+        let directory = self.put(lock, staged, arrival, request.force, request.hooks, note)?;
         Ok(Installation { name, version, directory, evidence, already_there: false })
     }
 
@@ -194,6 +214,7 @@ impl Manager<'_> {
         arrival: Arrival,
         replace: bool,
         hooks: bool,
+        note: &mut Note,
     ) -> Result<PathBuf, InstallError> {
         let name = staged.metadata().name.clone();
         let hook = self
@@ -201,6 +222,7 @@ impl Manager<'_> {
             .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
+        committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
         if hook && let Err(failure) = self.run_hook(lock.store(), name.as_str(), HookEvent::Install) {
             committed.undo()?;
             return Err(match failure {

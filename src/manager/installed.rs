@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use crate::audit::Event;
 use crate::manifest::{Metadata, PlatformCommand};
 use crate::store::{Difference, Listed, Listing, StoreError};
 
-use super::Manager;
+use super::record::Note;
+use super::{ChangeError, Manager};
 
 /// Everything that is known of one installed plugin: what a list says, and more.
 #[derive(Debug, Clone, Serialize)]
@@ -123,13 +125,21 @@ impl Manager<'_> {
     /// Accepts the changes that were made to the files of the plugin `name`, and says which they were.
     ///
     /// # Errors
-    /// See [`StoreError`].
-    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, StoreError> {
-        let store = self.store();
-        if store.find(name)?.is_none() {
-            return Err(StoreError::NotInstalled { name: name.to_owned() });
-        }
-        store.lock(self.report)?.trust(name)
+    /// See [`ChangeError`].
+    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, ChangeError> {
+        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
+            let store = self.store();
+            let Some(found) = store.find(name)? else {
+                return Err(StoreError::NotInstalled { name: name.to_owned() }.into());
+            };
+            let differences = store.lock(self.report)?.trust(name)?;
+            if differences.is_empty() {
+                note.event = None;
+            } else if let Some(receipt) = store.receipt(&found)? {
+                note.receipt(&receipt);
+            }
+            Ok(differences)
+        })
     }
 }
 

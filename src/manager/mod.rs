@@ -12,6 +12,7 @@ mod parallel;
 mod pin;
 mod pull;
 mod push;
+mod record;
 mod sign;
 mod uninstall;
 mod update;
@@ -28,6 +29,7 @@ pub use lock::{
 pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};
 pub use push::PushError;
+pub use record::ChangeError;
 pub use sign::SignPackageError;
 pub use uninstall::UninstallError;
 pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};

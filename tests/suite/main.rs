@@ -11,6 +11,7 @@
 #![allow(clippy::type_complexity, reason = "tables of cases")]
 
 mod archives; // hostile and odd archives, installed: cases A, M1
+mod audit; // what is written down of it all
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::obtain::{Ways, source_of};
 use super::{LockFile, LockFileError, Locked, ObtainError};
+use crate::audit::{AuditError, Event};
 use crate::manager::parallel::{Together, each};
+use crate::manager::record::Note;
 use crate::manager::{InstallError, Manager, Trust, UninstallError, UpdateError};
 use crate::report::Report;
 use crate::settings::Gate;
@@ -67,6 +69,9 @@ pub enum SyncError {
     /// The lock file cannot be used.
     #[error(transparent)]
     File(#[from] LockFileError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The store cannot be read or changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -198,7 +203,14 @@ impl Manager<'_> {
             |locked| self.stage_locked(&lock, locked, &ways, &together),
             |at, staged| {
                 let Some(locked) = wanted.get(at) else { return };
-                results.push(staged.and_then(|staged| self.settle_locked(&lock, staged, locked, request.hooks)));
+                let mut note = Note::of_plugin(Event::Install, locked.name.as_str());
+                note.about.source = Some(locked.source.clone());
+                if store.find(locked.name.as_str()).is_ok_and(|found| found.is_some()) {
+                    note.event = Some(Event::Update);
+                }
+                results.push(self.recorded(note, |note| {
+                    staged.and_then(|staged| self.settle_locked(&lock, staged, locked, request.hooks, note))
+                }));
             },
         );
         drop(together);
@@ -239,6 +251,7 @@ impl Manager<'_> {
         staged: Staged,
         locked: &Locked,
         hooks: bool,
+        note: &mut Note,
     ) -> Result<Synced, SyncError> {
         let name = locked.name.to_string();
         let there = match lock.store().find(&name)? {
@@ -254,12 +267,12 @@ impl Manager<'_> {
         let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
         match there {
             Some(There { version, .. }) => {
-                self.replace(lock, staged, arrival, version.as_deref(), hooks)
+                self.replace(lock, staged, arrival, version.as_deref(), hooks, note)
                     .map_err(|e| SyncError::Update(Box::new(e)))?;
                 Ok(Synced { name, from: version, to, change: Change::Replaced })
             }
             None => {
-                self.put(lock, staged, arrival, false, hooks)
+                self.put(lock, staged, arrival, false, hooks, note)
                     .map_err(|source| SyncError::Install { name: name.clone(), source: Box::new(source) })?;
                 Ok(Synced { name, from: None, to, change: Change::Installed })
             }

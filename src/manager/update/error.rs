@@ -1,6 +1,7 @@
 //! Why a plugin was not updated.
 
 use super::InstallError;
+use crate::audit::AuditError;
 use crate::digest::Sha256Digest;
 use crate::runtime::HookError;
 use crate::store::{GateError, StoreError};
@@ -29,6 +30,9 @@ pub enum UpdateError {
     /// The store cannot be read, or the plugin has no receipt.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The new version could not be fetched, verified or put in place.
     #[error("plugin `{}` is not updated; {} stays", Plain(.name), Plain(.version))]
     Failed {
