@@ -31,6 +31,7 @@ mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
 mod running; // tool NAME: cases S, P28
+mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
 mod updating; // update, outdated, pin, rollback: case I5
