@@ -112,7 +112,7 @@ pub enum InstallError {
         source: GateError,
     },
     /// The install hook failed; the install was undone.
-    #[error("the install hook of plugin `{name}` failed, so the plugin was not installed")]
+    #[error("the install hook of plugin `{name}` {}, so the plugin was not installed", .source.what())]
     Hook {
         /// The plugin's name.
         name: PluginName,

@@ -35,7 +35,7 @@ pub enum UninstallError {
         source: GateError,
     },
     /// The delete hook failed.
-    #[error("the delete hook of plugin `{name}` failed, so the plugin stays; `--no-hooks` uninstalls without it")]
+    #[error("the delete hook of plugin `{name}` {}, so the plugin stays; `--no-hooks` uninstalls without it", .source.what())]
     Hook {
         /// The plugin's name.
         name: String,

@@ -179,6 +179,15 @@ pub enum HookError {
 }
 
 impl HookError {
+    /// What happened to the hook, in a sentence that begins with it: that it failed, or did not run at all.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Exit { .. } | Self::Signal { .. } | Self::TimedOut { .. } | Self::Wait { .. } => "failed",
+            Self::Interrupted { .. } => "was interrupted",
+            _ => "did not run",
+        }
+    }
+
     /// The hook's own exit code, where it came to one.
     pub fn code(&self) -> Option<i32> {
         match self {

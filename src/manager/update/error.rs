@@ -102,7 +102,7 @@ pub enum UpdateError {
         source: Box<GateError>,
     },
     /// The update hook failed; the update was undone.
-    #[error("the update hook of plugin `{}` failed, so the version {} is back", Plain(.name), Plain(.version))]
+    #[error("the update hook of plugin `{}` {}, so the version is still {}", Plain(.name), .source.what(), Plain(.version))]
     Hook {
         /// The plugin's name.
         name: String,
