@@ -90,6 +90,53 @@ pub(crate) fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(V
     Ok((bytes.len() as u64 <= limit).then_some((bytes, metadata)))
 }
 
+/// Who may write to a file, where that is somebody else than its reader and the administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// It belongs to another user.
+    Owner,
+    /// Its mode lets its group or everybody write.
+    Mode,
+}
+
+impl Writers {
+    /// Looks at the owner and the mode in `metadata`; `None` where nobody else may write, or the system has no such thing.
+    pub fn of(metadata: &fs::Metadata) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let user = rustix::process::geteuid().as_raw();
+            match metadata.uid() {
+                owner if owner != user && owner != 0 => Some(Self::Owner),
+                _ if metadata.mode() & 0o022 != 0 => Some(Self::Mode),
+                _ => None,
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            None
+        }
+    }
+
+    /// Who, in words.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Owner => "it belongs to another user",
+            Self::Mode => "its mode lets a group or everybody write",
+        }
+    }
+
+    /// The command that mends it for `path`, safe to show.
+    pub fn mend(self, path: &Path) -> String {
+        let path = crate::text::plain(&path.to_string_lossy()).replace('\'', "'\\''");
+        match self {
+            Self::Owner => format!("chown $(id -u) '{path}'"),
+            Self::Mode => format!("chmod go-w '{path}'"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@
 //! | [`host`] | who the host is: its name, directories, environment names and own commands |
 //! | [`settings`] | what `config.yaml` and the environment set: limits, timeouts, the gate's strictness |
 //! | [`policy`] | what an organisation allows: `policy.yaml` |
+//! | [`trust`] | whom the user trusts: `trust.yaml` |
 //! | [`manifest`] | `plugin.yaml` to [`manifest::Metadata`], and what is wrong with one |
 //! | [`package`] | a directory to a tarball and back |
 //! | [`provenance`] | signatures: keyrings, policy, sign, verify |
@@ -46,4 +47,5 @@ pub mod source;
 pub mod stamp;
 pub mod store;
 pub mod text;
+pub mod trust;
 pub mod yaml;

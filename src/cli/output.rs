@@ -180,6 +180,15 @@ impl Output {
         written.and_then(|()| stdout.flush()).map_err(|source| OutputError::Stdout { source })
     }
 
+    /// Writes what a plugin answered, byte for byte: it is the plugin's output, not ours.
+    ///
+    /// # Errors
+    /// Standard output refused it.
+    pub fn pass_on(&self, bytes: &[u8]) -> Result<(), OutputError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|source| OutputError::Stdout { source })
+    }
+
     /// Writes a list of things in `format`; `table` and `name` say how people see them.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use semver::Version;
 
+use crate::files::Writers;
 use crate::host::{Homes, Host};
 use crate::text::Plain;
 use crate::yaml::{Mark, YamlError};
@@ -325,34 +326,23 @@ enum Fault {
 }
 
 /// Refuses a policy that somebody else than its reader and the administrator may write or replace.
-#[cfg(unix)]
 fn check_owner(path: &Path, file: &File) -> Result<(), Fault> {
-    use std::os::unix::fs::MetadataExt as _;
-
-    let writable = |path: &Path, why, mend: &str| {
-        let shown = Plain(&path.to_string_lossy()).to_string();
-        let mend = format!("{mend} '{}'", shown.replace('\'', "'\\''"));
-        Err(Fault::Writable(Box::new(PolicyError::Writable { path: path.to_owned(), why, mend })))
-    };
-    let metadata = file.metadata().map_err(Fault::Io)?;
-    let user = rustix::process::geteuid().as_raw();
-    if metadata.uid() != user && metadata.uid() != 0 {
-        return writable(path, "it belongs to another user", "chown root");
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return writable(path, "its mode lets a group or everybody write", "chmod go-w");
+    let writable =
+        |path: &Path, why, mend| Err(Fault::Writable(Box::new(PolicyError::Writable { path: path.to_owned(), why, mend })));
+    if let Some(writers) = Writers::of(&file.metadata().map_err(Fault::Io)?) {
+        return writable(path, writers.why(), writers.mend(path));
     }
     // Who may write to the directory can put another file in its place, unless it is sticky, as /tmp is.
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let metadata = directory.metadata().map_err(Fault::Io)?;
-    if metadata.mode() & 0o002 != 0 && metadata.mode() & 0o1000 == 0 {
-        return writable(directory, "everybody may replace files there", "chmod o-w");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mode = directory.metadata().map_err(Fault::Io)?.mode();
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            let mend = format!("chmod o-w '{}'", Plain(&directory.to_string_lossy()));
+            return writable(directory, "everybody may replace files there", mend);
+        }
     }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_owner(_: &Path, _: &File) -> Result<(), Fault> {
     Ok(())
 }
 

@@ -86,6 +86,11 @@ impl Pattern {
             .any(|Texts { plain, bent }| matches(&self.plain, plain, Case::Same) || matches(&self.bent, bent, Case::Same))
     }
 
+    /// Whether it matches the name of a plugin as it is written: for rules that allow something.
+    pub fn matches_exact_name(&self, name: &str) -> bool {
+        matches(&self.plain, name, Case::Differs)
+    }
+
     /// Whether it matches the name of a plugin, in upper or lower case: some file systems know no difference.
     pub fn matches_name(&self, name: &str) -> bool {
         matches(&self.plain, name, Case::Same)

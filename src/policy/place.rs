@@ -43,7 +43,16 @@ impl Place {
                     let head = format!("ssh://{}", authority("ssh", &host.to_ascii_lowercase()));
                     place.add_git(&head, &format!("/{}", path.trim_start_matches('/')), Reading::Decoded);
                 }
-                None => place.add("", source, Reading::Decoded),
+                None => {
+                    // `owner/repo` is one at GitHub, unless it is a name in an index.
+                    let bare = source.split('@').next().unwrap_or_default();
+                    let bare = bare.strip_prefix("github.com/").unwrap_or(bare);
+                    if bare.matches('/').count() == 1 {
+                        place.add("https://github.com/", bare, Reading::Decoded);
+                        place.add("github.com/", bare, Reading::Decoded);
+                    }
+                    place.add("", source, Reading::Decoded);
+                }
             }
             return place;
         };
@@ -281,6 +290,7 @@ mod tests {
             ("git+https://h/r", "git+https://h/r"),
             ("git@h:team/r.git", "git+ssh://h/team/r.git"),
             ("s3://b/foo-1.0.0.tgz", "s3://b/"),
+            ("owner/repo@1.0.0", "https://github.com/owner/repo"),
         ] {
             assert_eq!(Place::of(source).without_version(), kept, "{source}");
         }

@@ -1,10 +1,12 @@
-//! How a plugin is started: environment, programs, subprocess invocations, hooks.
+//! How a plugin is asked something: messages, environment, programs, subprocess invocations, WebAssembly, hooks.
 //!
 //! Whether it may be started is decided before, by the store's gate; here it is only prepared, run, and its end understood.
 
 mod environment;
 mod getter;
 pub mod hooks;
+mod invoke;
+pub mod messages;
 mod post_renderer;
 mod process;
 mod program;
@@ -14,12 +16,12 @@ mod subprocess;
 use std::path::Path;
 
 pub use self::environment::Environment;
-pub use self::getter::{GetterRequest, run_getter};
+pub use self::getter::GetterRequest;
 pub use self::hooks::{HookError, HookEvent, HookOutcome, has_hook, hook_line, run_hook};
-pub use self::post_renderer::run_post_renderer;
+pub use self::invoke::{Input, Output, Process};
 pub use self::program::StartError;
 pub use self::sandbox::{Confinement, SandboxError};
-pub use self::subprocess::{InvokeError, ask, replace_by_cli, run_cli};
+pub use self::subprocess::{InvokeError, ask};
 
 use crate::manifest::Metadata;
 use crate::stamp::Checked;

@@ -16,6 +16,7 @@ mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
 mod embedding; // other programs with the same command: the examples
+mod full_disk; // no room left: case K5 for install and update
 mod fuzz_corpora; // the fuzzers' corpora, replayed
 mod getters; // getter plugins as sources, get: cases F, S
 mod hooks; // where, how long, and interrupts: case I2
@@ -34,4 +35,5 @@ mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
+mod syncing; // plugin sync of many plugins at once: case F
 mod updating; // update, outdated, pin, rollback: case I5

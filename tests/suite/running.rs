@@ -333,3 +333,19 @@ fn s_a_program_that_is_no_script_runs_as_itself() {
     fs::write(world.plugins().join("p/bin/run"), fs::read("/bin/echo").unwrap()).unwrap();
     world.fails(3, "p x");
 }
+
+#[test]
+fn test_plugins_greet_through_exec() {
+    let world = World::new();
+    world.write(
+        "greeter/plugin.yaml",
+        "apiVersion: v1\nname: greeter\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\n\
+         runtimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run.sh}]}\n",
+    );
+    world.script("greeter/run.sh", "test \"$1\" || exit 7; echo \"Hello, $1!\"");
+    world.ok("plugin install greeter");
+    assert_eq!(world.ok("plugin exec greeter Ann").stdout, "Hello, Ann!\n");
+    assert_eq!(world.ok("plugin exec greeter -- Ann").stdout, "Hello, Ann!\n");
+    world.fails(7, "plugin exec greeter");
+    world.fails(2, "greeter Ann");
+}

@@ -8,6 +8,7 @@ use super::install::{KeyringArguments, NetworkArguments, label};
 use crate::cli::Context;
 use crate::cli::error::{Failure, Result};
 use crate::manager::{Change, LOCK_FILE_NAME, SyncRequest, Synced, Trust};
+use crate::text::Plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -55,12 +56,28 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     };
     let mut first_failure: Option<Failure> = None;
     let mut changed = false;
-    for synced in context.manager().sync(&request)? {
-        let ended = synced.map_err(Failure::from).and_then(|synced| {
-            changed |= synced.change != Change::None;
-            show(&synced, context)
-        });
+    let results = context.manager().sync(&request)?;
+    let all = results.len();
+    let mut failed = Vec::new();
+    for (name, synced) in results {
+        let ended = match synced {
+            Ok(synced) => {
+                changed |= synced.change != Change::None;
+                show(&synced, context)
+            }
+            Err(error) => {
+                failed.push(name);
+                Err(Failure::from(error))
+            }
+        };
         context.keep_first(&mut first_failure, ended);
+    }
+    if all > 1 && !failed.is_empty() {
+        context.output.notice(&format!(
+            "{} of {all} plugins are not as the lock file has them: {}; `sync` again tries them again",
+            failed.len(),
+            Plain(&failed.join(", "))
+        ));
     }
     if !changed && first_failure.is_none() {
         context.output.notice("every plugin is as the lock file has it");

@@ -111,12 +111,12 @@ struct There {
 }
 
 impl Manager<'_> {
-    /// Makes the store equal to a lock file: all its plugins are tried. The results are sorted by name, those that were
-    /// removed last.
+    /// Makes the store equal to a lock file: all its plugins are tried. The results, each with its plugin's name, are sorted by
+    /// name: first those that are as they should be, then those that failed, then those that were to be removed.
     ///
     /// # Errors
     /// The lock file or the store cannot be used; what fails for one plugin is its result.
-    pub fn sync(&self, request: &SyncRequest) -> Result<Vec<Result<Synced, SyncError>>, SyncError> {
+    pub fn sync(&self, request: &SyncRequest) -> Result<Vec<(String, Result<Synced, SyncError>)>, SyncError> {
         let file = LockFile::read(&request.lock_file)?;
         let mut results = Vec::new();
         let mut wanted = Vec::new();
@@ -125,23 +125,23 @@ impl Manager<'_> {
                 Ok(true) => {
                     let version = locked.version.as_ref().map(ToString::to_string);
                     let (from, to) = (version.clone(), version);
-                    results.push(Ok(Synced { name: locked.name.to_string(), from, to, change: Change::None }));
+                    let name = locked.name.to_string();
+                    results.push((name.clone(), Ok(Synced { name, from, to, change: Change::None })));
                 }
                 Ok(false) => wanted.push(locked),
-                Err(e) => results.push(Err(e.into())),
+                Err(e) => results.push((locked.name.to_string(), Err(e.into()))),
             }
         }
         if !wanted.is_empty() {
             results.extend(self.bring(&wanted, request)?);
         }
-        results.sort_by(|a, b| match (a, b) {
-            (Ok(a), Ok(b)) => a.name.cmp(&b.name),
-            (a, b) => a.is_err().cmp(&b.is_err()),
-        });
+        // They come in any order: the first failure, which makes the exit code, must not be a matter of chance.
+        results.sort_by(|(a, was), (b, is)| was.is_err().cmp(&is.is_err()).then_with(|| a.cmp(b)));
         if request.prune && !interrupt::requested() {
             for name in self.names_to_update()? {
                 if file.plugins.keys().all(|kept| kept.as_str() != name) {
-                    results.push(self.remove_unnamed(&name, request.hooks));
+                    let removed = self.remove_unnamed(&name, request.hooks);
+                    results.push((name, removed));
                 }
             }
         }
@@ -178,7 +178,11 @@ impl Manager<'_> {
     }
 
     /// Fetches, verifies and stages at once, and puts in place one after the other.
-    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<Vec<Result<Synced, SyncError>>, SyncError> {
+    fn bring(
+        &self,
+        wanted: &[&Locked],
+        request: &SyncRequest,
+    ) -> Result<Vec<(String, Result<Synced, SyncError>)>, SyncError> {
         let ways = Ways {
             fetch: &request.fetch,
             mirror: request.mirror.as_deref(),
@@ -208,9 +212,10 @@ impl Manager<'_> {
                 if store.find(locked.name.as_str()).is_ok_and(|found| found.is_some()) {
                     note.event = Some(Event::Update);
                 }
-                results.push(self.recorded(note, |note| {
+                let settled = self.recorded(note, |note| {
                     staged.and_then(|staged| self.settle_locked(&lock, staged, locked, request.hooks, note))
-                }));
+                });
+                results.push((locked.name.to_string(), settled));
             },
         );
         drop(together);

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
-use crate::runtime::{
-    Confinement, GetterRequest, HookError, HookEvent, HookOutcome, run_getter, run_hook, run_post_renderer,
-};
+use crate::report::Silent;
+use crate::runtime::invoke::invoke;
+use crate::runtime::{Confinement, GetterRequest, HookError, HookEvent, HookOutcome, Input, Output, Process, run_hook};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// A plugin in a directory whose name has a space.
@@ -54,7 +54,8 @@ impl Fixture {
 
     fn run(&self, args: &[&str]) -> Result<(), InvokeError> {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        run_cli(self.subject(), &args, &self.environment())
+        let input = Input::Cli { args: &args, process: Process::Wait };
+        invoke(self.subject(), None, input, &self.environment(), &Silent).map(drop)
     }
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
@@ -250,7 +251,8 @@ fn request(url: &str) -> GetterRequest {
 
 fn get(fixture: &Fixture, request: &GetterRequest) -> Result<Vec<u8>, InvokeError> {
     let mut into = Vec::new();
-    let length = run_getter(fixture.subject(), request, &fixture.environment(), &mut into)?;
+    let input = Input::Getter { request, into: &mut into };
+    let Output::Getter(length) = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)? else { panic!() };
     assert_eq!(length, into.len() as u64);
     Ok(into)
 }
@@ -317,7 +319,10 @@ fn render(script: &str, args: &[&str], document: &[u8]) -> Result<Vec<u8>, Invok
     file.write_all(document).unwrap();
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     let mut result = Vec::new();
-    run_post_renderer(fixture.subject(), &args, &fixture.environment(), &file)?.read_to_end(&mut result).unwrap();
+    let input = Input::PostRenderer { args: &args, document: &file };
+    let output = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)?;
+    let Output::PostRenderer(mut rendered) = output else { panic!("{output:?}") };
+    rendered.read_to_end(&mut result).unwrap();
     Ok(result)
 }
 
@@ -342,6 +347,25 @@ fn s_a_post_renderer_that_fails_is_heard() {
     let loud = render("yes | head -c 10000000 >&2; exit 1", &[], b"a");
     assert!(matches!(loud, Err(InvokeError::Exit { .. })));
     let fixture = Fixture::v1("  platformCommand: [{command: cat}]");
-    let refused = run_post_renderer(fixture.subject(), &[], &fixture.environment(), &tempfile::tempfile().unwrap());
+    let document = tempfile::tempfile().unwrap();
+    let input = Input::PostRenderer { args: &[], document: &document };
+    let refused = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent);
     assert!(matches!(refused, Err(InvokeError::NotAPostRenderer { .. })));
+    let refused = invoke(fixture.subject(), None, Input::Test { name: "Ann" }, &fixture.environment(), &Silent);
+    assert!(matches!(refused, Err(InvokeError::NotATest { .. })));
+}
+
+#[test]
+fn a_test_plugin_greets() {
+    let fixture = Fixture::new(
+        "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\nruntimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run}]}\n",
+    );
+    fixture.file("run", "#!/bin/sh\necho \"Hello, $1!\"\n", 0o755);
+    let greet = |environment: &Environment<'_>| {
+        invoke(fixture.subject(), None, Input::Test { name: "Ann Lee" }, environment, &Silent)
+    };
+    let environment = fixture.environment();
+    assert!(matches!(greet(&environment), Ok(Output::Test(greeting)) if greeting == "Hello, Ann Lee!"));
+    fixture.file("run", "#!/bin/sh\nexit 3\n", 0o755);
+    assert!(matches!(greet(&environment), Err(InvokeError::Exit { code: 3, .. })));
 }
