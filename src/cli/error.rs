@@ -5,11 +5,12 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::audit::AuditError;
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    AdmitError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError, LockError, LockFileError,
-    ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError, UninstallError,
-    UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    AdmitError, ChangeError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError, LockError,
+    LockFileError, ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError,
+    UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -151,6 +152,11 @@ failures! {
     SignError => |_: &SignError| code::FAILED,
     InstallError => install,
     UpdateError => update,
+    ChangeError => |error: &ChangeError| match error {
+        ChangeError::Store(error) => store(error),
+        _ => code::FAILED,
+    },
+    AuditError => |_: &AuditError| code::FAILED,
     UninstallError => uninstall,
     PullError => |error: &PullError| match error {
         PullError::Fetch(error) => install(error),
@@ -170,6 +176,7 @@ failures! {
         SyncError::Install { source, .. } => install(source),
         SyncError::Update(error) => update(error),
         SyncError::Uninstall(error) => uninstall(error),
+        SyncError::Audit(_) => code::FAILED,
     },
     ExportError => |error: &ExportError| match error {
         ExportError::Store(error) => store(error),
@@ -251,7 +258,7 @@ fn install(error: &InstallError) -> u8 {
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Admit(error) => admit(error),
         InstallError::Store(error) => store(error),
-        InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
+        InstallError::OtherVersion { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
     }
 }
 
@@ -271,7 +278,7 @@ fn uninstall(error: &UninstallError) -> u8 {
         UninstallError::NotInstalled { .. } => code::NOT_THERE,
         UninstallError::Store(error) => store(error),
         UninstallError::Gate { source, .. } => gate(source),
-        UninstallError::Hook { .. } => code::FAILED,
+        UninstallError::Hook { .. } | UninstallError::Audit(_) => code::FAILED,
     }
 }
 

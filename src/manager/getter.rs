@@ -13,6 +13,7 @@ use crate::store::{GateError, Spool, Status, StoreError};
 use crate::text::Plain;
 
 use super::admit::{places_of, places_of_fetched};
+use super::record::Note;
 use super::{AdmitError, Manager};
 
 /// Why something was not downloaded.
@@ -126,6 +127,10 @@ impl Manager<'_> {
     /// # Errors
     /// See [`GetError`]; nothing is left then.
     pub fn get(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<Downloaded, GetError> {
+        self.refusal_recorded(Note::of_source(None, url), |_| self.download(url, options, directory))
+    }
+
+    fn download(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<Downloaded, GetError> {
         let source = Source::parse_download(url, &self.known(url))?;
         if options.version.is_some() && !matches!(source, Source::Oci(_)) {
             let reason = "a URL names one file; only a registry has several versions of it";

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
 use crate::policy::Place;
@@ -13,6 +14,7 @@ use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, Sto
 
 use super::admit::{Arriving, pin_source, places_of, places_of_fetched};
 use super::hooks::HookFailure;
+use super::record::Note;
 use super::{AdmitError, GetError, Manager};
 
 /// What to install, and how.
@@ -87,6 +89,9 @@ pub enum InstallError {
     /// The plugin may not come in.
     #[error(transparent)]
     Admit(#[from] AdmitError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The package could not be unpacked or put in place.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -114,7 +119,7 @@ pub enum InstallError {
         source: GateError,
     },
     /// The install hook failed; the install was undone.
-    #[error("the install hook of plugin `{name}` failed, so the plugin was not installed")]
+    #[error("the install hook of plugin `{name}` {}, so the plugin was not installed", .source.what())]
     Hook {
         /// The plugin's name.
         name: PluginName,
@@ -129,6 +134,11 @@ impl Manager<'_> {
     /// # Errors
     /// Any [`InstallError`]; the store is then as it was before.
     pub fn install(&self, request: &InstallRequest) -> Result<Installation, InstallError> {
+        let note = Note::of_source(Some(Event::Install), &request.source);
+        self.recorded(note, |note| self.fetch_and_install(request, note))
+    }
+
+    fn fetch_and_install(&self, request: &InstallRequest, note: &mut Note) -> Result<Installation, InstallError> {
         let source = self.parse_source(&request.source)?;
         let store = self.store();
         let staged;
@@ -154,6 +164,7 @@ impl Manager<'_> {
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();
+            note.about.digest = Some(format!("sha256:{}", fetched.digest()));
             places = places_of_fetched(&source, &origin);
             let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
@@ -162,7 +173,7 @@ impl Manager<'_> {
             staged = lock.stage(verified, self.report)?;
             request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
-        self.settle(&lock, staged, request, &source, &places)
+        self.settle(&lock, staged, request, &source, &places, note)
     }
 
     /// What `trust` asks of a package.
@@ -189,7 +200,9 @@ impl Manager<'_> {
         request: &InstallRequest,
         source: &Source,
         places: &[Place],
+        note: &mut Note,
     ) -> Result<Installation, InstallError> {
+        note.staged(&staged);
         let metadata = staged.metadata().clone();
         let name = metadata.name.clone();
         let version = metadata.version.as_ref().map(ToString::to_string);
@@ -205,10 +218,12 @@ impl Manager<'_> {
             accept_signer: request.accept_signer,
         })?;
         if let (Some(found), false) = (&installed, request.force) {
-            return self.already_there(found, &metadata, evidence);
+            let there = self.already_there(found, &metadata, evidence)?;
+            note.event = None;
+            return Ok(there);
         }
         let arrival = arrival(request, &staged, replaced);
-        let directory = self.put(lock, staged, arrival, request.force, request.hooks)?;
+        let directory = self.put(lock, staged, arrival, request.force, request.hooks, note)?;
         self.remember(admitted);
         Ok(Installation { name, version, directory, evidence, already_there: false })
     }
@@ -221,6 +236,7 @@ impl Manager<'_> {
         arrival: Arrival,
         replace: bool,
         hooks: bool,
+        note: &mut Note,
     ) -> Result<PathBuf, InstallError> {
         let name = staged.metadata().name.clone();
         let hook = self
@@ -228,6 +244,7 @@ impl Manager<'_> {
             .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
+        committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
         if hook && let Err(failure) = self.run_hook(lock.store(), name.as_str(), HookEvent::Install) {
             committed.undo()?;
             return Err(match failure {

@@ -14,6 +14,7 @@ mod parallel;
 mod pin;
 mod pull;
 mod push;
+mod record;
 mod sign;
 mod trust;
 mod uninstall;
@@ -33,6 +34,7 @@ pub use lock::{
 pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};
 pub use push::PushError;
+pub use record::ChangeError;
 pub use sign::SignPackageError;
 pub use trust::{LimitError, TrustError, Untrusted};
 pub use uninstall::UninstallError;

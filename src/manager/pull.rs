@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::admit::places_of_fetched;
 use super::install::InstallError;
+use super::record::Note;
 use super::update::scratch;
 use super::{Manager, Trust};
 use crate::files;
@@ -59,12 +60,26 @@ impl Manager<'_> {
     /// # Errors
     /// See [`PullError`].
     pub fn pull(&self, argument: &str, fetch: &FetchOptions, trust: &Trust, directory: &Path) -> Result<Pulled, PullError> {
+        self.refusal_recorded(Note::of_source(None, argument), |note| {
+            self.fetch_and_write(argument, fetch, trust, directory, note)
+        })
+    }
+
+    fn fetch_and_write(
+        &self,
+        argument: &str,
+        fetch: &FetchOptions,
+        trust: &Trust,
+        directory: &Path,
+        note: &mut Note,
+    ) -> Result<Pulled, PullError> {
         let failed = |e: InstallError| PullError::Fetch(e);
         let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
         let pinned = matches!(trust, Trust::Signature { .. }) && source.is_pinned(fetch.version.as_deref());
         let requirement = if pinned { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
         let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
+        note.about.digest = Some(format!("sha256:{}", fetched.digest()));
         let requirement = match requirement {
             Some(requirement) => requirement,
             None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 
 use super::Manager;
 use super::keyring::OwnKeyringError;
+use super::record::Note;
+use crate::audit::{AuditError, Event};
 use crate::provenance::FullFingerprint;
 use crate::store::{ChangedFile, Difference, StoreError};
 use crate::text::Plain;
@@ -36,6 +38,9 @@ pub enum TrustError {
     /// `trust.yaml` cannot be read or written.
     #[error(transparent)]
     File(#[from] TrustedError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// Why a key's limits were not changed.
@@ -48,6 +53,9 @@ pub enum LimitError {
     /// `trust.yaml` cannot be read or written.
     #[error(transparent)]
     File(#[from] TrustedError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 impl Manager<'_> {
@@ -65,20 +73,27 @@ impl Manager<'_> {
     /// # Errors
     /// See [`TrustError`].
     pub fn trust(&self, name: &str) -> Result<Vec<Difference>, TrustError> {
-        let store = self.store();
-        if store.find(name)?.is_none() {
-            return Err(StoreError::NotInstalled { name: name.to_owned() }.into());
-        }
-        // A file that cannot be changed is said before anything is accepted.
-        self.trusted()?;
-        let accepted = store.lock(self.report)?.trust(name)?;
-        if !accepted.differences.is_empty() {
-            let changed = Trusted::change(&self.homes.config.path, |trusted| note(trusted, name, accepted.files));
+        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
+            let store = self.store();
+            let Some(found) = store.find(name)? else {
+                return Err(StoreError::NotInstalled { name: name.to_owned() }.into());
+            };
+            // A file that cannot be used is said before anything is accepted.
+            self.trusted()?;
+            let accepted = store.lock(self.report)?.trust(name)?;
+            if accepted.differences.is_empty() {
+                note.event = None;
+                return Ok(Vec::new());
+            }
+            if let Some(receipt) = store.receipt(&found)? {
+                note.receipt(&receipt);
+            }
+            let changed = Trusted::change(&self.homes.config.path, |trusted| accept(trusted, name, accepted.files));
             if let Err(error) = changed {
                 self.report.warning(&format!("the change is accepted, but cannot be taken back: {error}"));
             }
-        }
-        Ok(accepted.differences)
+            Ok(accepted.differences)
+        })
     }
 
     /// Takes back what was trusted under the name `name`: accepted changes of its files, and the pins of its signers.
@@ -86,6 +101,16 @@ impl Manager<'_> {
     /// # Errors
     /// See [`TrustError`].
     pub fn untrust(&self, name: &str) -> Result<Untrusted, TrustError> {
+        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
+            let untrusted = self.take_back(name)?;
+            if untrusted.files.is_empty() && untrusted.pins.is_empty() {
+                note.event = None;
+            }
+            Ok(untrusted)
+        })
+    }
+
+    fn take_back(&self, name: &str) -> Result<Untrusted, TrustError> {
         let store = self.store();
         let trusted = self.trusted()?;
         let accepted = trusted.accepted.iter().find(|accepted| accepted.name == name);
@@ -125,14 +150,20 @@ impl Manager<'_> {
     /// Lets the key `fingerprint` sign plugins of these names from these sources alone; without either, all.
     ///
     /// # Errors
-    /// See [`TrustedError`].
-    pub fn set_limit(&self, fingerprint: &str, names: &[String], sources: &[String]) -> Result<(), TrustedError> {
+    /// See [`LimitError`].
+    pub fn set_limit(&self, fingerprint: &str, names: &[String], sources: &[String]) -> Result<(), LimitError> {
         // Without a limit there is nothing to lift.
         if names.is_empty() && sources.is_empty() && self.trusted()?.limit(fingerprint).is_none() {
             return Ok(());
         }
-        Trusted::change(&self.homes.config.path, |trusted| {
-            trusted.set_limit(fingerprint, names.to_vec(), sources.to_vec());
+        let mut note = Note { event: Some(Event::Keyring), ..Note::default() };
+        note.about.signer = Some(fingerprint.to_owned());
+        self.recorded(note, |note| {
+            let set = |trusted: &mut Trusted| trusted.set_limit(fingerprint, names.to_vec(), sources.to_vec());
+            if !Trusted::change(&self.homes.config.path, set)? {
+                note.event = None;
+            }
+            Ok(())
         })
     }
 
@@ -146,7 +177,7 @@ impl Manager<'_> {
 }
 
 /// Notes that `files` of the plugin `name` were accepted.
-fn note(trusted: &mut Trusted, name: &str, files: Vec<ChangedFile>) {
+fn accept(trusted: &mut Trusted, name: &str, files: Vec<ChangedFile>) {
     let since = Timestamp::now();
     let at = match trusted.accepted.iter().position(|accepted| accepted.name == name) {
         Some(at) => at,

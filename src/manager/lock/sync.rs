@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use super::obtain::{Ways, source_of};
 use super::{LockFile, LockFileError, Locked, ObtainError};
+use crate::audit::{AuditError, Event};
 use crate::manager::admit::{Arriving, pin_source, places_of_fetched};
 use crate::manager::parallel::{Together, each};
+use crate::manager::record::Note;
 use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
 use crate::policy::Place;
 use crate::report::Report;
@@ -71,6 +73,9 @@ pub enum SyncError {
     /// The lock file cannot be used.
     #[error(transparent)]
     File(#[from] LockFileError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The store cannot be read or changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -209,8 +214,14 @@ impl Manager<'_> {
             |locked| self.stage_locked(&lock, locked, &ways, &together),
             |at, staged| {
                 let Some(locked) = wanted.get(at) else { return };
-                let settled =
-                    staged.and_then(|(staged, places)| self.settle_locked(&lock, staged, &places, locked, request));
+                let mut note = Note::of_plugin(Event::Install, locked.name.as_str());
+                note.about.source = Some(locked.source.clone());
+                if store.find(locked.name.as_str()).is_ok_and(|found| found.is_some()) {
+                    note.event = Some(Event::Update);
+                }
+                let settled = self.recorded(note, |note| {
+                    staged.and_then(|(staged, places)| self.settle_locked(&lock, staged, &places, locked, request, note))
+                });
                 results.push((locked.name.to_string(), settled));
             },
         );
@@ -259,6 +270,7 @@ impl Manager<'_> {
         places: &[Place],
         locked: &Locked,
         request: &SyncRequest,
+        note: &mut Note,
     ) -> Result<Synced, SyncError> {
         let hooks = request.hooks;
         let name = locked.name.to_string();
@@ -284,12 +296,12 @@ impl Manager<'_> {
         let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
         let synced = match there {
             Some(There { version, .. }) => {
-                self.replace(lock, staged, arrival, version.as_deref(), hooks)
+                self.replace(lock, staged, arrival, version.as_deref(), hooks, note)
                     .map_err(|e| SyncError::Update(Box::new(e)))?;
                 Synced { name, from: version, to, change: Change::Replaced }
             }
             None => {
-                self.put(lock, staged, arrival, false, hooks)
+                self.put(lock, staged, arrival, false, hooks, note)
                     .map_err(|source| SyncError::Install { name: name.clone(), source: Box::new(source) })?;
                 Synced { name, from: None, to, change: Change::Installed }
             }
