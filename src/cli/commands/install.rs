@@ -12,7 +12,7 @@ use crate::digest::Sha256Digest;
 use crate::manager::{InstallRequest, Installation, Trust};
 use crate::provenance::Evidence;
 use crate::settings::parse_duration;
-use crate::source::{FetchOptions, Secret};
+use crate::source::{FetchOptions, GitHubAccess, Secret};
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -219,6 +219,7 @@ impl NetworkArguments {
             timeout: self.timeout,
             http: context.settings.http.clone(),
             limits: context.settings.limits.clone(),
+            github: GitHubAccess::of(context.host),
             registries: context.settings.registries.clone(),
         })
     }

@@ -17,7 +17,7 @@ pub use sync::{Change, SyncError, SyncRequest, Synced};
 
 use super::Manager;
 use crate::manifest::PluginName;
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::store::{Kind, Receipt, StoreError};
 
 /// What [`Manager::lock`] did.
@@ -107,7 +107,8 @@ impl Manager<'_> {
             ));
         }
         let for_any = match self.parse_source(&receipt.source.asked) {
-            Ok(Source::Oci(_) | Source::GitHub { .. } | Source::Index { .. }) => false,
+            Ok(Source::Oci(_) | Source::Index { .. }) => false,
+            Ok(Source::GitHub { .. }) => receipt.source.resolved.as_deref().is_some_and(source::is_for_any_platform),
             // A local package that has gone was one for every platform, too.
             Ok(_) | Err(_) => true,
         };

@@ -1,6 +1,7 @@
 //! `plugin sync`: makes the store equal to a lock file. Packages are fetched, verified and unpacked at once, within
 //! `http.parallel`; each takes its place as soon as it is ready, one after the other.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::obtain::{Ways, source_of};
@@ -188,6 +189,9 @@ impl Manager<'_> {
         self.check_credentials(wanted.iter().copied(), &request.fetch)?;
         let store = self.store();
         let lock = store.lock(self.report)?;
+        // Under the lock nobody else brings a plugin: who was not there at the beginning need not be looked for among all others
+        // each time one comes.
+        let present: BTreeSet<String> = store.list()?.plugins.into_iter().map(|plugin| plugin.name).collect();
         let together = Together::start(
             self.report,
             &match wanted.len() {
@@ -202,7 +206,9 @@ impl Manager<'_> {
             |locked| self.stage_locked(&lock, locked, &ways, &together),
             |at, staged| {
                 let Some(locked) = wanted.get(at) else { return };
-                let settled = staged.and_then(|staged| self.settle_locked(&lock, staged, locked, request.hooks));
+                let name = locked.name.as_str();
+                let present = present.contains(name) || store.directory().join(name).symlink_metadata().is_ok();
+                let settled = staged.and_then(|staged| self.settle_locked(&lock, staged, locked, present, request.hooks));
                 results.push((locked.name.to_string(), settled));
             },
         );
@@ -243,10 +249,12 @@ impl Manager<'_> {
         lock: &StoreLock<'_>,
         staged: Staged,
         locked: &Locked,
+        present: bool,
         hooks: bool,
     ) -> Result<Synced, SyncError> {
         let name = locked.name.to_string();
-        let there = match lock.store().find(&name)? {
+        let found = if present { lock.store().find(&name)? } else { None };
+        let there = match found {
             Some(found) => {
                 let version = Some(found.version_text()).filter(|version| !version.is_empty());
                 // A damaged receipt is replaced with the rest.

@@ -67,10 +67,16 @@ impl Manager<'_> {
         if resolved.exact && to.is_none() {
             return Ok(Glance::Nothing(Unchanged::Exact(origin.version.clone().unwrap_or_default())));
         }
-        if receipt.source.revision.as_ref() == Some(&resolved.revision) {
+        let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
+        let same_revision = resolved.revision.is_some() && receipt.source.revision == resolved.revision;
+        let same_archive = resolved.archive.is_some() && archive == resolved.archive;
+        let offered = resolved.version.as_deref().and_then(tag_version);
+        // Where nothing else tells one package from another, its version does.
+        let same_version =
+            resolved.revision.is_none() && resolved.archive.is_none() && offered.is_some() && offered == installed.version;
+        if same_revision || same_archive || same_version {
             return Ok(Glance::Nothing(Unchanged::Newest));
         }
-        let offered = resolved.version.as_deref().and_then(tag_version);
         let why = match &offered {
             Some(offered) => self.compare(installed, offered, origin, request)?,
             None => None,

@@ -98,7 +98,8 @@ impl Manager<'_> {
             Glance::Nothing(_) => return Ok(None),
             Glance::Resolved(resolved) => {
                 let version = resolved.version.as_deref().and_then(tag_version).map(|version| version.to_string());
-                let version = version.or_else(|| resolved.revision.get(..12).map(str::to_owned));
+                let commit = resolved.revision.as_deref().and_then(|revision| revision.get(..12)).map(str::to_owned);
+                let version = version.or(commit).or(resolved.version);
                 return Ok(Some(Available { version }));
             }
             Glance::Directory(directory) => {

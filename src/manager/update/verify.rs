@@ -12,7 +12,7 @@ impl Manager<'_> {
     pub(super) fn verify_as_before(
         &self,
         receipt: &Receipt,
-        fetched: Fetched,
+        mut fetched: Fetched,
         request: &UpdateRequest,
     ) -> Result<Verified, UpdateError> {
         let name = receipt.name.as_str();
@@ -23,8 +23,12 @@ impl Manager<'_> {
             allowed_signers: None,
             allow_expired_key: request.allow_expired_key,
         };
+        if let (Means::Signature, Some(release)) = (before.by, &mut fetched.origin.release) {
+            // Whoever can put a package into a release can put its checksum there too: what was signed stays signed.
+            release.checksums = None;
+        }
         let by_digest = request.trust.is_none() && before.by == Means::Digest;
-        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.origin.pinned {
+        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.is_vouched_for() {
             // Said before a keyring is asked for: there is nothing that it could verify.
             return Err(UpdateError::NeedsDigest {
                 name: name.to_owned(),
@@ -38,7 +42,7 @@ impl Manager<'_> {
             (None, Means::None | Means::Local) => Trust::Nothing,
         };
         let requirement = match &trust {
-            Trust::Signature { .. } if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+            Trust::Signature { .. } if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
             trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
         let verified =
