@@ -18,6 +18,7 @@ mod embedding; // other programs with the same command: the examples
 mod full_disk; // no room left: case K5 for install and update
 mod fuzz_corpora; // the fuzzers' corpora, replayed
 mod getters; // getter plugins as sources, get: cases F, S
+mod github; // owner/repo: cases F, P25
 mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
