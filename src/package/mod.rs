@@ -82,6 +82,8 @@ pub struct Origin {
     pub resolved: String,
     /// The commit or the manifest digest, where the source has one.
     pub revision: Option<String>,
+    /// What tells a web server's version of the package from another: an entity tag, else a date.
+    pub validator: Option<String>,
     /// Whether the user named exactly this commit or manifest by its digest, which counts as verified by digest.
     pub pinned: bool,
     /// What vouches for a git commit, where the package was made from one.

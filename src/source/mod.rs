@@ -94,6 +94,14 @@ pub fn resolve(
     }
 }
 
+/// Whether the web server of `source` says that it still has what bore `validator`, so that nothing need be downloaded to know.
+/// False where it does not say so, or where the source is no URL of a package.
+pub fn is_unchanged(source: &Source, validator: &str, options: &FetchOptions, report: &dyn Report) -> bool {
+    let (Source::Http(url) | Source::Web(url)) = source else { return false };
+    options.check(source).is_ok()
+        && http::Client::new(url, options, report).is_ok_and(|client| client.is_unchanged(url, validator))
+}
+
 /// Whether the package that came from `resolved`, the URL of a file of a GitHub release, is for every platform, as far as its
 /// name says.
 pub fn is_for_any_platform(resolved: &str) -> bool {

@@ -105,6 +105,9 @@ pub struct Source {
     pub resolved: Option<String>,
     /// The commit or the OCI digest, where the source has one.
     pub revision: Option<String>,
+    /// What tells a web server's version of it from another: an entity tag, else a date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator: Option<String>,
 }
 
 /// The archive of an installed plugin.

@@ -169,11 +169,20 @@ impl TrustArguments {
     }
 
     pub(crate) fn allow_expired_key(&self) -> bool {
-        self.keyring.allow_expired_key
+        self.keyring.allows_expired_keys()
     }
 }
 
 impl KeyringArguments {
+    /// Whether any of them is there.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.keyring.is_empty() || self.allowed_signers.is_some() || self.allow_expired_key
+    }
+
+    pub(crate) fn allows_expired_keys(&self) -> bool {
+        self.allow_expired_key
+    }
+
     /// Trust in a signature by these keys.
     pub(crate) fn trust(&self) -> Trust {
         Trust::Signature {

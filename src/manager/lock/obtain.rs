@@ -233,8 +233,11 @@ pub(super) fn local(options: &FetchOptions) -> FetchOptions {
     FetchOptions { http: options.http.clone(), limits: options.limits.clone(), ..FetchOptions::default() }
 }
 
-/// What the receipt keeps as the source of a locked plugin, wherever its bytes came from this time.
-pub(super) fn source_of(locked: &Locked) -> store::Source {
+/// What the receipt keeps as the source of a locked plugin, wherever its bytes `came` from this time.
+pub(super) fn source_of(locked: &Locked, came: &store::Source) -> store::Source {
     let manifest = locked.manifest.map(|digest| format!("sha256:{digest}"));
-    store::Source { asked: locked.source.clone(), resolved: None, revision: locked.commit.clone().or(manifest) }
+    let asked = locked.source.clone();
+    // What came from a mirror knows nothing of the source.
+    let came = if came.asked == asked { came.clone() } else { store::Source::default() };
+    store::Source { asked, revision: locked.commit.clone().or(manifest), ..came }
 }

@@ -161,7 +161,7 @@ impl Manager<'_> {
             return Ok(false);
         }
         let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
-        let revision = source_of(locked).revision;
+        let revision = source_of(locked, &receipt.source).revision;
         let same = match (locked.archive(), revision) {
             (Some(digest), _) if archive == Some(digest) => true,
             // The same commit may be packed differently by another version of this program.
@@ -264,7 +264,9 @@ impl Manager<'_> {
         };
         let to = staged.metadata().version.as_ref().map(ToString::to_string);
         let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
-        let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
+        let signer = locked.signer.clone().map(|signer| (signer.fingerprint, signer.user_id));
+        let source = Some(source_of(locked, staged.source()));
+        let arrival = Arrival { source, constraint: locked.constraint.clone(), pinned, signer };
         match there {
             Some(There { version, .. }) => {
                 self.replace(lock, staged, arrival, version.as_deref(), hooks)

@@ -55,6 +55,11 @@ impl Manager<'_> {
             let same = self.is_same_directory(directory, receipt).map_err(|e| failed(e.into()))?;
             return Ok(if same { Glance::Nothing(Unchanged::Newest) } else { Glance::Directory(directory.clone()) });
         }
+        if let (None, Some(validator)) = (to, &receipt.source.validator)
+            && source::is_unchanged(source, validator, options, self.report)
+        {
+            return Ok(Glance::Nothing(Unchanged::Newest));
+        }
         let resolved = match source::resolve(source, options, spool, self.report) {
             // There is no version at all, with or without pre-releases: then it is the branch that is followed.
             Err(e) if e.is_not_found() && request.pre && to.is_none() && origin.version.is_none() => {

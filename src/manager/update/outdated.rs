@@ -32,8 +32,14 @@ pub struct Outdated {
 }
 
 impl Manager<'_> {
-    /// Looks up all of `names` at once, in their order: `None` for one that is up to date or cannot be updated.
-    pub fn outdated(&self, names: &[String], request: &UpdateRequest) -> Vec<Result<Option<Outdated>, UpdateError>> {
+    /// Looks up all of `names` at once, in their order: `None` for one that is up to date or cannot be updated. With `verify` what
+    /// an update would bring is fetched and verified as the update would: then it is an error where that would be one.
+    pub fn outdated(
+        &self,
+        names: &[String],
+        request: &UpdateRequest,
+        verify: bool,
+    ) -> Vec<Result<Option<Outdated>, UpdateError>> {
         let mut results: Vec<Option<Result<Option<Outdated>, UpdateError>>> = names.iter().map(|_| None).collect();
         let what = match names.len() {
             1 => "looking up one plugin".to_owned(),
@@ -45,7 +51,7 @@ impl Manager<'_> {
             self.settings.http.parallel,
             |name| {
                 let part = together.part();
-                Manager { report: &part, ..*self }.look_up(name, request)
+                Manager { report: &part, ..*self }.look_up(name, request, verify)
             },
             |at, result| {
                 if let Some(place) = results.get_mut(at) {
@@ -58,13 +64,14 @@ impl Manager<'_> {
         results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect()
     }
 
-    fn look_up(&self, name: &str, request: &UpdateRequest) -> Result<Option<Outdated>, UpdateError> {
+    fn look_up(&self, name: &str, request: &UpdateRequest, verify: bool) -> Result<Option<Outdated>, UpdateError> {
         let Subjected::Yes(installed) = self.subject_to_update(name, true)? else { return Ok(None) };
         let pinned = installed.receipt.pinned;
         let receipt = &installed.receipt;
         let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         let source = self.parse_source(&receipt.source.asked).map_err(|e| failed(e.into()))?;
         let origin = Origin::new(source, receipt.constraint.as_deref());
+        let wanted = request;
         // No provenance is fetched for a look.
         let request = UpdateRequest { trust: Some(Trust::Nothing), all: true, ..request.clone() };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
@@ -73,6 +80,11 @@ impl Manager<'_> {
             Err(UpdateError::Older { .. }) => None,
             available => available?,
         };
+        if verify && available.is_some() {
+            let another = super::scratch().map_err(|e| failed(e.into()))?;
+            let wanted = UpdateRequest { all: true, dry_run: true, ..wanted.clone() };
+            self.advance(&installed, &wanted, another.path(), None)?;
+        }
         Ok(available.map(|available| Outdated {
             name: receipt.name.clone(),
             version: receipt.version.clone(),

@@ -23,7 +23,7 @@ impl Manager<'_> {
             allowed_signers: None,
             allow_expired_key: request.allow_expired_key,
         };
-        if let (Means::Signature, Some(release)) = (before.by, &mut fetched.origin.release) {
+        if let (Some(_), Some(release)) = (&before.fingerprint, &mut fetched.origin.release) {
             // Whoever can put a package into a release can put its checksum there too: what was signed stays signed.
             release.checksums = None;
         }
@@ -47,7 +47,8 @@ impl Manager<'_> {
         };
         let verified =
             provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e: VerifyError| failed(e.into()))?;
-        let (Means::Signature, Some(fingerprint)) = (before.by, &before.fingerprint) else {
+        // Also of what a lock file said who signed it, and that was verified by its digest.
+        let (Means::Signature | Means::Digest, Some(fingerprint)) = (before.by, &before.fingerprint) else {
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("the new version of {} is not verified", Plain(name)));
             }

@@ -68,7 +68,7 @@ pub(super) fn fetch(
         revision: Some(commit.clone()),
         pinned: choice.pinned,
         git: Some(GitOrigin { commit, reference: choice.reference.map(Reference::into_short), signed }),
-        release: None,
+        ..Origin::default()
     };
     Ok(fetched)
 }

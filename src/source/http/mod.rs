@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use reqwest::blocking::{RequestBuilder, Response};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{
+    CONTENT_TYPE, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use url::{Origin, Url};
 
 pub(super) use download::Download;
@@ -260,6 +262,10 @@ impl<'a> Client<'a> {
             let response = request.headers(headers.clone()).send().map_err(|e| self.failed_request(e, &url))?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                let conditional = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
+                if conditional && status == StatusCode::NOT_MODIFIED {
+                    return Ok(Answer { response, url });
+                }
                 return self.judge(Answer { response, url }, logged_in, headers.contains_key(RANGE));
             }
             url = moved(&url, response.headers())?;
