@@ -32,6 +32,7 @@ mod peers_registry; // a real registry, skopeo, helm: cases O
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
+mod repositories; // what git could be made to do: cases V
 mod running; // tool NAME: cases S, P28
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
