@@ -12,6 +12,7 @@ use crate::manager::{
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
+use crate::policy::Refusal;
 use crate::provenance::{KeyringError, SignError};
 use crate::source::SourceError;
 use crate::store::{GateError, StoreError};
@@ -289,8 +290,13 @@ fn gate(error: &GateError) -> u8 {
     match error {
         error if error.is_not_found() => code::NOT_THERE,
         GateError::Changed { .. } => code::VERIFICATION,
+        GateError::Policy { source, .. } => refusal(source),
         _ => code::FAILED,
     }
+}
+
+fn refusal(refusal: &Refusal) -> u8 {
+    if refusal.is_verification() { code::VERIFICATION } else { code::FAILED }
 }
 
 fn pack(error: &PackError) -> u8 {

@@ -23,6 +23,7 @@ use self::globals::Globals;
 use self::output::Output;
 use crate::host::{Homes, Host};
 use crate::manager::Manager;
+use crate::policy::Policy;
 use crate::runtime::Environment;
 use crate::settings::Settings;
 use crate::store::interrupt;
@@ -32,6 +33,7 @@ pub(crate) struct Context<'a> {
     pub(crate) host: &'a Host,
     pub(crate) homes: &'a Homes,
     pub(crate) settings: &'a Settings,
+    pub(crate) policy: &'a Policy,
     pub(crate) output: &'a Output,
     pub(crate) globals: &'a Globals,
 }
@@ -43,6 +45,7 @@ impl<'a> Context<'a> {
             host: self.host,
             homes: self.homes,
             settings: self.settings,
+            policy: self.policy,
             report: self.output,
             debug: self.globals.debug,
         }
@@ -99,6 +102,11 @@ fn built_in(
     let shared = |name: &str| command.find_subcommand(name).is_none();
     let (completion_is_ours, env_is_ours, version_is_ours) = (shared("completion"), shared("env"), shared("version"));
     let (post_render_is_ours, get_is_ours) = (shared("post-render"), shared("get"));
+    // Scripts ask for it all the time, and a tree of commands would take as long as everything else in such a run.
+    if version_is_ours && args == ["version"] {
+        let globals = Globals::default().with_environment(host);
+        return finish(host, &globals, run::version);
+    }
     let mut group = Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true);
     // Its two dozen commands cost more than starting the program does: they are described only to lines that speak of them.
     if args.iter().any(|arg| arg == "plugin") || asks_for_completion {
@@ -191,7 +199,11 @@ fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> 
         Err(error) => return Failure::new(code::FAILED, error).end(&output),
     };
     let output = output.with_settings(globals, settings.output.color, settings.output.progress);
-    let context = Context { host, homes: &homes, settings: &settings, output: &output, globals };
+    let policy = match Policy::load(host, &homes) {
+        Ok(policy) => policy,
+        Err(error) => return Failure::new(code::FAILED, error).end(&output),
+    };
+    let context = Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals };
     let ended = command(&context);
     if interrupt::requested() {
         return Failure::said(code::INTERRUPTED, "interrupted").end(&output);

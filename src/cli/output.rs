@@ -180,6 +180,15 @@ impl Output {
         written.and_then(|()| stdout.flush()).map_err(|source| OutputError::Stdout { source })
     }
 
+    /// Writes what a plugin answered, byte for byte: it is the plugin's output, not ours.
+    ///
+    /// # Errors
+    /// Standard output refused it.
+    pub fn pass_on(&self, bytes: &[u8]) -> Result<(), OutputError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|source| OutputError::Stdout { source })
+    }
+
     /// Writes a list of things in `format`; `table` and `name` say how people see them.
     ///
     /// # Errors
@@ -368,7 +377,18 @@ impl Report for Output {
             Event::Finished => self.finish(),
             Event::Notice(text) => Output::notice(self, text),
             Event::Warning(text) => Output::warning(self, text),
+            Event::Detail(text) => Output::verbose(self, text),
         }
+    }
+
+    fn agrees(&self, what: &str, question: &str) -> bool {
+        if !self.ask {
+            Output::verbose(self, what);
+            return true;
+        }
+        self.message(None, what);
+        // A terminal that fails has not said yes.
+        self.confirm(question).unwrap_or(false)
     }
 }
 

@@ -12,7 +12,8 @@ use crate::cli::dispatch::{self, Call};
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Output, Table};
 use crate::host::{Homes, Host, Origin};
-use crate::runtime::{InvokeError, Subject, end_by_signal, replace_by_cli};
+use crate::manifest::Config;
+use crate::runtime::{Input, InvokeError, Output as Answer, Process, end_by_signal};
 use crate::settings::Limits;
 use crate::store::{Listed, Plugin, Status, Store};
 use crate::text::Plain;
@@ -44,15 +45,37 @@ fn or_unknown(call: &Call, context: &Context<'_>, ended: Result) -> Result {
 }
 
 /// Runs the plugin `name` with `args` in the place of this process.
-pub(super) fn plugin(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
+fn plugin(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
     start(&open(name, context)?, args, context)
 }
 
+/// `plugin exec NAME ARGS`: as [`plugin`], and test plugins too, which greet their first argument.
+pub(super) fn exec(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
+    let plugin = open(name, context)?;
+    match plugin.metadata.config {
+        Config::Test => {
+            let name = args.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+            ask(&plugin, Input::Test { name: &name }, context)
+        }
+        _ => start(&plugin, args, context),
+    }
+}
+
 fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
-    let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-    match replace_by_cli(subject, args, &context.environment()) {
-        Ok(()) => Ok(()),
-        Err(InvokeError::Exit { code, .. }) => Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED))),
+    ask(plugin, Input::Cli { args, process: Process::Replace }, context)
+}
+
+/// Asks something of `plugin`, prints its answer, and ends as it ended.
+fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
+    match plugin.invoke(input, &context.environment(), context.output) {
+        Ok(Answer::Cli(bytes)) => Ok(context.output.pass_on(&bytes)?),
+        Ok(Answer::Test(greeting)) => Ok(context.output.print(&greeting)?),
+        Ok(_) => Ok(()),
+        // A program has said what there was to say.
+        Err(InvokeError::Exit { code, .. }) if plugin.metadata.subprocess().is_some() => {
+            Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)))
+        }
+        Err(error @ InvokeError::Exit { code, .. }) => Err(Failure::new(u8::try_from(code).unwrap_or(code::FAILED), error)),
         Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
         // To Helm, a plugin that is no command is none that could be named here.
         Err(error @ InvokeError::NotACommand { .. }) => Err(Failure::new(code::USAGE, error)),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::package::Fetched;
 use crate::report::Report;
-use crate::runtime::{self, Environment, InvokeError, Subject, run_getter};
+use crate::runtime::{self, Environment, Input, InvokeError};
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
 use crate::store::{GateError, Spool, Status, StoreError};
 use crate::text::Plain;
@@ -152,7 +152,6 @@ impl Manager<'_> {
             .map_err(|source| GetError::Gate { plugin: name.clone(), source: source.into() })?;
         plugin.warnings.iter().for_each(|warning| report.warning(warning));
         let environment = Environment::new(self.host, self.homes, self.debug);
-        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
         source::fetch_by_getter(source, url, options, spool, report, |asked, into| {
             let request = runtime::GetterRequest {
                 url: asked.url.clone(),
@@ -165,7 +164,7 @@ impl Manager<'_> {
                 max_bytes: asked.max_bytes,
                 timeout: asked.timeout,
             };
-            match run_getter(subject, &request, &environment, into) {
+            match plugin.invoke(Input::Getter { request: &request, into }, &environment, report) {
                 Ok(_) => Ok(()),
                 Err(source) if asked.is_provenance => {
                     Err(GetError::Provenance { plugin: name.clone(), at: asked.shown(), source: source.into() })

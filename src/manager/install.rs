@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
 use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
-use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::runtime::{HookError, HookEvent};
 use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, StoreError, StoreLock};
 
+use super::hooks::HookFailure;
 use super::{GetError, Manager};
 
 /// What to install, and how.
@@ -194,13 +195,18 @@ impl Manager<'_> {
         replace: bool,
         hooks: bool,
     ) -> Result<PathBuf, InstallError> {
-        let metadata = staged.metadata().clone();
-        let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
+        let name = staged.metadata().name.clone();
+        let hook = self
+            .agreed_hook(staged.metadata(), HookEvent::Install, hooks)
+            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
-        if hook && let Err(error) = self.install_hook(lock.store(), &metadata.name) {
+        if hook && let Err(failure) = self.run_hook(lock.store(), name.as_str(), HookEvent::Install) {
             committed.undo()?;
-            return Err(error);
+            return Err(match failure {
+                HookFailure::Gate(source) => InstallError::Gate { name, source },
+                HookFailure::Hook(source) => InstallError::Hook { name, source },
+            });
         }
         committed.finish()?;
         Ok(directory)
@@ -230,18 +236,6 @@ impl Manager<'_> {
             }
             None => Arrival { constraint, ..Arrival::default() },
         })
-    }
-
-    /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.
-    fn install_hook(&self, store: &Store, name: &PluginName) -> Result<(), InstallError> {
-        let plugin = store
-            .open_plugin(name.as_str(), self.settings.gate)
-            .map_err(|source| InstallError::Gate { name: name.clone(), source })?;
-        let environment = Environment::new(self.host, self.homes, self.debug);
-        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-        run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks)
-            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
-        Ok(())
     }
 
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.

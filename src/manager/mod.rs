@@ -3,6 +3,7 @@
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod getter;
+mod hooks;
 mod install;
 mod installed;
 mod keyring;
@@ -33,6 +34,7 @@ pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateReques
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
 
 use crate::host::{Homes, Host};
+use crate::policy::Policy;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -45,6 +47,8 @@ pub struct Manager<'a> {
     pub homes: &'a Homes,
     /// Its settings.
     pub settings: &'a Settings,
+    /// The rules of the organisation: [`Policy::load`] reads them.
+    pub policy: &'a Policy,
     /// Who hears of progress and warnings.
     pub report: &'a dyn Report,
     /// Whether plugins are told to say everything.
@@ -54,6 +58,6 @@ pub struct Manager<'a> {
 impl Manager<'_> {
     /// The plugins on disk.
     pub fn store(&self) -> Store {
-        Store::open(self.host, self.homes, self.settings.limits.clone())
+        Store::open(self.host, self.homes, self.settings.limits.clone()).under(self.policy.clone())
     }
 }

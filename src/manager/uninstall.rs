@@ -1,9 +1,10 @@
 //! `plugin uninstall`: the delete hook while its files are there, then the plugin, its package and its receipt.
 
-use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::runtime::{HookError, HookEvent};
 use crate::store::{GateError, Removed, StoreError};
 
 use super::Manager;
+use super::hooks::HookFailure;
 
 /// Why an uninstall failed. The plugin is still there then.
 #[derive(Debug, thiserror::Error)]
@@ -55,16 +56,14 @@ impl Manager<'_> {
         }
         let lock = store.lock(self.report)?;
         let found = store.find(name)?.ok_or_else(not_installed)?;
-        if let (true, Ok(metadata)) = (hooks, &found.metadata)
-            && metadata.subprocess().is_some_and(|subprocess| subprocess.hooks.contains_key(HookEvent::Delete.as_str()))
+        let failed = |source| UninstallError::Hook { name: name.to_owned(), source };
+        if let Ok(metadata) = &found.metadata
+            && self.agreed_hook(metadata, HookEvent::Delete, hooks).map_err(failed)?
         {
-            let plugin = store
-                .open_plugin(name, self.settings.gate)
-                .map_err(|source| UninstallError::Gate { name: name.to_owned(), source })?;
-            let environment = Environment::new(self.host, self.homes, self.debug);
-            let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-            run_hook(subject, HookEvent::Delete, &environment, &self.settings.hooks)
-                .map_err(|source| UninstallError::Hook { name: name.to_owned(), source })?;
+            self.run_hook(&store, name, HookEvent::Delete).map_err(|failure| match failure {
+                HookFailure::Gate(source) => UninstallError::Gate { name: name.to_owned(), source },
+                HookFailure::Hook(source) => failed(source),
+            })?;
         }
         Ok(lock.remove(name)?)
     }

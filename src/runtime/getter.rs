@@ -1,16 +1,19 @@
 //! Getters of the `subprocess` runtime: plugins that download URLs of their schemes.
 
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::messages::{GetterInput, GetterOptions};
 use super::process::{End, kill_tree, wait};
 use super::program::Program;
-use super::subprocess::{InvokeError, prepare_error, runtime_error, start_error};
+use super::subprocess::{InvokeError, prepare_error, start_error};
 use super::{Environment, Subject};
+use crate::manifest::Subprocess;
 use crate::manifest::platform::{Platform, prepare};
 
 /// How much is read from a getter at once, and how many such pieces may wait to be written.
@@ -18,7 +21,7 @@ const PIECE: usize = 64 << 10;
 const PIECES: usize = 16;
 
 /// What a getter is asked for. Empty options are handed on as empty words and values, as plugins for Helm expect.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct GetterRequest {
     /// What to download. It must not hold a user name or password: arguments can be seen by everyone.
     pub url: String,
@@ -42,8 +45,33 @@ pub struct GetterRequest {
 
 impl GetterRequest {
     /// The scheme of the URL.
-    fn scheme(&self) -> &str {
+    pub(super) fn scheme(&self) -> &str {
         self.url.split_once(':').map_or("", |(scheme, _)| scheme)
+    }
+
+    /// This as a message, to a plugin whose host calls itself `user_agent`.
+    pub fn to_message(&self, user_agent: &str) -> GetterInput {
+        let file = |path: &Option<PathBuf>| path.as_deref().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        let options = GetterOptions {
+            url: self.url.clone(),
+            cert_file: file(&self.cert_file),
+            key_file: file(&self.key_file),
+            ca_file: file(&self.ca_file),
+            username: self.username.clone().unwrap_or_default(),
+            password: self.password.clone().unwrap_or_default(),
+            pass_credentials_all: self.pass_credentials_all,
+            user_agent: user_agent.to_owned(),
+            timeout: self.timeout.map_or(0, |timeout| i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)),
+            ..GetterOptions::default()
+        };
+        GetterInput { href: self.url.clone(), protocol: self.scheme().to_owned(), options }
+    }
+}
+
+impl fmt::Debug for GetterRequest {
+    /// Without the secret: what is printed for debugging is read by others.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetterRequest").field("url", &self.url).field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -53,8 +81,9 @@ impl GetterRequest {
 /// # Errors
 /// The plugin serves no such scheme, could not be started, failed, sent too much or took too long, or `into` failed. What has
 /// been written by then is worthless.
-pub fn run_getter(
+pub(super) fn run_getter(
     subject: Subject<'_>,
+    subprocess: &Subprocess,
     request: &GetterRequest,
     environment: &Environment<'_>,
     into: &mut dyn Write,
@@ -62,7 +91,7 @@ pub fn run_getter(
     let plugin = || subject.metadata.name.clone();
     let system = |source| InvokeError::Stream { plugin: plugin(), source };
     let folder = tempfile::Builder::new().prefix("plugin-").tempdir().map_err(system)?;
-    let mut program = getter_program(subject, request, environment)?;
+    let mut program = getter_program(subject, subprocess, request, environment)?;
     program.command().current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
 
@@ -121,11 +150,11 @@ pub fn run_getter(
 /// The program for the request: of the first protocol command that lists the scheme, or the plugin's only one.
 fn getter_program(
     subject: Subject<'_>,
+    subprocess: &Subprocess,
     request: &GetterRequest,
     environment: &Environment<'_>,
 ) -> Result<Program, InvokeError> {
     let metadata = subject.metadata;
-    let subprocess = metadata.subprocess().ok_or_else(|| runtime_error(subject))?;
     let scheme = request.scheme();
     let serves = |protocols: &[String]| protocols.iter().any(|own| own.eq_ignore_ascii_case(scheme));
     let commands = if subprocess.protocol_commands.is_empty() && serves(metadata.protocols()) {
@@ -146,5 +175,5 @@ fn getter_program(
     let extra = [file(&request.cert_file), file(&request.key_file), file(&request.ca_file), request.url.clone().into()];
     let line = prepare(commands, &Platform::current(), false, &|name| environment.get(name), &extra)
         .map_err(|source| prepare_error(subject, source))?;
-    Program::within(subject.dir, &line, &environment).map_err(|source| start_error(subject, source))
+    Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))
 }

@@ -1,25 +1,31 @@
-//! How a plugin is started: environment, programs, subprocess invocations, hooks.
+//! How a plugin is asked something: messages, environment, programs, subprocess invocations, WebAssembly, hooks.
 //!
 //! Whether it may be started is decided before, by the store's gate; here it is only prepared, run, and its end understood.
 
 mod environment;
 mod getter;
 pub mod hooks;
+mod invoke;
+pub mod messages;
 mod post_renderer;
 mod process;
 mod program;
+mod sandbox;
 mod subprocess;
 
 use std::path::Path;
 
 pub use self::environment::Environment;
-pub use self::getter::{GetterRequest, run_getter};
-pub use self::hooks::{HookError, HookEvent, HookOutcome, run_hook};
-pub use self::post_renderer::run_post_renderer;
+pub use self::getter::GetterRequest;
+pub use self::hooks::{HookError, HookEvent, HookOutcome, has_hook, hook_line, run_hook};
+pub use self::invoke::{Input, Output, Process};
 pub use self::program::StartError;
-pub use self::subprocess::{InvokeError, ask, replace_by_cli, run_cli};
+pub use self::sandbox::{Confinement, SandboxError};
+pub use self::subprocess::{InvokeError, ask};
 
 use crate::manifest::Metadata;
+use crate::stamp::Checked;
+use crate::store::Plugin;
 
 /// What is run: a manifest, and the directory in which its files lie.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +34,14 @@ pub struct Subject<'a> {
     pub metadata: &'a Metadata,
     /// The plugin's directory, absolute; where it is a link, the link.
     pub dir: &'a Path,
+    /// The files of it that the gate compared with the receipt; what is started must be what it saw.
+    pub checked: Option<&'a Checked>,
+}
+
+impl<'a> From<&'a Plugin> for Subject<'a> {
+    fn from(plugin: &'a Plugin) -> Self {
+        Self { metadata: &plugin.metadata, dir: &plugin.dir, checked: Some(&plugin.checked) }
+    }
 }
 
 /// The exit code with which a shell reports a death by `signal`.

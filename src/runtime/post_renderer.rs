@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::process::End;
 use super::program::Program;
-use super::subprocess::{InvokeError, prepare_error, runtime_error, start_error};
+use super::subprocess::{InvokeError, prepare_error, start_error};
 use super::{Environment, Subject};
-use crate::manifest::Config;
+use crate::manifest::Subprocess;
 use crate::manifest::platform::{Platform, prepare};
 
 /// How much of what a post-renderer says on standard error is kept: the end, where the reason stands.
@@ -25,16 +25,17 @@ const STDERR_REST: Duration = Duration::from_secs(1);
 /// beginning too. Neither is ever in memory as a whole.
 ///
 /// # Errors
-/// The plugin is none, could not be started, failed (the error holds what it said), or made nothing of something.
-pub fn run_post_renderer(
+/// The plugin could not be started, failed (the error holds what it said), or made nothing of something.
+pub(super) fn run_post_renderer(
     subject: Subject<'_>,
+    subprocess: &Subprocess,
     args: &[OsString],
     environment: &Environment<'_>,
     document: &File,
 ) -> Result<File, InvokeError> {
     let plugin = || subject.metadata.name.clone();
     let system = |source| InvokeError::Stream { plugin: plugin(), source };
-    let mut program = renderer_program(subject, args, environment)?;
+    let mut program = renderer_program(subject, subprocess, args, environment)?;
     let mut document = document.try_clone().map_err(system)?;
     document.rewind().map_err(system)?;
     let size = document.metadata().map_err(system)?.len();
@@ -73,19 +74,16 @@ pub fn run_post_renderer(
     Ok(result)
 }
 
-fn renderer_program(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<Program, InvokeError> {
-    let metadata = subject.metadata;
-    if metadata.config != Config::PostRenderer {
-        return Err(InvokeError::NotAPostRenderer {
-            plugin: metadata.name.clone(),
-            plugin_type: metadata.plugin_type().to_owned(),
-        });
-    }
-    let subprocess = metadata.subprocess().ok_or_else(|| runtime_error(subject))?;
-    let environment = environment.for_plugin(&metadata.name, subject.dir);
+fn renderer_program(
+    subject: Subject<'_>,
+    subprocess: &Subprocess,
+    args: &[OsString],
+    environment: &Environment<'_>,
+) -> Result<Program, InvokeError> {
+    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
         .map_err(|source| prepare_error(subject, source))?;
-    Program::find(&line, &environment).map_err(|source| start_error(subject, source))
+    Program::find(subject, &line, &environment).map_err(|source| start_error(subject, source))
 }
 
 /// The last [`STDERR_BYTES`] of `pipe`; all of it is read, so that nobody waits for us.

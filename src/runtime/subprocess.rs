@@ -8,11 +8,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::messages::MessageError;
 use super::process::End;
 use super::program::Program;
 use super::{Environment, StartError, Subject};
-use crate::manifest::PluginName;
 use crate::manifest::platform::{CommandLine, Platform, PlatformError, prepare};
+use crate::manifest::{PluginName, Subprocess};
 use crate::text::Plain;
 
 /// How long an answer of a plugin's helper program may be.
@@ -30,13 +31,30 @@ pub enum InvokeError {
         /// Its type.
         plugin_type: String,
     },
-    /// The plugin needs a runtime that this program does not have.
-    #[error("plugin `{plugin}` needs the runtime {runtime}, which this program cannot run")]
-    NoSuchRuntime {
+    /// The plugin is for something else.
+    #[error("plugin `{plugin}` is of type {plugin_type}, and greets nobody")]
+    NotATest {
         /// The plugin.
         plugin: PluginName,
-        /// Its runtime.
-        runtime: String,
+        /// Its type.
+        plugin_type: String,
+    },
+    /// The plugin is a module of WebAssembly, and nothing here runs one.
+    #[error(
+        "plugin `{plugin}` needs the runtime extism/v1, and this program was built without WebAssembly; build it with the feature `wasm`"
+    )]
+    NoWebAssembly {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// What the plugin is told, or what it answered, is no message.
+    #[error("plugin `{plugin}` does not understand, or is not understood")]
+    Message {
+        /// The plugin.
+        plugin: PluginName,
+        /// Why.
+        #[source]
+        source: MessageError,
     },
     /// Nothing to run on this platform.
     #[error("cannot run plugin `{plugin}`")]
@@ -160,17 +178,18 @@ impl fmt::Display for Said<'_> {
 ///
 /// # Errors
 /// The plugin could not be started; this returns for no other reason where processes can be replaced.
-pub fn replace_by_cli(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<(), InvokeError> {
+pub(super) fn replace_by_cli(
+    subject: Subject<'_>,
+    subprocess: &Subprocess,
+    args: &[OsString],
+    environment: &Environment<'_>,
+) -> Result<(), InvokeError> {
     #[cfg(unix)]
     {
-        use std::os::unix::process::CommandExt;
-        let mut program = cli_program(subject, args, environment)?;
-        // The standard library gives the new program the default for SIGPIPE, which it had changed for us, and an empty mask.
-        let error = program.command().exec();
-        Err(start_error(subject, program.explain(error)))
+        Err(start_error(subject, cli_program(subject, subprocess, args, environment)?.exec()))
     }
     #[cfg(not(unix))]
-    run_cli(subject, args, environment)
+    run_cli(subject, subprocess, args, environment)
 }
 
 /// Runs the command of a cli plugin as a child with our standard streams, and waits for it: for those who have something to
@@ -178,8 +197,13 @@ pub fn replace_by_cli(subject: Subject<'_>, args: &[OsString], environment: &Env
 ///
 /// # Errors
 /// The plugin could not be started, or did not end with exit code 0.
-pub fn run_cli(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<(), InvokeError> {
-    let mut program = cli_program(subject, args, environment)?;
+pub(super) fn run_cli(
+    subject: Subject<'_>,
+    subprocess: &Subprocess,
+    args: &[OsString],
+    environment: &Environment<'_>,
+) -> Result<(), InvokeError> {
+    let mut program = cli_program(subject, subprocess, args, environment)?;
     let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
     let status = child.wait().map_err(|source| InvokeError::Wait { plugin: subject.metadata.name.clone(), source })?;
     let plugin = subject.metadata.name.clone();
@@ -202,15 +226,37 @@ pub fn ask(
     environment: &Environment<'_>,
     limit: Duration,
 ) -> Result<Vec<u8>, InvokeError> {
-    let plugin = || subject.metadata.name.clone();
     let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
     let line = CommandLine { program: file.into(), args: args.to_vec() };
-    let mut program = Program::within(subject.dir, &line, &environment).map_err(|source| start_error(subject, source))?;
-    program.command().stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
+    let mut program = Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))?;
+    program.command().stderr(Stdio::null());
+    answer(subject, program, file, limit)
+}
+
+/// Lets a test plugin greet `name`: its command gets the name as an argument, and what it prints is the greeting.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn greet(
+    subject: Subject<'_>,
+    subprocess: &Subprocess,
+    name: &str,
+    environment: &Environment<'_>,
+) -> Result<String, InvokeError> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let program = cli_program(subject, subprocess, &[name.into()], environment)?;
+    let greeting = answer(subject, program, "the command", LIMIT)?;
+    Ok(String::from_utf8_lossy(&greeting).trim_end_matches('\n').to_owned())
+}
+
+/// Runs `program`, called `file`, without input, and gives what it wrote to standard output, which is not much and comes soon.
+fn answer(subject: Subject<'_>, mut program: Program, file: &str, limit: Duration) -> Result<Vec<u8>, InvokeError> {
+    let plugin = || subject.metadata.name.clone();
+    program.command().stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
 
     // Somebody whom the program left behind may keep the pipe open for ever: so nobody joins this thread.
-    let (sender, answer) = mpsc::channel();
+    let (sender, said) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -219,7 +265,7 @@ pub fn ask(
         });
     }
     let until = Instant::now() + limit;
-    let bytes = match answer.recv_timeout(limit) {
+    let bytes = match said.recv_timeout(limit) {
         Ok(Ok(bytes)) if bytes.len() as u64 <= ANSWER_BYTES => bytes,
         Ok(Err(source)) => {
             super::process::kill_tree(&mut child, subject);
@@ -243,27 +289,21 @@ pub fn ask(
 }
 
 /// The program of a cli plugin with the user's arguments, unless the plugin wants none.
-fn cli_program(subject: Subject<'_>, args: &[OsString], environment: &Environment<'_>) -> Result<Program, InvokeError> {
-    let metadata = subject.metadata;
-    let plugin = || metadata.name.clone();
-    let Some(cli) = metadata.cli() else {
-        return Err(InvokeError::NotACommand { plugin: plugin(), plugin_type: metadata.plugin_type().to_owned() });
-    };
-    let subprocess = metadata.subprocess().ok_or_else(|| runtime_error(subject))?;
-    let environment = environment.for_plugin(&metadata.name, subject.dir);
-    let args = if cli.ignore_flags { &[] } else { args };
+fn cli_program(
+    subject: Subject<'_>,
+    subprocess: &Subprocess,
+    args: &[OsString],
+    environment: &Environment<'_>,
+) -> Result<Program, InvokeError> {
+    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    let args = if subject.metadata.cli().is_some_and(|cli| cli.ignore_flags) { &[] } else { args };
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
         .map_err(|source| prepare_error(subject, source))?;
-    Program::find(&line, &environment).map_err(|source| start_error(subject, source))
+    Program::find(subject, &line, &environment).map_err(|source| start_error(subject, source))
 }
 
 pub(super) fn prepare_error(subject: Subject<'_>, source: PlatformError) -> InvokeError {
     InvokeError::Prepare { plugin: subject.metadata.name.clone(), source }
-}
-
-pub(super) fn runtime_error(subject: Subject<'_>) -> InvokeError {
-    let runtime = subject.metadata.runtime_name().to_owned();
-    InvokeError::NoSuchRuntime { plugin: subject.metadata.name.clone(), runtime }
 }
 
 pub(super) fn start_error(subject: Subject<'_>, source: StartError) -> InvokeError {

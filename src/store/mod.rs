@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use crate::host::{Homes, Host};
 use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
+use crate::policy::Policy;
 use crate::settings::Limits;
 
 pub use commit::{Arrival, Committed, Removed};
@@ -61,6 +62,7 @@ pub struct Store {
     roots: Vec<Root>,
     cache: PathBuf,
     limits: Limits,
+    policy: Policy,
     lock_wait: Duration,
 }
 
@@ -72,8 +74,16 @@ impl Store {
             roots: homes.plugins.iter().cloned().map(Root).collect(),
             cache: homes.cache.path.clone(),
             limits,
+            policy: Policy::none(),
             lock_wait: LOCK_WAIT,
         }
+    }
+
+    /// The same store, whose gate keeps the rules of `policy`.
+    #[must_use]
+    pub fn under(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// Sets how long [`Self::lock`] waits for another writer.
@@ -140,14 +150,17 @@ impl Store {
         if !link && !entry.is_dir() {
             return Ok(None);
         }
-        let metadata = manifest::load(&directory, &self.limits);
+        let (metadata, manifest_seen) = match manifest::load_seen(&directory, &self.limits) {
+            Ok((metadata, seen)) => (Ok(metadata), Some(seen)),
+            Err(error) => (Err(error), None),
+        };
         // A directory without a manifest is somebody's directory, unless we put it there. A link may point nowhere.
         let bare = metadata.is_err() && !disk::exists(&directory.join(FILE_NAME));
         let dangling = link && !directory.exists();
         if bare && !dangling && !root.receipt(dir).exists() {
             return Ok(None);
         }
-        Ok(Some(Found { root: root.clone(), dir: dir.to_owned(), directory, link, metadata }))
+        Ok(Some(Found { root: root.clone(), dir: dir.to_owned(), directory, link, metadata, manifest_seen }))
     }
 
     /// The receipt of the plugin in `found`, of the tree that is there now.
@@ -172,6 +185,8 @@ pub struct Found {
     pub link: bool,
     /// What its manifest says, or why that cannot be used: a broken plugin.
     pub metadata: Result<Metadata, ManifestError>,
+    /// What the file was that this was read from.
+    manifest_seen: Option<fs::Metadata>,
 }
 
 impl Found {

@@ -312,3 +312,19 @@ fn s_a_link_is_refused_where_everybody_may_write() {
         world.ok("p");
     }
 }
+
+#[test]
+fn test_plugins_greet_through_exec() {
+    let world = World::new();
+    world.write(
+        "greeter/plugin.yaml",
+        "apiVersion: v1\nname: greeter\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\n\
+         runtimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run.sh}]}\n",
+    );
+    world.script("greeter/run.sh", "test \"$1\" || exit 7; echo \"Hello, $1!\"");
+    world.ok("plugin install greeter");
+    assert_eq!(world.ok("plugin exec greeter Ann").stdout, "Hello, Ann!\n");
+    assert_eq!(world.ok("plugin exec greeter -- Ann").stdout, "Hello, Ann!\n");
+    world.fails(7, "plugin exec greeter");
+    world.fails(2, "greeter Ann");
+}

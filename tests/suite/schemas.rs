@@ -5,10 +5,13 @@ use std::path::Path;
 
 use plugsmith::manager::{LockFile, Outdated};
 use plugsmith::manifest::{self, completion, lint};
+use plugsmith::runtime::messages::{
+    CliInput, CliOutput, GetterInput, GetterOutput, PostRendererInput, PostRendererOutput, TestInput, TestOutput,
+};
 use plugsmith::settings::{Limits, Settings};
 use plugsmith::yaml;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Just the keywords that our schemas use; any other is a failure, so that none is trusted unread.
 struct Schema(Value);
@@ -251,6 +254,79 @@ fn settings() {
             "output: {color: blue}",
         ],
     );
+}
+
+/// The documents of one message, judged by its schema and by its type.
+fn judge_message<T: serde::de::DeserializeOwned>(name: &str, check: impl Fn(T) -> bool, good: &[Value], bad: &[Value]) {
+    let schema = Schema::read(&format!("message-{name}"));
+    for (documents, expected) in [(good, true), (bad, false)] {
+        for document in documents {
+            assert_eq!(schema.accepts(document), expected, "the schema {name} on {document}");
+            let read = serde_json::from_value(document.clone()).is_ok_and(&check);
+            assert_eq!(read, expected, "the reader of {name} on {document}");
+        }
+    }
+}
+
+#[test]
+fn w10_messages() {
+    judge_message::<CliInput>(
+        "cli-input",
+        |_| true,
+        &[json!({}), json!({"extraArgs": null}), json!({"extraArgs": ["a"], "x": 1}), json!(CliInput::default())],
+        &[json!(7), json!({"extraArgs": "a"}), json!({"extraArgs": [1]})],
+    );
+    judge_message::<CliOutput>(
+        "cli-output",
+        |_| true,
+        &[json!({}), json!({"data": null}), json!({"data": {"a": 1}}), json!(CliOutput::default())],
+        &[json!(7), json!("data")],
+    );
+    judge_message::<GetterInput>(
+        "getter-input",
+        |_| true,
+        &[
+            json!({}),
+            json!(GetterInput::default()),
+            json!({"options": {"Timeout": 1, "Other": 1}}),
+            json!({"options": null}),
+        ],
+        &[json!({"href": 1}), json!({"options": {"Timeout": "1s"}}), json!({"options": {"UNTar": "no"}})],
+    );
+    judge_message::<GetterOutput>(
+        "getter-output",
+        |output| matches!(output.write_to(&mut Vec::new()), Ok(Ok(_))),
+        &[json!({"data": ""}), json!({"data": "YQ==", "x": 1})],
+        &[json!({}), json!({"data": null}), json!({"data": [1]})],
+    );
+    judge_message::<PostRendererInput>(
+        "postrenderer-input",
+        |_| true,
+        &[json!({}), json!(PostRendererInput::default()), json!({"manifests": "a", "extraArgs": null})],
+        &[json!({"manifests": {}}), json!({"extraArgs": {}})],
+    );
+    judge_message::<PostRendererOutput>(
+        "postrenderer-output",
+        |output| output.into_manifests().is_ok(),
+        &[json!({"manifests": ""})],
+        &[json!({}), json!({"manifests": null}), json!({"manifests": {}})],
+    );
+    judge_message::<TestInput>("test-input", |_| true, &[json!({}), json!(TestInput::default())], &[json!({"Name": 1})]);
+    judge_message::<TestOutput>(
+        "test-output",
+        |output| output.into_greeting().is_ok(),
+        &[json!({"Greeting": "hi"})],
+        &[json!({}), json!({"Greeting": null})],
+    );
+    // What is written has every key that the schema names: Go's side may rely on it.
+    for (name, message) in [("cli-input", json!(CliInput::default())), ("getter-input", json!(GetterInput::default()))] {
+        let schema = Schema::read(&format!("message-{name}")).0;
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&message), keys(&schema["properties"]));
+        if let Some(options) = message.get("options") {
+            assert_eq!(keys(options), keys(&schema["properties"]["options"]["properties"]));
+        }
+    }
 }
 
 #[test]

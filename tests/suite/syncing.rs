@@ -138,7 +138,9 @@ fn many_downloads_are_one_step_of_the_report() {
         plugins_origin: Origin::Default,
     };
     let (host, settings, report) = (Host::tool(), Settings::default(), Log::default());
-    let manager = Manager { host: &host, homes: &homes, settings: &settings, report: &report, debug: false };
+    let policy = plugsmith::policy::Policy::none();
+    let manager =
+        Manager { host: &host, homes: &homes, settings: &settings, policy: &policy, report: &report, debug: false };
     let request = SyncRequest {
         lock_file,
         mirror: None,

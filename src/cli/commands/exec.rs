@@ -19,5 +19,5 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    run::plugin(&arguments.name, &arguments.arguments, context)
+    run::exec(&arguments.name, &arguments.arguments, context)
 }

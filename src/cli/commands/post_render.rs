@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::OutputError;
-use crate::runtime::{InvokeError, Subject, end_by_signal, run_post_renderer};
+use crate::runtime::{Input, InvokeError, Output, end_by_signal};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -33,11 +33,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let mut document = tempfile::tempfile().map_err(failed)?;
     io::copy(&mut io::stdin().lock(), &mut document).map_err(failed)?;
     for plugin in &plugins {
-        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-        document = match run_post_renderer(subject, &arguments.arguments, &context.environment(), &document) {
-            Ok(document) => document,
+        let input = Input::PostRenderer { args: &arguments.arguments, document: &document };
+        match plugin.invoke(input, &context.environment(), context.output) {
+            Ok(Output::PostRenderer(changed)) => document = changed,
+            Ok(_) => {}
             Err(error) => return Err(end(error, context)),
-        };
+        }
     }
     io::Seek::rewind(&mut document).map_err(failed)?;
     io::copy(&mut document, &mut io::stdout().lock()).map_err(|source| OutputError::Stdout { source })?;

@@ -288,7 +288,7 @@ struct Muted<'a>(&'a dyn Report);
 impl Report for Muted<'_> {
     fn event(&self, event: crate::report::Event<'_>) {
         use crate::report::Event;
-        if matches!(event, Event::Notice(_) | Event::Warning(_)) {
+        if matches!(event, Event::Notice(_) | Event::Warning(_) | Event::Detail(_)) {
             self.0.event(event);
         }
     }

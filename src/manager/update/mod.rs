@@ -15,12 +15,13 @@ use semver::Version;
 
 use self::look::Offer;
 use self::origin::{Origin, installed_version};
+use super::hooks::HookFailure;
 use super::install::InstallError;
 use super::{Manager, Trust};
 use crate::manifest::{self, Metadata};
 use crate::package;
 use crate::provenance::{Evidence, Verified};
-use crate::runtime::{Environment, HookEvent, Subject, run_hook};
+use crate::runtime::HookEvent;
 use crate::source::FetchOptions;
 use crate::store::{self, Arrival, Receipt, Staged, Status, StoreError, StoreLock};
 use crate::text::Plain;
@@ -315,28 +316,19 @@ impl Manager<'_> {
         let name = staged.metadata().name.to_string();
         let name = name.as_str();
         let failed = |source: InstallError| UpdateError::failed(name, before, source);
-        let hook = hooks && staged.metadata().subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Update.as_str()));
+        let hook_failed = |source| UpdateError::Hook {
+            name: name.to_owned(),
+            version: before.unwrap_or("before").to_owned(),
+            source: Box::new(source),
+        };
+        let hook = self.agreed_hook(staged.metadata(), HookEvent::Update, hooks).map_err(hook_failed)?;
         let committed = lock.commit(staged, arrival, true, hook).map_err(|e| failed(e.into()))?;
-        if hook {
-            let ran = lock
-                .store()
-                .open_plugin(name, self.settings.gate)
-                .map_err(|e| UpdateError::Gate { name: name.to_owned(), source: Box::new(e) })
-                .and_then(|plugin| {
-                    let environment = Environment::new(self.host, self.homes, self.debug);
-                    let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-                    run_hook(subject, HookEvent::Update, &environment, &self.settings.hooks).map_err(|source| {
-                        UpdateError::Hook {
-                            name: name.to_owned(),
-                            version: before.unwrap_or("before").to_owned(),
-                            source: Box::new(source),
-                        }
-                    })
-                });
-            if let Err(error) = ran {
-                committed.undo().map_err(|e| failed(e.into()))?;
-                return Err(error);
-            }
+        if hook && let Err(failure) = self.run_hook(lock.store(), name, HookEvent::Update) {
+            committed.undo().map_err(|e| failed(e.into()))?;
+            return Err(match failure {
+                HookFailure::Gate(source) => UpdateError::Gate { name: name.to_owned(), source: Box::new(source) },
+                HookFailure::Hook(source) => hook_failed(source),
+            });
         }
         committed.finish().map_err(|e| failed(e.into()))
     }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
-use crate::runtime::{GetterRequest, HookError, HookEvent, HookOutcome, run_getter, run_hook, run_post_renderer};
+use crate::report::Silent;
+use crate::runtime::invoke::invoke;
+use crate::runtime::{Confinement, GetterRequest, HookError, HookEvent, HookOutcome, Input, Output, Process, run_hook};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// A plugin in a directory whose name has a space.
@@ -52,15 +54,17 @@ impl Fixture {
 
     fn run(&self, args: &[&str]) -> Result<(), InvokeError> {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        run_cli(self.subject(), &args, &self.environment())
+        let input = Input::Cli { args: &args, process: Process::Wait };
+        invoke(self.subject(), None, input, &self.environment(), &Silent).map(drop)
     }
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
-        run_hook(self.subject(), event, &self.environment(), &HookSettings { timeout: limit, ..HookSettings::default() })
+        let settings = HookSettings { timeout: limit, sandbox: Sandbox::Off, ..HookSettings::default() };
+        run_hook(self.subject(), event, &self.environment(), &settings)
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { metadata: &self.metadata, dir: self.dir.path() }
+        Subject { metadata: &self.metadata, dir: self.dir.path(), checked: None }
     }
 
     /// What the plugin wrote into its file `out`.
@@ -172,7 +176,7 @@ fn hooks_expand_what_their_form_expands() {
     let legacy = Fixture::new(
         "name: p\nversion: 1.0.0\nhooks:\n  install: 'cd \"$HELM_PLUGIN_DIR\" && echo \"$HELM_PLUGIN_NAME $((1+1)) $PWD\" > out'\n",
     );
-    assert_eq!(legacy.hook(HookEvent::Install, MINUTE).unwrap(), HookOutcome::Ran);
+    assert_eq!(legacy.hook(HookEvent::Install, MINUTE).unwrap(), HookOutcome::Ran(Confinement::Off));
     assert_eq!(legacy.out(), format!("p 2 {}\n", legacy.dir.path().canonicalize().unwrap().display()));
     assert_eq!(legacy.hook(HookEvent::Delete, MINUTE).unwrap(), HookOutcome::None);
 
@@ -207,9 +211,6 @@ fn a_hook_sees_what_the_settings_let_it_see() {
     let settings = HookSettings { environment: HookEnvironment::Clean, ..HookSettings::default() };
     run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings).unwrap();
     assert_eq!(fixture.out(), format!("|p|{}\n", std::env::var("PATH").unwrap()));
-    let settings = HookSettings { sandbox: Sandbox::Require, ..HookSettings::default() };
-    let refused = run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings);
-    assert!(matches!(refused, Err(HookError::NoSandbox { .. })));
 }
 
 #[cfg(target_os = "linux")]
@@ -250,7 +251,8 @@ fn request(url: &str) -> GetterRequest {
 
 fn get(fixture: &Fixture, request: &GetterRequest) -> Result<Vec<u8>, InvokeError> {
     let mut into = Vec::new();
-    let length = run_getter(fixture.subject(), request, &fixture.environment(), &mut into)?;
+    let input = Input::Getter { request, into: &mut into };
+    let Output::Getter(length) = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)? else { panic!() };
     assert_eq!(length, into.len() as u64);
     Ok(into)
 }
@@ -317,7 +319,10 @@ fn render(script: &str, args: &[&str], document: &[u8]) -> Result<Vec<u8>, Invok
     file.write_all(document).unwrap();
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     let mut result = Vec::new();
-    run_post_renderer(fixture.subject(), &args, &fixture.environment(), &file)?.read_to_end(&mut result).unwrap();
+    let input = Input::PostRenderer { args: &args, document: &file };
+    let output = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)?;
+    let Output::PostRenderer(mut rendered) = output else { panic!("{output:?}") };
+    rendered.read_to_end(&mut result).unwrap();
     Ok(result)
 }
 
@@ -342,6 +347,25 @@ fn s_a_post_renderer_that_fails_is_heard() {
     let loud = render("yes | head -c 10000000 >&2; exit 1", &[], b"a");
     assert!(matches!(loud, Err(InvokeError::Exit { .. })));
     let fixture = Fixture::v1("  platformCommand: [{command: cat}]");
-    let refused = run_post_renderer(fixture.subject(), &[], &fixture.environment(), &tempfile::tempfile().unwrap());
+    let document = tempfile::tempfile().unwrap();
+    let input = Input::PostRenderer { args: &[], document: &document };
+    let refused = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent);
     assert!(matches!(refused, Err(InvokeError::NotAPostRenderer { .. })));
+    let refused = invoke(fixture.subject(), None, Input::Test { name: "Ann" }, &fixture.environment(), &Silent);
+    assert!(matches!(refused, Err(InvokeError::NotATest { .. })));
+}
+
+#[test]
+fn a_test_plugin_greets() {
+    let fixture = Fixture::new(
+        "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\nruntimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run}]}\n",
+    );
+    fixture.file("run", "#!/bin/sh\necho \"Hello, $1!\"\n", 0o755);
+    let greet = |environment: &Environment<'_>| {
+        invoke(fixture.subject(), None, Input::Test { name: "Ann Lee" }, environment, &Silent)
+    };
+    let environment = fixture.environment();
+    assert!(matches!(greet(&environment), Ok(Output::Test(greeting)) if greeting == "Hello, Ann Lee!"));
+    fixture.file("run", "#!/bin/sh\nexit 3\n", 0o755);
+    assert!(matches!(greet(&environment), Err(InvokeError::Exit { code: 3, .. })));
 }

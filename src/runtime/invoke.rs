@@ -1,0 +1,154 @@
+//! The one way to ask something of a plugin, whatever it is for and whatever runs it: a typed question, a typed answer.
+//!
+//! What is large goes past memory as far as the runtime lets it: a download into a writer, a document from file to file.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+
+use super::getter::run_getter;
+use super::post_renderer::run_post_renderer;
+use super::subprocess::{InvokeError, greet, replace_by_cli, run_cli};
+use super::{Environment, GetterRequest, Subject};
+use crate::digest::Sha256Digest;
+use crate::manifest::{Config, MODULE_NAME, Metadata, RuntimeConfig};
+use crate::report::Report;
+use crate::store::Plugin;
+
+/// What is asked of a plugin; each type of plugin has one question.
+pub enum Input<'a> {
+    /// `cli/v1`: run the command.
+    Cli {
+        /// The user's arguments.
+        args: &'a [OsString],
+        /// What becomes of this process meanwhile.
+        process: Process,
+    },
+    /// `getter/v1`: download something.
+    Getter {
+        /// What, and how.
+        request: &'a GetterRequest,
+        /// Where to. After an error, what has been written is worthless.
+        into: &'a mut dyn Write,
+    },
+    /// `postrenderer/v1`: change a document.
+    PostRenderer {
+        /// The user's arguments.
+        args: &'a [OsString],
+        /// The document; it is read from its beginning.
+        document: &'a File,
+    },
+    /// `test/v1`: greet somebody.
+    Test {
+        /// Whom.
+        name: &'a str,
+    },
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cli { args, process } => f.debug_struct("Cli").field("args", args).field("process", process).finish(),
+            Self::Getter { request, .. } => f.debug_struct("Getter").field("request", request).finish_non_exhaustive(),
+            Self::PostRenderer { args, document } => {
+                f.debug_struct("PostRenderer").field("args", args).field("document", document).finish()
+            }
+            Self::Test { name } => f.debug_struct("Test").field("name", name).finish(),
+        }
+    }
+}
+
+/// What becomes of this process while a command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// It ends where the plugin begins, so that signals, job control and the exit status are the plugin's own. Only a program can take
+    /// a process over, and only on Unix: anything else waits.
+    Replace,
+    /// It waits, for those who have something to tidy up.
+    Wait,
+}
+
+/// What a plugin answers, by its type.
+#[derive(Debug)]
+pub enum Output {
+    /// `cli/v1`: what is to be printed beyond what the plugin has printed itself.
+    Cli(Vec<u8>),
+    /// `getter/v1`: how many bytes were downloaded.
+    Getter(u64),
+    /// `postrenderer/v1`: the changed document, at its beginning.
+    PostRenderer(File),
+    /// `test/v1`: the greeting.
+    Test(String),
+}
+
+impl Plugin {
+    /// Asks `input` of the plugin. Programs get `environment`, and a module of WebAssembly what the host itself sets of it. `report` hears
+    /// what a module logs.
+    ///
+    /// # Errors
+    /// The plugin is of another type, could not be started, or failed. Where it ended with an exit code other than 0
+    /// ([`InvokeError::Exit`]) the host should end with the same.
+    pub fn invoke(
+        &self,
+        input: Input<'_>,
+        environment: &Environment<'_>,
+        report: &dyn Report,
+    ) -> Result<Output, InvokeError> {
+        let receipt = self.receipt.as_ref().filter(|_| self.enforced);
+        let module = receipt.and_then(|receipt| receipt.executables.iter().find(|file| file.path == MODULE_NAME));
+        invoke(self.into(), module.map(|file| file.sha256), input, environment, report)
+    }
+}
+
+/// [`Plugin::invoke`]; `digest` is what the gate found the module to be, where it looked.
+pub(super) fn invoke(
+    subject: Subject<'_>,
+    digest: Option<Sha256Digest>,
+    input: Input<'_>,
+    environment: &Environment<'_>,
+    report: &dyn Report,
+) -> Result<Output, InvokeError> {
+    check_type(subject.metadata, &input)?;
+    let subprocess = match &subject.metadata.runtime {
+        RuntimeConfig::Subprocess(subprocess) => subprocess,
+        RuntimeConfig::Extism(_) => {
+            let _ = (digest, report);
+            return Err(InvokeError::NoWebAssembly { plugin: subject.metadata.name.clone() });
+        }
+    };
+    match input {
+        Input::Cli { args, process: Process::Replace } => {
+            replace_by_cli(subject, subprocess, args, environment).map(|()| Output::Cli(Vec::new()))
+        }
+        Input::Cli { args, process: Process::Wait } => {
+            run_cli(subject, subprocess, args, environment).map(|()| Output::Cli(Vec::new()))
+        }
+        Input::Getter { request, into } => run_getter(subject, subprocess, request, environment, into).map(Output::Getter),
+        Input::PostRenderer { args, document } => {
+            run_post_renderer(subject, subprocess, args, environment, document).map(Output::PostRenderer)
+        }
+        Input::Test { name } => greet(subject, subprocess, name, environment).map(Output::Test),
+    }
+}
+
+/// Refuses a question that is none for the plugin's type.
+fn check_type(metadata: &Metadata, input: &Input<'_>) -> Result<(), InvokeError> {
+    let plugin = || metadata.name.clone();
+    let plugin_type = || metadata.plugin_type().to_owned();
+    match input {
+        Input::Cli { .. } if metadata.cli().is_none() => {
+            Err(InvokeError::NotACommand { plugin: plugin(), plugin_type: plugin_type() })
+        }
+        Input::Getter { request, .. } if !matches!(metadata.config, Config::Getter { .. }) => {
+            Err(InvokeError::NoSuchScheme { plugin: plugin(), scheme: request.scheme().to_owned() })
+        }
+        Input::PostRenderer { .. } if metadata.config != Config::PostRenderer => {
+            Err(InvokeError::NotAPostRenderer { plugin: plugin(), plugin_type: plugin_type() })
+        }
+        Input::Test { .. } if metadata.config != Config::Test => {
+            Err(InvokeError::NotATest { plugin: plugin(), plugin_type: plugin_type() })
+        }
+        _ => Ok(()),
+    }
+}
