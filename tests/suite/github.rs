@@ -408,6 +408,15 @@ fn f_the_token_goes_to_the_interface_alone() {
     world.ok("plugin install acme/helm-p");
     assert!(!fs::read_to_string(world.plugins().join(".state/p.json")).unwrap().contains("t0ken"));
 
+    // A user name takes its place, and goes nowhere else either.
+    let before = server.requests().len();
+    let ran =
+        world.tool_with_input("plugin install acme/helm-p --force --username ann --password-stdin".split(' '), b"hunter2\n");
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("user name") && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    let seen: Vec<_> = server.requests().split_off(before);
+    assert!(seen.iter().all(|request| request.header("authorization") == Some("Basic YW5uOmh1bnRlcjI=")), "{seen:?}");
+
     // A token goes over no open line but one that stays on this machine.
     let count = server.requests().len();
     world.set("TOOL_GITHUB_API", "http://github.invalid/api");

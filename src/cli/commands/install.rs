@@ -17,7 +17,7 @@ use crate::text::Plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Directories, packages, or URLs of packages
+    /// Directories, packages, URLs, `oci://` references, git repositories, or `owner/repo[@version]` on GitHub
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// Show how each SOURCE is understood, and do nothing

@@ -287,20 +287,22 @@ impl<'a> Repository<'a> {
             && range.as_ref().map_or(true, |range| range.as_ref().is_some_and(|range| range.exact().is_some()))
         {
             let other = version.strip_prefix('v').map_or_else(|| format!("v{version}"), str::to_owned);
-            let tags = [Some(version.to_owned()), tag_version(version).map(|_| other)];
-            for tag in tags.into_iter().flatten() {
-                if let Some(release) = self.tagged(&tag)? {
+            let tags: Vec<String> =
+                [Some(version.to_owned()), tag_version(version).map(|_| other)].into_iter().flatten().collect();
+            for tag in &tags {
+                if let Some(release) = self.tagged(tag)? {
                     return Ok(release);
                 }
             }
-            let releases = self.releases()?;
-            return Err(self.unknown(version, &releases));
+            // Servers that only look like GitHub may know no more than the list.
+            let mut releases = self.releases()?;
+            let at = tags.iter().find_map(|tag| releases.iter().position(|release| release.tag_name == *tag));
+            return at.map(|at| releases.swap_remove(at)).ok_or_else(|| self.unknown(version, &releases));
         }
-        let releases = self.releases()?;
+        let mut releases = self.releases()?;
         if releases.is_empty() {
             return Err(GitHubError::NoReleases { repository: self.shown() }.into());
         }
-        let known = |at: usize| releases.get(at);
         let chosen = match (version, range) {
             (None, _) => {
                 let release = |release: &Release| !release.prerelease;
@@ -314,9 +316,9 @@ impl<'a> Repository<'a> {
             }),
             _ => None,
         };
-        match chosen {
-            Some(at) if known(at).is_some() => Ok(releases.into_iter().nth(at).unwrap_or_else(|| unreachable!("looked at"))),
-            _ => Err(self.unknown(version.unwrap_or("that is no pre-release"), &releases)),
+        match chosen.and_then(|at| releases.get(at).map(|_| at)) {
+            Some(at) => Ok(releases.swap_remove(at)),
+            None => Err(self.unknown(version.unwrap_or("that is no pre-release"), &releases)),
         }
     }
 
