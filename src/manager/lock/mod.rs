@@ -13,7 +13,7 @@ pub use document::{FILE_NAME as LOCK_FILE_NAME, LockFile, LockFileError, Locked,
 pub(super) use export::with_prov;
 pub use export::{ExportError, Exported};
 pub use obtain::ObtainError;
-pub use sync::{Change, SyncError, SyncRequest, Synced};
+pub use sync::{Change, SyncError, SyncRequest, SyncResults, Synced};
 
 use super::Manager;
 use crate::manifest::PluginName;

@@ -100,6 +100,9 @@ pub enum SyncError {
     Uninstall(Box<UninstallError>),
 }
 
+/// What became of each plugin, by its name.
+pub type SyncResults = Vec<(String, Result<Synced, SyncError>)>;
+
 /// What is in the place of a locked plugin.
 struct There {
     version: Option<String>,
@@ -112,7 +115,7 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// The lock file or the store cannot be used; what fails for one plugin is its result.
-    pub fn sync(&self, request: &SyncRequest) -> Result<Vec<(String, Result<Synced, SyncError>)>, SyncError> {
+    pub fn sync(&self, request: &SyncRequest) -> Result<SyncResults, SyncError> {
         let file = LockFile::read(&request.lock_file)?;
         let mut results = Vec::new();
         let mut wanted = Vec::new();
@@ -174,11 +177,7 @@ impl Manager<'_> {
     }
 
     /// Fetches, verifies and stages at once, and puts in place one after the other.
-    fn bring(
-        &self,
-        wanted: &[&Locked],
-        request: &SyncRequest,
-    ) -> Result<Vec<(String, Result<Synced, SyncError>)>, SyncError> {
+    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<SyncResults, SyncError> {
         let ways = Ways {
             fetch: &request.fetch,
             mirror: request.mirror.as_deref(),
