@@ -30,6 +30,7 @@
 //! `manifest` > `host`. The small modules [`audit`], [`digest`], [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
 //! and [`yaml`] serve all of them.
 
+pub mod audit;
 pub mod cli;
 pub mod digest;
 pub mod files;

@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::process::{End, kill_tree, wait_unless_interrupted};
 use super::program::Program;
 use super::sandbox::{self, Confinement, SandboxError};
-use super::{Environment, StartError, Subject};
+use super::{Environment, SIGNAL_BASE, StartError, Subject};
 use crate::interrupt;
 use crate::manifest::platform::{Platform, PlatformError, prepare, select};
 use crate::manifest::{Metadata, PlatformCommand, PluginName, Subprocess};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
+
+/// The number of the signal that Ctrl-C sends; it is the same everywhere.
+const SIGINT: i32 = 2;
 
 /// The events that have hooks. Manifests may name others; those are never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +179,15 @@ pub enum HookError {
 }
 
 impl HookError {
+    /// What happened to the hook, in a sentence that begins with it: that it failed, or did not run at all.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Exit { .. } | Self::Signal { .. } | Self::TimedOut { .. } | Self::Wait { .. } => "failed",
+            Self::Interrupted { .. } => "was interrupted",
+            _ => "did not run",
+        }
+    }
+
     /// The hook's own exit code, where it came to one.
     pub fn code(&self) -> Option<i32> {
         match self {
@@ -293,12 +306,20 @@ pub fn run_hook(
 
 /// Whether a hook ended so because the user interrupted.
 ///
-/// Ctrl-C reaches the hook and us at once. Its death can be seen here before our own signal has been noted, which another thread
-/// does; so a death of this very signal counts as the user's word, as it does for a shell.
+/// Ctrl-C reaches the hook and us at once. Its end can be seen here before our own signal has been noted, which another thread
+/// does. So a death of this very signal counts as the user's word, as it does for a shell; and where a shell says that
+/// something died of it, ours is waited for.
 fn is_interrupt(end: End) -> bool {
-    #[cfg(unix)]
-    if end == End::Signal(rustix::process::Signal::INT.as_raw()) {
-        interrupt::request();
+    match end {
+        End::Code(0) => return false,
+        End::Signal(signal) if signal == SIGINT => interrupt::request(),
+        End::Code(code) if code == SIGNAL_BASE + SIGINT => {
+            let until = Instant::now() + Duration::from_millis(250);
+            while !interrupt::requested() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        End::Code(_) | End::Signal(_) => {}
     }
-    end != End::Code(0) && interrupt::requested()
+    interrupt::requested()
 }

@@ -356,3 +356,102 @@ fn first_bytes(path: &Path) -> Option<Vec<u8>> {
     File::open(path).ok()?.take(FIRST_BYTES).read_to_end(&mut start).ok()?;
     Some(start)
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+    use super::*;
+    use crate::digest::Sha256Digest;
+    use crate::host::{Chosen, Homes, Host, Origin};
+    use crate::manifest::{self, Metadata};
+    use crate::stamp::Checked;
+    use std::fs;
+    use std::process::Stdio;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        metadata: Metadata,
+        checked: Checked,
+        host: Host,
+    }
+
+    impl Fixture {
+        /// A directory with the program `run`, a copy of `of`, that was checked.
+        fn new(of: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("run");
+            fs::copy(of, &path).unwrap();
+            let mut checked = Checked::default();
+            checked.add("run", Sha256Digest::of_file(&path).unwrap().0, &fs::metadata(&path).unwrap());
+            let metadata = manifest::parse(b"name: p\nversion: 1.0.0\n", Path::new("plugin.yaml")).unwrap();
+            Self { dir, metadata, checked, host: Host::tool() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.dir.path().join("run")
+        }
+
+        /// Puts a copy of `of` at the program's place.
+        fn replace(&self, of: &str) {
+            let other = self.dir.path().join("other");
+            fs::copy(of, &other).unwrap();
+            fs::rename(&other, self.path()).unwrap();
+        }
+
+        fn find(&self) -> Result<Program, StartError> {
+            let home = || Chosen { path: self.dir.path().into(), origin: Origin::Default };
+            let plugins = vec![self.dir.path().into()];
+            let homes = Homes { data: home(), cache: home(), config: home(), plugins, plugins_origin: Origin::Default };
+            let subject = Subject { metadata: &self.metadata, dir: self.dir.path(), checked: Some(&self.checked) };
+            let line = CommandLine { program: self.path().into(), args: vec!["said".into()] };
+            Program::find(subject, &line, &Environment::new(&self.host, &homes, false))
+        }
+    }
+
+    fn output(mut program: Program) -> String {
+        program.command().stdout(Stdio::piped());
+        String::from_utf8(program.spawn().unwrap().wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn s_what_was_checked_is_executed_whatever_lies_there_by_then() {
+        let fixture = Fixture::new("/bin/echo");
+        let program = fixture.find().unwrap();
+        fixture.replace("/bin/false");
+        assert_eq!(output(program), "said\n");
+        // Nor does it help to turn the whole directory to another.
+        let fixture = Fixture::new("/bin/echo");
+        let program = fixture.find().unwrap();
+        let moved = fixture.dir.path().with_extension("moved");
+        fs::rename(fixture.dir.path(), &moved).unwrap();
+        assert_eq!(output(program), "said\n");
+        fs::rename(&moved, fixture.dir.path()).unwrap();
+    }
+
+    #[test]
+    fn s_what_was_replaced_since_it_was_checked_is_not_started() {
+        let fixture = Fixture::new("/bin/echo");
+        fixture.replace("/bin/false");
+        assert!(matches!(fixture.find(), Err(StartError::Replaced { .. })));
+        // Scripts too, though they are executed by name.
+        fs::write(fixture.path(), "#!/bin/sh\nexit 0\n").unwrap();
+        assert!(matches!(fixture.find(), Err(StartError::Replaced { .. })));
+        // The same bytes are the same program.
+        fixture.replace("/bin/echo");
+        assert_eq!(output(fixture.find().unwrap()), "said\n");
+    }
+
+    #[test]
+    fn s_a_link_leads_to_one_file_once() {
+        let fixture = Fixture::new("/bin/echo");
+        fs::rename(fixture.path(), fixture.dir.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", fixture.path()).unwrap();
+        // What lies behind it is the file that was checked, by its handle.
+        let program = fixture.find().unwrap();
+        fs::remove_file(fixture.path()).unwrap();
+        std::os::unix::fs::symlink("/bin/false", fixture.path()).unwrap();
+        assert_eq!(output(program), "said\n");
+        assert!(matches!(fixture.find(), Err(StartError::Replaced { .. })));
+    }
+}

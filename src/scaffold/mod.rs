@@ -87,7 +87,8 @@ pub enum ChoiceError {
     NoGrpc,
 }
 
-const POSSIBLE: &str = "possible are `--runtime subprocess` with `--lang sh` or `--lang rust`, and `--runtime extism` with `--lang rust`";
+const POSSIBLE: &str =
+    "possible are `--runtime subprocess` with `--lang sh` or `--lang rust`, and `--runtime extism` with `--lang rust`";
 
 impl Flavour {
     /// All of them.
@@ -173,7 +174,8 @@ pub fn files(name: &PluginName, kind: Kind, flavour: Flavour, host: &Host) -> Ve
     if kind == Kind::Getter && flavour != Flavour::Module {
         made.text("files/hello.txt", template!("shared/hello.txt"));
     }
-    let (mut gitignore, mut pluginignore) = (template!("shared/gitignore").to_owned(), template!("shared/pluginignore").to_owned());
+    let (mut gitignore, mut pluginignore) =
+        (template!("shared/gitignore").to_owned(), template!("shared/pluginignore").to_owned());
     match flavour {
         Flavour::Sh => made.script(&format!("bin/{name}"), shell_source(kind)),
         Flavour::Rust => {

@@ -33,7 +33,9 @@ fn every_word_is_filled_in_and_every_host_is_called_by_its_name() {
                 assert!(text.ends_with('\n') && !text.contains("\r"), "{}", file.path);
                 assert!(host.name() == "tool" || !text.contains("tool plugin"), "{}", file.path);
             }
-            let text = |path: &str| String::from_utf8(files.iter().find(|file| file.path == path).unwrap().content.clone()).unwrap();
+            let text = |path: &str| {
+                String::from_utf8(files.iter().find(|file| file.path == path).unwrap().content.clone()).unwrap()
+            };
             assert!(text("README.md").contains(&format!("{} plugin package", host.name())));
             let program = flavour != Flavour::Module && kind != Kind::Getter;
             assert_eq!(text("plugin.yaml").contains("MY_APP_PLUGIN_DIR is the same"), program && host.name() == "my-app");

@@ -159,18 +159,28 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         Format::Yaml => context.output.value(output::Format::Yaml, &shown, String::new)?,
     }
     if created.program == Readiness::NoCargo {
-        context.output.warning("there is no `cargo` on PATH, so the plugin's program is not built: https://rustup.rs brings it");
+        context
+            .output
+            .warning("there is no `cargo` on PATH, so the plugin's program is not built: https://rustup.rs brings it");
     }
     #[cfg(not(feature = "wasm"))]
     if flavour == Flavour::Module {
-        context.output.warning("this program was built without WebAssembly: it can package and install the plugin, but not run it");
+        context
+            .output
+            .warning("this program was built without WebAssembly: it can package and install the plugin, but not run it");
     }
     context.output.notice(&next_steps(&directory, created.program, name, kind, context));
     Ok(())
 }
 
 /// What an author does next, as lines to type.
-fn next_steps(directory: &str, program: Readiness, name: &PluginName, kind: scaffold::Kind, context: &Context<'_>) -> String {
+fn next_steps(
+    directory: &str,
+    program: Readiness,
+    name: &PluginName,
+    kind: scaffold::Kind,
+    context: &Context<'_>,
+) -> String {
     let host = context.host.name();
     let mut place = quoted(directory);
     // A word alone would be taken for the name of something else.
