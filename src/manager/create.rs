@@ -232,9 +232,7 @@ fn is_free(path: &Path) -> bool {
 /// write to is no place for programs.
 fn write(directory: &Path, file: &File) -> Result<(), CreateError> {
     let path = directory.join(&file.path);
-    for parent in Path::new(&file.path).ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
-        create_dir(&directory.join(parent))?;
-    }
+    path.parent().map_or(Ok(()), create_dir)?;
     let failed = |source| CreateError::Io { action: "write", path: path.clone(), source };
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -243,15 +241,13 @@ fn write(directory: &Path, file: &File) -> Result<(), CreateError> {
     options.open(&path).and_then(|mut new| new.write_all(&file.content)).map_err(failed)
 }
 
-/// Makes the directory `path`, unless it is there; its parent is.
+/// Makes the directory `path` and those above it, as far as they are not there.
 fn create_dir(path: &Path) -> Result<(), CreateError> {
     let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
-    match builder.create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map_err(|source| CreateError::Io { action: "create the directory", path: path.to_owned(), source }),
-    }
+    builder.create(path).map_err(|source| CreateError::Io { action: "create the directory", path: path.to_owned(), source })
 }
 
 #[cfg(unix)]

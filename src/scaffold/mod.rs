@@ -151,7 +151,7 @@ pub fn trial(name: &PluginName, kind: Kind, host: &Host) -> String {
     let host = host.name();
     match kind {
         Kind::Cli => format!("{host} {name} hello --loud Ann"),
-        Kind::Getter => format!("{host} get {}://hello.txt", scheme(name)),
+        Kind::Getter => format!("{host} get {}://examples/hello.txt", scheme(name)),
         Kind::PostRenderer => format!("echo 'a: 1' | {host} post-render {name}"),
         Kind::Test => format!("{host} plugin exec {name} Ann"),
     }
@@ -172,7 +172,7 @@ pub fn files(name: &PluginName, kind: Kind, flavour: Flavour, host: &Host) -> Ve
         made.text(completion::FILE_NAME, template!("shared/completion.yaml"));
     }
     if kind == Kind::Getter && flavour != Flavour::Module {
-        made.text("files/hello.txt", template!("shared/hello.txt"));
+        made.text("files/examples/hello.txt", template!("shared/hello.txt"));
     }
     let (mut gitignore, mut pluginignore) =
         (template!("shared/gitignore").to_owned(), template!("shared/pluginignore").to_owned());

@@ -18,9 +18,9 @@ is() {
   fi
 }
 
-is "downloads a file" "$(cat "$here/files/hello.txt")" "$("$program" '' '' '' '@scheme@://hello.txt')"
-is "passes over a query" "$(cat "$here/files/hello.txt")" "$("$program" '' '' '' '@scheme@://hello.txt?x#y')"
-for bad in '@scheme@://absent.txt' '@scheme@://../plugin.yaml' '@scheme@://%2e%2e/plugin.yaml' '@scheme@://' 'hello.txt'; do
+is "downloads a file" "$(cat "$here/files/examples/hello.txt")" "$("$program" '' '' '' '@scheme@://examples/hello.txt')"
+is "passes over a query" "$(cat "$here/files/examples/hello.txt")" "$("$program" '' '' '' '@scheme@://examples/hello.txt?x#y')"
+for bad in '@scheme@://examples/absent.txt' '@scheme@://../plugin.yaml' '@scheme@://examples/../hello.txt' '@scheme@://%2e%2e/plugin.yaml' '@scheme@://' 'hello.txt'; do
   found=$("$program" '' '' '' "$bad" 2>/dev/null)
   is "refuses $bad" "1 " "$? $found"
 done
