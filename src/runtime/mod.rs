@@ -11,6 +11,8 @@ mod post_renderer;
 mod process;
 mod program;
 mod subprocess;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 use std::path::Path;
 
@@ -20,6 +22,8 @@ pub use self::hooks::{HookError, HookEvent, HookOutcome, run_hook};
 pub use self::invoke::{Input, Output, Process};
 pub use self::program::StartError;
 pub use self::subprocess::{InvokeError, ask};
+#[cfg(feature = "wasm")]
+pub use self::wasm::WasmError;
 
 use crate::manifest::Metadata;
 

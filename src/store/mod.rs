@@ -140,7 +140,8 @@ impl Store {
         if !link && !entry.is_dir() {
             return Ok(None);
         }
-        let metadata = manifest::load(&directory, &self.limits);
+        let metadata = manifest::load(&directory, &self.limits)
+            .and_then(|metadata| metadata.check_functions(&self.host, &directory).map(|()| metadata));
         // A directory without a manifest is somebody's directory, unless we put it there. A link may point nowhere.
         let bare = metadata.is_err() && !disk::exists(&directory.join(FILE_NAME));
         let dangling = link && !directory.exists();

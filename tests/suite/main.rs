@@ -33,3 +33,5 @@ mod running; // tool NAME: cases S, P28
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
 mod updating; // update, outdated, pin, rollback: case I5
+#[cfg(feature = "wasm")]
+mod wasm; // plugins of WebAssembly: cases W

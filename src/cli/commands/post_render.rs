@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     for name in &arguments.plugins {
         let plugin = store.open_plugin(name, context.settings.gate)?;
         plugin.warnings.iter().for_each(|warning| context.output.warning(warning));
+        crate::cli::clear_up_after(&plugin);
         plugins.push(plugin);
     }
     let failed = |source| Failure::new(code::FAILED, source);
