@@ -221,6 +221,14 @@ fn w2_codes_are_passed_on_with_the_reason() {
         assert!(ran.code == 1 && ran.stderr.contains("divide by zero"), "{kind}: {} {}", ran.code, ran.stderr);
     }
     fails("hostile/stack", "", 1, &["broke down", "call stack"]);
+    let text = fs::read_to_string(repository("testdata/wasm/hostile/exit.wat")).unwrap();
+    for code in [0, 126, 200, 255] {
+        let text = text.replace("$proc_exit (i32.const 5)", &format!("$proc_exit (i32.const {code})"));
+        let world = World::new();
+        place(&world, "p", "cli/v1", &wat::parse_str(text).unwrap(), "");
+        // Without an answer even success is none.
+        world.fails(code.max(1), "p");
+    }
 }
 
 #[test]
@@ -399,6 +407,35 @@ fn w7_the_temporary_directory_is_private_and_goes() {
     // Without it there is no file at all.
     let world = with("hostile/escape", "");
     assert_eq!(world.ok("p").stdout, "nnnnnnnnnnn");
+}
+
+#[test]
+fn w7_an_interrupt_takes_the_temporary_directory_along() {
+    let world = with("hostile/loop", "fileSystem: {createTempDir: true}");
+    let temporary = || {
+        let entries = fs::read_dir(world.root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.filter(|name| name.starts_with(".plugsmith-")).count()
+    };
+    let mut child = world.command(["p"]).spawn().unwrap();
+    while temporary() == 0 {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(temporary(), 0);
+}
+
+#[test]
+fn no_program_comes_along_with_a_module() {
+    let world = with("cli", "");
+    let dir = world.plugins().join("p");
+    fs::write(dir.join("completion.yaml"), "validArgs: [written]\n").unwrap();
+    fs::write(dir.join("plugin.complete"), "#!/bin/sh\ntouch ran\necho called\n").unwrap();
+    fs::set_permissions(dir.join("plugin.complete"), fs::Permissions::from_mode(0o755)).unwrap();
+    let offered = world.tool(["__complete", "p", ""]).stdout;
+    assert!(offered.contains("written") && !offered.contains("called"), "{offered}");
+    assert!(!world.path("ran").exists());
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn work(job: Job, news: &Sender<News>) -> Result<Ended, WasmError> {
     let mut linker = Linker::new(&compiler.engine);
     let prepared = kernel::add_to_linker(&mut linker)
         .and_then(|()| p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi))
+        .and_then(|()| kernel::add_exit(&mut linker))
         .and_then(|()| kernel::add_functions(&mut linker, &module, &job.manifest.host_functions));
     prepared.map_err(explain)?;
 

@@ -124,7 +124,7 @@ mod tests {
         fs::remove_dir(&cache).unwrap();
         symlink(dir.path(), &cache).unwrap();
         assert!(usable(&cache).is_err());
-        // A file is in the way.
-        assert_eq!(usable(&dir.path().join("cache/wasm/none/../wasm/x")), Ok(false));
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(usable(&dir.path().join("file/wasm")), Ok(false), "something is in the way");
     }
 }

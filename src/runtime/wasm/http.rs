@@ -107,12 +107,7 @@ impl Call<'_> {
             let status = response.status().as_u16();
             let location = response.headers().get(LOCATION).filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308));
             let Some(location) = location else { return self.read(&url, response) };
-            let failed = |reason: &str| failed(&url, reason);
-            let location = location.to_str().map_err(|_| failed("it redirects to something that is no URL"))?;
-            let next = url.join(location).map_err(|_| failed("it redirects to something that is no URL"))?;
-            if url.scheme() == "https" && next.scheme() != "https" {
-                return Err(failed("it redirects from https to a connection without encryption"));
-            }
+            let next = next_hop(&url, location.as_bytes()).map_err(|reason| failed(&url, reason))?;
             if next.origin() != url.origin() {
                 let secret: Vec<_> = headers.keys().filter(|name| !HARMLESS.contains(&name.as_str())).cloned().collect();
                 for name in secret {
@@ -195,6 +190,16 @@ impl Call<'_> {
     }
 }
 
+/// Where a redirect of `url` leads to.
+fn next_hop(url: &Url, location: &[u8]) -> Result<Url, &'static str> {
+    let location = std::str::from_utf8(location).map_err(|_| "it redirects to something that is no URL")?;
+    let next = url.join(location).map_err(|_| "it redirects to something that is no URL")?;
+    match url.scheme() == "https" && next.scheme() != "https" {
+        true => Err("it redirects from https to a connection without encryption"),
+        false => Ok(next),
+    }
+}
+
 /// A client that follows nothing. Loading the system's certificates takes time, and plain http needs none.
 fn client(scheme: &str) -> Result<Client, reqwest::Error> {
     // Somebody else's provider is as good as ours: only the first call of a process counts.
@@ -221,4 +226,50 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w6_https_is_never_left_for_http() {
+        let next = |from: &str, to: &str| next_hop(&Url::parse(from).unwrap(), to.as_bytes()).map(|url| url.to_string());
+        assert_eq!(next("https://a/x/y", "z").as_deref(), Ok("https://a/x/z"));
+        assert_eq!(next("http://a/x", "https://b/").as_deref(), Ok("https://b/"));
+        assert_eq!(next("https://a/x", "//b").as_deref(), Ok("https://b/"));
+        for to in ["http://a/x", "ftp://a/x", "file:///etc/passwd"] {
+            assert!(next("https://a/x", to).is_err(), "{to}");
+        }
+        assert!(next("http://a/", "http://[").is_err());
+        assert!(next_hop(&Url::parse("http://a/").unwrap(), b"\xff").is_err());
+    }
+
+    #[test]
+    fn w6_what_makes_no_sense_is_an_error() {
+        let hosts = [HostPattern::parse("127.0.0.1").unwrap()];
+        let limits = Limits::of(&crate::manifest::Extism::default());
+        let until = Instant::now() + Duration::from_secs(5);
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"url": 1}"#,
+            r#"{"url": "relative"}"#,
+            r#"{"url": "http://127.0.0.1:1/", "method": "G E T"}"#,
+            r#"{"url": "http://127.0.0.1:1/", "headers": {"Host": "other"}}"#,
+            r#"{"url": "http://127.0.0.1:1/", "headers": {"a b": "c"}}"#,
+            r#"{"url": "http://127.0.0.1:1/", "headers": {"a": "b\r\nc: d"}}"#,
+        ] {
+            let error = request(bad.as_bytes(), None, &hosts, &limits, until).unwrap_err();
+            assert!(matches!(error, WasmError::Misuse { .. }), "{bad}: {error}");
+        }
+        let over = Instant::now();
+        let error = request(br#"{"url": "http://127.0.0.1:1/"}"#, None, &hosts, &limits, over).unwrap_err();
+        assert!(matches!(error, WasmError::TimedOut { .. }), "{error}");
+        // Nobody listens there; and what is in the URL is not for everybody.
+        let error =
+            request(br#"{"url": "http://u:hunter2@127.0.0.1:1/?t=hunter2"}"#, None, &hosts, &limits, until).unwrap_err();
+        assert!(matches!(error, WasmError::Http { .. }) && !error.to_string().contains("hunter2"), "{error}");
+    }
 }
