@@ -153,7 +153,7 @@ impl Store {
             return Ok(None);
         }
         let (metadata, manifest_seen) = match manifest::load_seen(&directory, &self.limits) {
-            Ok((metadata, seen)) => (Ok(metadata), Some(seen)),
+            Ok((metadata, seen)) => (metadata.check_functions(&self.host, &directory).map(|()| metadata), Some(seen)),
             Err(error) => (Err(error), None),
         };
         // A directory without a manifest is somebody's directory, unless we put it there. A link may point nowhere.

@@ -40,3 +40,5 @@ mod schemas; // the schemas and the loaders agree
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
 mod updating; // update, outdated, pin, rollback: case I5
+#[cfg(feature = "wasm")]
+mod wasm; // plugins of WebAssembly: cases W
