@@ -6,6 +6,7 @@
 //!
 //! What follows from it is decided in [`crate::manager`].
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -295,6 +296,20 @@ impl Limit {
         let patterns: Vec<Pattern> = self.sources.iter().filter_map(|text| Pattern::source(text).ok()).collect();
         let allowed = |place: &Place| patterns.iter().any(|pattern| pattern.surely_matches(place));
         by_name && (self.sources.is_empty() || (!places.is_empty() && places.iter().all(allowed)))
+    }
+}
+
+/// What the key may sign, in words; not yet safe to show.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.names.is_empty() {
+            write!(f, "plugins called {}", self.names.join(", "))?;
+        }
+        match (self.names.is_empty(), self.sources.is_empty()) {
+            (_, true) => Ok(()),
+            (true, false) => write!(f, "plugins from {}", self.sources.join(", ")),
+            (false, false) => write!(f, " that come from {}", self.sources.join(", ")),
+        }
     }
 }
 

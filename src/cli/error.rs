@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use crate::audit::AuditError;
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ChangeError, ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError,
-    PullError, PushError, SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError,
-    VerifyPackageError,
+    AdmitError, ChangeError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError, LockError,
+    LockFileError, ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError,
+    UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -18,6 +18,7 @@ use crate::policy::Refusal;
 use crate::provenance::{KeyringError, SignError};
 use crate::source::SourceError;
 use crate::store::{GateError, StoreError};
+use crate::trust::TrustedError;
 
 /// The exit codes (command line, conventions).
 pub(crate) mod code {
@@ -170,6 +171,7 @@ failures! {
         SyncError::File(error) => lock_file(error),
         SyncError::Store(error) => store(error),
         SyncError::Obtain(error) => obtain(error),
+        SyncError::Admit(error) => admit(error),
         SyncError::OtherPlugin { .. } => code::VERIFICATION,
         SyncError::Install { source, .. } => install(source),
         SyncError::Update(error) => update(error),
@@ -195,6 +197,20 @@ failures! {
         PushError::Source(error) => source(error),
         PushError::Package { source, .. } => unpack(source),
         PushError::Unversioned { .. } => code::FAILED,
+    },
+    TrustError => |error: &TrustError| match error {
+        TrustError::Unknown { .. } => code::NOT_THERE,
+        TrustError::Store(error) => store(error),
+        _ => code::FAILED,
+    },
+    ExplainError => |error: &ExplainError| match error {
+        ExplainError::Source(error) => source(error),
+        ExplainError::Store(error) => store(error),
+    },
+    TrustedError => |_: &TrustedError| code::FAILED,
+    LimitError => |error: &LimitError| match error {
+        LimitError::Key(OwnKeyringError::Unknown { .. }) => code::NOT_THERE,
+        _ => code::FAILED,
     },
     VerifyPackageError => verify_package,
     OwnKeyringError => |error: &OwnKeyringError| match error {
@@ -225,6 +241,7 @@ fn source(error: &SourceError) -> u8 {
 fn get(error: &GetError) -> u8 {
     match error {
         GetError::Source(error) => source(error),
+        GetError::Admit(error) => admit(error),
         GetError::Gate { source, .. } => gate(source),
         GetError::Provenance { .. } => code::VERIFICATION,
         GetError::Store(error) => store(error),
@@ -239,6 +256,7 @@ fn install(error: &InstallError) -> u8 {
         InstallError::Gate { source, .. } => gate(source),
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
+        InstallError::Admit(error) => admit(error),
         InstallError::Store(error) => store(error),
         InstallError::OtherVersion { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
     }
@@ -249,7 +267,7 @@ fn update(error: &UpdateError) -> u8 {
         UpdateError::NotInstalled { .. } => code::NOT_THERE,
         UpdateError::Store(error) => store(error),
         UpdateError::Failed { source, .. } => install(source),
-        UpdateError::OtherSigner { .. } | UpdateError::NeedsDigest { .. } => code::VERIFICATION,
+        UpdateError::NeedsDigest { .. } => code::VERIFICATION,
         UpdateError::Gate { source, .. } => gate(source),
         _ => code::FAILED,
     }
@@ -299,6 +317,18 @@ fn gate(error: &GateError) -> u8 {
         error if error.is_not_found() => code::NOT_THERE,
         GateError::Changed { .. } => code::VERIFICATION,
         GateError::Policy { source, .. } => refusal(source),
+        _ => code::FAILED,
+    }
+}
+
+fn admit(error: &AdmitError) -> u8 {
+    match error {
+        AdmitError::Policy { source, .. } => refusal(source),
+        AdmitError::Unverified(UnverifiedError::Keyring(error)) => keyring(error),
+        AdmitError::Raised { .. }
+        | AdmitError::Unverified(_)
+        | AdmitError::Limited { .. }
+        | AdmitError::OtherSigner { .. } => code::VERIFICATION,
         _ => code::FAILED,
     }
 }

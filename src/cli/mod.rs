@@ -23,10 +23,11 @@ use self::globals::Globals;
 use self::output::Output;
 use crate::host::{Homes, Host};
 use crate::manager::Manager;
+use crate::manifest::RuntimeConfig;
 use crate::policy::Policy;
 use crate::runtime::Environment;
 use crate::settings::Settings;
-use crate::store::interrupt;
+use crate::store::{Plugin, interrupt};
 
 /// What every command gets.
 pub(crate) struct Context<'a> {
@@ -155,10 +156,17 @@ fn built_in(
     };
     let globals = Globals::from_arg_matches(&matches).unwrap_or_default().with_environment(host);
     match matches.subcommand() {
-        Some(("plugin", matches)) => finish(host, &globals, |context| match PluginCommand::from_arg_matches(matches) {
-            Ok(command) => command.run(context),
-            Err(error) => Err(Failure::new(code::USAGE, error)),
-        }),
+        Some(("plugin", matches)) => {
+            let command = |context: &Context<'_>| match PluginCommand::from_arg_matches(matches) {
+                Ok(command) => command.run(context),
+                Err(error) => Err(Failure::new(code::USAGE, error)),
+            };
+            match matches.subcommand_name() {
+                // What is wrong with settings and policies is among what it finds.
+                Some("doctor") => finish_anyway(host, &globals, command),
+                _ => finish(host, &globals, command),
+            }
+        }
         Some(("completion", matches)) if completion_is_ours => {
             finish(host, &globals, |context| run::completion(matches, context))
         }
@@ -203,14 +211,34 @@ fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> 
         Ok(policy) => policy,
         Err(error) => return Failure::new(code::FAILED, error).end(&output),
     };
-    let context = Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals };
-    let ended = command(&context);
+    end(&Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals }, command)
+}
+
+/// [`finish`], also where the settings or the policy cannot be used: for a command that only looks at them.
+fn finish_anyway(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
+    let homes = Homes::find(host);
+    let settings = Settings::load(&homes.config.path).unwrap_or_default();
+    let output = Output::new(globals).with_settings(globals, settings.output.color, settings.output.progress);
+    let policy = Policy::load(host, &homes).unwrap_or_default();
+    end(&Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals }, command)
+}
+
+/// Runs a command, and turns its end into an exit code.
+fn end(context: &Context<'_>, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
+    let ended = command(context);
     if interrupt::requested() {
-        return Failure::said(code::INTERRUPTED, "interrupted").end(&output);
+        return Failure::said(code::INTERRUPTED, "interrupted").end(context.output);
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.end(&output),
+        Err(failure) => failure.end(context.output),
+    }
+}
+
+/// From now on Ctrl-C clears the temporary directory of `plugin`, where it gets one from us.
+pub(crate) fn clear_up_after(plugin: &Plugin) {
+    if matches!(&plugin.metadata.runtime, RuntimeConfig::Extism(extism) if extism.create_temp_dir) {
+        clear_up_on_interrupt();
     }
 }
 

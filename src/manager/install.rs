@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
-use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
+use crate::policy::Place;
+use crate::provenance::{Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{HookError, HookEvent};
 use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, StoreError, StoreLock};
 
+use super::admit::{Arriving, pin_source, places_of, places_of_fetched};
 use super::hooks::HookFailure;
 use super::record::Note;
-use super::{GetError, Manager};
+use super::{AdmitError, GetError, Manager};
 
 /// What to install, and how.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct InstallRequest {
     pub copy: bool,
     /// Whether the install hook runs.
     pub hooks: bool,
+    /// Whether another signer than before is fine.
+    pub accept_signer: bool,
 }
 
 /// What makes a package trusted.
@@ -82,6 +86,9 @@ pub enum InstallError {
     /// The package was not verified.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// The plugin may not come in.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// A policy wants it written down, and that cannot be.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -136,34 +143,37 @@ impl Manager<'_> {
         let store = self.store();
         let staged;
         let lock;
+        let mut places = places_of(&source);
         if let Source::Directory(directory) = &source {
             request.fetch.check(&source)?;
+            self.admit_source(&source)?;
             lock = store.lock(self.report)?;
             staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
         } else {
             // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
             let signed = matches!(request.trust, Trust::Signature { .. });
-            let pinned = signed && source.is_pinned(request.fetch.version.as_deref());
-            let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
+            let may_vouch = signed && source.may_vouch(request.fetch.version.as_deref());
+            let requirement = if may_vouch { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
             let fetched = self.fetch(&source, &request.fetch, spool.path(), self.report)?;
             let requirement = match requirement {
                 Some(requirement) => requirement,
-                // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
-                None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+                // Its source vouches for the digest of what came, by an id that the user gave or by its checksums.
+                None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();
             note.about.digest = Some(format!("sha256:{}", fetched.digest()));
-            let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
+            places = places_of_fetched(&source, &origin);
+            let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));
             }
             staged = lock.stage(verified, self.report)?;
             request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
-        self.settle(&lock, staged, request, note)
+        self.settle(&lock, staged, request, &source, &places, note)
     }
 
     /// What `trust` asks of a package.
@@ -182,12 +192,14 @@ impl Manager<'_> {
         })
     }
 
-    /// Puts a staged plugin in place, and runs its install hook.
+    /// Puts a staged plugin in place, if it may come in, and runs its install hook.
     fn settle(
         &self,
         lock: &StoreLock<'_>,
         staged: Staged,
         request: &InstallRequest,
+        source: &Source,
+        places: &[Place],
         note: &mut Note,
     ) -> Result<Installation, InstallError> {
         note.staged(&staged);
@@ -196,13 +208,23 @@ impl Manager<'_> {
         let version = metadata.version.as_ref().map(ToString::to_string);
         let evidence = staged.evidence().cloned();
         let installed = lock.store().find(name.as_str())?;
+        let replaced = self.replaced_receipt(installed.as_ref())?;
+        let admitted = self.admit(&Arriving {
+            name: name.as_str(),
+            places,
+            source: pin_source(source),
+            evidence: evidence.as_ref(),
+            replaced: replaced.as_ref().filter(|_| request.force),
+            accept_signer: request.accept_signer,
+        })?;
         if let (Some(found), false) = (&installed, request.force) {
             let there = self.already_there(found, &metadata, evidence)?;
             note.event = None;
             return Ok(there);
         }
-        let arrival = self.arrival(request, &staged, installed.as_ref())?;
+        let arrival = arrival(request, &staged, replaced);
         let directory = self.put(lock, staged, arrival, request.force, request.hooks, note)?;
+        self.remember(admitted);
         Ok(Installation { name, version, directory, evidence, already_there: false })
     }
 
@@ -234,30 +256,13 @@ impl Manager<'_> {
         Ok(directory)
     }
 
-    /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
-    /// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
-    fn arrival(&self, request: &InstallRequest, staged: &Staged, replaced: Option<&Found>) -> Result<Arrival, StoreError> {
-        let constraint = request.fetch.version.clone();
-        let receipt = match replaced {
-            Some(found) => match self.store().receipt(found) {
-                // A damaged receipt is one of the reasons to install by force.
-                Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. })) => None,
-                receipt => receipt?,
-            },
-            None => None,
-        };
-        Ok(match receipt {
-            Some(receipt) => {
-                let same = staged.source().asked == receipt.source.asked;
-                let version = staged.metadata().version.as_ref();
-                let still = |range: &String| {
-                    same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
-                };
-                let constraint = constraint.or_else(|| receipt.constraint.filter(still));
-                Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
-            }
-            None => Arrival { constraint, ..Arrival::default() },
-        })
+    /// The receipt of what is replaced.
+    fn replaced_receipt(&self, replaced: Option<&Found>) -> Result<Option<Receipt>, StoreError> {
+        match replaced.map(|found| self.store().receipt(found)) {
+            // A damaged receipt is one of the reasons to install by force.
+            None | Some(Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. }))) => Ok(None),
+            Some(receipt) => receipt,
+        }
     }
 
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.
@@ -281,4 +286,18 @@ impl Manager<'_> {
             offered: version.map_or_else(unknown, |version| format!("version {version}")),
         })
     }
+}
+
+/// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
+/// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
+fn arrival(request: &InstallRequest, staged: &Staged, replaced: Option<Receipt>) -> Arrival {
+    let constraint = request.fetch.version.clone();
+    let Some(receipt) = replaced else { return Arrival { constraint, ..Arrival::default() } };
+    let same = staged.source().asked == receipt.source.asked;
+    let version = staged.metadata().version.as_ref();
+    let still = |range: &String| {
+        same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
+    };
+    let constraint = constraint.or_else(|| receipt.constraint.filter(still));
+    Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
 }

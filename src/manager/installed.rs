@@ -1,13 +1,11 @@
-//! `plugin list`, `plugin info` and `plugin trust`: what is known of installed plugins, and accepting what changed.
+//! `plugin list` and `plugin info`: what is known of installed plugins.
 
 use serde::Serialize;
 
-use crate::audit::Event;
 use crate::manifest::{Metadata, PlatformCommand};
-use crate::store::{Difference, Listed, Listing, StoreError};
+use crate::store::{Listed, Listing, StoreError};
 
-use super::record::Note;
-use super::{ChangeError, Manager};
+use super::Manager;
 
 /// Everything that is known of one installed plugin: what a list says, and more.
 #[derive(Debug, Clone, Serialize)]
@@ -120,26 +118,6 @@ impl Manager<'_> {
             details.describe(metadata);
         }
         Ok(details)
-    }
-
-    /// Accepts the changes that were made to the files of the plugin `name`, and says which they were.
-    ///
-    /// # Errors
-    /// See [`ChangeError`].
-    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, ChangeError> {
-        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
-            let store = self.store();
-            let Some(found) = store.find(name)? else {
-                return Err(StoreError::NotInstalled { name: name.to_owned() }.into());
-            };
-            let differences = store.lock(self.report)?.trust(name)?;
-            if differences.is_empty() {
-                note.event = None;
-            } else if let Some(receipt) = store.receipt(&found)? {
-                note.receipt(&receipt);
-            }
-            Ok(differences)
-        })
     }
 }
 

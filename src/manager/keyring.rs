@@ -293,21 +293,11 @@ impl Manager<'_> {
 
     fn find_and_remove_key(&self, selector: &str) -> Result<Signer, OwnKeyringError> {
         let path = self.changeable_keyring()?;
-        let unknown = || self.unknown_key(selector, &path);
         if !path.is_dir() {
-            return Err(unknown());
+            return Err(self.unknown_key(selector, &path));
         }
         let _lock = self.lock_keyring(&path)?;
-        let mut candidates = self.read_own_keyring(&path)?.select(selector);
-        let signer = match (candidates.pop(), candidates.is_empty()) {
-            (None, _) => return Err(unknown()),
-            (Some(signer), true) => signer,
-            (Some(last), false) => {
-                candidates.push(last);
-                let candidates = candidates.iter().map(describe).collect();
-                return Err(OwnKeyringError::Ambiguous { selector: plain(selector).into_owned(), candidates });
-            }
-        };
+        let signer = self.select_key(selector)?;
         // Others may have put it there under another name, and then it must not stay.
         let mut holding = Vec::new();
         for entry in fs::read_dir(&path).map_err(|source| OwnKeyringError::Write { path: show(&path), source })? {
@@ -359,6 +349,21 @@ impl Manager<'_> {
             all.extend(bytes.map_err(|source| OwnKeyringError::Export { fingerprint, source })?);
         }
         Ok(all)
+    }
+
+    /// The certificate of the host's own keyring that `selector` means.
+    pub(super) fn select_key(&self, selector: &str) -> Result<Signer, OwnKeyringError> {
+        let path = self.keyring_path();
+        let mut candidates = self.read_own_keyring(&path)?.select(selector);
+        match (candidates.pop(), candidates.is_empty()) {
+            (None, _) => Err(self.unknown_key(selector, &path)),
+            (Some(signer), true) => Ok(signer),
+            (Some(last), false) => {
+                candidates.push(last);
+                let candidates = candidates.iter().map(describe).collect();
+                Err(OwnKeyringError::Ambiguous { selector: plain(selector).into_owned(), candidates })
+            }
+        }
     }
 
     fn unknown_key(&self, selector: &str, path: &Path) -> OwnKeyringError {

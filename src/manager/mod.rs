@@ -2,6 +2,8 @@
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
+mod admit;
+mod doctor;
 mod getter;
 mod hooks;
 mod install;
@@ -14,23 +16,27 @@ mod pull;
 mod push;
 mod record;
 mod sign;
+mod trust;
 mod uninstall;
 mod update;
 mod verify;
 
+pub use admit::{AdmitError, UnverifiedError};
+pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 pub use lock::{
     Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
-    ObtainError, Signer, SyncError, SyncRequest, Synced,
+    ObtainError, Signer, SyncError, SyncRequest, SyncResults, Synced,
 };
 pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};
 pub use push::PushError;
 pub use record::ChangeError;
 pub use sign::SignPackageError;
+pub use trust::{LimitError, TrustError, Untrusted};
 pub use uninstall::UninstallError;
 pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};

@@ -11,8 +11,8 @@ use crate::runtime::HookError;
 use crate::store::{GateError, Means, Plugin, Receipt, Staged, StoreError};
 
 use super::{
-    GetError, InstallError, Manager, ObtainError, OwnKeyringError, PullError, SyncError, UninstallError, UpdateError,
-    VerifyInstalledError, VerifyPackageError,
+    AdmitError, GetError, InstallError, LimitError, Manager, ObtainError, OwnKeyringError, PullError, SyncError, TrustError,
+    UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 
 /// Why a change failed of which there is nothing more to say than the store does, or that was not written down.
@@ -248,6 +248,7 @@ judged! {
         _ => Verdict::Failed,
     },
     GetError => |error| match error {
+        GetError::Admit(error) => error.verdict(),
         GetError::Source(error) if error.is_verification() => Verdict::Unverified,
         GetError::Provenance { .. } => Verdict::Unverified,
         GetError::Gate { source, .. } => refused(source),
@@ -257,6 +258,7 @@ judged! {
         InstallError::Source(error) if error.is_verification() => Verdict::Unverified,
         InstallError::Verify(_) | InstallError::Keyring(_) => Verdict::Unverified,
         InstallError::Get(error) => error.verdict(),
+        InstallError::Admit(error) => error.verdict(),
         InstallError::Gate { source, .. } => refused(source),
         InstallError::Hook { source, .. } => source.verdict(),
         InstallError::Store(StoreError::Verify(_)) => Verdict::Unverified,
@@ -265,7 +267,7 @@ judged! {
     UpdateError => |error| match error {
         UpdateError::NotInstalled { .. } => Verdict::NotThere,
         UpdateError::Failed { source, .. } => source.verdict(),
-        UpdateError::OtherSigner { .. } | UpdateError::NeedsDigest { .. } => Verdict::Unverified,
+        UpdateError::NeedsDigest { .. } => Verdict::Unverified,
         UpdateError::Gate { source, .. } => refused(source),
         UpdateError::Hook { source, .. } => source.verdict(),
         _ => Verdict::Failed,
@@ -283,6 +285,7 @@ judged! {
     },
     SyncError => |error| match error {
         SyncError::Obtain(error) => error.verdict(),
+        SyncError::Admit(error) => error.verdict(),
         SyncError::OtherPlugin { .. } => Verdict::Unverified,
         SyncError::Install { source, .. } => source.verdict(),
         SyncError::Update(source) => source.verdict(),
@@ -309,6 +312,17 @@ judged! {
         ChangeError::Audit(_) => Verdict::Failed,
     },
     OwnKeyringError => |_| Verdict::Failed,
+    AdmitError => |error| match error {
+        AdmitError::Policy { .. } | AdmitError::Raised { .. } => Verdict::Policy,
+        AdmitError::Unverified(_) | AdmitError::Limited { .. } | AdmitError::OtherSigner { .. } => Verdict::Unverified,
+        AdmitError::Trusted(_) => Verdict::Failed,
+    },
+    TrustError => |error| match error {
+        TrustError::Unknown { .. } => Verdict::NotThere,
+        TrustError::Store(error) => error.verdict(),
+        TrustError::File(_) | TrustError::Audit(_) => Verdict::Failed,
+    },
+    LimitError => |_| Verdict::Failed,
 }
 
 /// A gate that does not open within another verb: what is not there was expected to be.

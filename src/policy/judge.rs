@@ -236,6 +236,11 @@ impl Policy {
         least.filter(|least| least.value != Verification::None)
     }
 
+    /// Whether a rule says by name who must have signed.
+    pub fn has_signers_by_name(&self) -> bool {
+        self.files.iter().flat_map(|file| &file.signers).any(|rule| rule.value.name.is_some())
+    }
+
     /// Refuses a place that is denied, whatever is allowed: for what is fetched and not installed.
     ///
     /// # Errors

@@ -112,6 +112,11 @@ pub(super) fn invoke(
     check_type(subject.metadata, &input)?;
     let subprocess = match &subject.metadata.runtime {
         RuntimeConfig::Subprocess(subprocess) => subprocess,
+        #[cfg(feature = "wasm")]
+        RuntimeConfig::Extism(config) => {
+            return super::wasm::invoke(subject, config, digest, input, environment, report);
+        }
+        #[cfg(not(feature = "wasm"))]
         RuntimeConfig::Extism(_) => {
             let _ = (digest, report);
             return Err(InvokeError::NoWebAssembly { plugin: subject.metadata.name.clone() });

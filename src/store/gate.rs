@@ -280,16 +280,21 @@ impl Store {
     }
 
     fn changed(&self, plugin: &Plugin, differences: Vec<Difference>, receipt: &Receipt) -> GateError {
-        let host = self.host.name();
-        let mut restore = format!("{host} plugin install --force {}", quoted(&receipt.shown_source()));
+        let restore = self.restore_command(receipt);
+        let accept = format!("{} plugin trust {}", self.host.name(), plugin.name);
+        GateError::Changed { name: plugin.name.to_string(), differences, restore, accept }
+    }
+
+    /// The command that installs again what `receipt` speaks of.
+    pub(super) fn restore_command(&self, receipt: &Receipt) -> String {
+        let mut restore = format!("{} plugin install --force {}", self.host.name(), quoted(&receipt.shown_source()));
         if receipt.kind == Kind::Copy {
             restore.push_str(" --copy");
         }
         if let Some(constraint) = &receipt.constraint {
             restore.push_str(&format!(" --version {}", quoted(constraint)));
         }
-        let accept = format!("{host} plugin trust {}", plugin.name);
-        GateError::Changed { name: plugin.name.to_string(), differences, restore, accept }
+        restore
     }
 
     /// Compares every file of the plugin `name` with its receipt, and says what was added too; nothing for a link or a

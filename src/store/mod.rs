@@ -26,6 +26,7 @@ mod lock;
 mod receipt;
 mod recover;
 mod staging;
+mod survey;
 mod tree;
 
 #[cfg(test)]
@@ -41,13 +42,14 @@ use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
 use crate::policy::Policy;
 use crate::settings::Limits;
 
-pub use commit::{Arrival, Committed, Removed};
+pub use commit::{AcceptedChanges, Arrival, ChangedFile, Committed, Removed};
 pub use error::StoreError;
 pub use gate::{Difference, DifferenceKind, GateError, Plugin, compare_with_package};
 pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
+pub use survey::{Flaw, Survey};
 pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};
 
 use receipt::ReceiptFile;
@@ -151,7 +153,7 @@ impl Store {
             return Ok(None);
         }
         let (metadata, manifest_seen) = match manifest::load_seen(&directory, &self.limits) {
-            Ok((metadata, seen)) => (Ok(metadata), Some(seen)),
+            Ok((metadata, seen)) => (metadata.check_functions(&self.host, &directory).map(|()| metadata), Some(seen)),
             Err(error) => (Err(error), None),
         };
         // A directory without a manifest is somebody's directory, unless we put it there. A link may point nowhere.

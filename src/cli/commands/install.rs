@@ -12,12 +12,12 @@ use crate::digest::Sha256Digest;
 use crate::manager::{InstallRequest, Installation, Trust};
 use crate::provenance::Evidence;
 use crate::settings::parse_duration;
-use crate::source::{FetchOptions, Secret};
+use crate::source::{FetchOptions, GitHubAccess, Secret};
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Directories, packages, or URLs of packages
+    /// Directories, packages, URLs, `oci://` references, git repositories, or `owner/repo[@version]` on GitHub
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// Show how each SOURCE is understood, and do nothing
@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Do not run the install hook
     #[arg(long)]
     no_hooks: bool,
+    /// Accept a plugin that is signed by somebody else than before
+    #[arg(long, help_heading = "Verification")]
+    accept_signer: bool,
     #[command(flatten)]
     trust: TrustArguments,
     #[command(flatten)]
@@ -132,6 +135,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             force: arguments.force,
             copy: arguments.copy,
             hooks: !arguments.no_hooks,
+            accept_signer: arguments.accept_signer,
         };
         let ended = context.manager().install(&request).map_err(Failure::from).and_then(|done| show(&done, context));
         context.keep_first(&mut first_failure, ended);
@@ -169,11 +173,20 @@ impl TrustArguments {
     }
 
     pub(crate) fn allow_expired_key(&self) -> bool {
-        self.keyring.allow_expired_key
+        self.keyring.allows_expired_keys()
     }
 }
 
 impl KeyringArguments {
+    /// Whether any of them is there.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.keyring.is_empty() || self.allowed_signers.is_some() || self.allow_expired_key
+    }
+
+    pub(crate) fn allows_expired_keys(&self) -> bool {
+        self.allow_expired_key
+    }
+
     /// Trust in a signature by these keys.
     pub(crate) fn trust(&self) -> Trust {
         Trust::Signature {
@@ -219,6 +232,7 @@ impl NetworkArguments {
             timeout: self.timeout,
             http: context.settings.http.clone(),
             limits: context.settings.limits.clone(),
+            github: GitHubAccess::of(context.host),
             registries: context.settings.registries.clone(),
         })
     }

@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Do not run hooks
     #[arg(long)]
     no_hooks: bool,
+    /// Accept plugins that are signed by somebody else than before
+    #[arg(long, help_heading = "Verification")]
+    accept_signer: bool,
     #[command(flatten)]
     keyring: KeyringArguments,
     #[command(flatten)]
@@ -53,6 +56,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         hooks: !arguments.no_hooks,
         fetch: arguments.network.options(None, None, context)?,
         trust,
+        accept_signer: arguments.accept_signer,
     };
     let mut first_failure: Option<Failure> = None;
     let mut changed = false;

@@ -67,19 +67,6 @@ pub enum UpdateError {
         /// The name that the source has.
         offered: String,
     },
-    /// Somebody else signed the new version.
-    #[error(
-        "plugin `{}` is not updated: it was signed by {old}, and the new version is signed by {new}; ask its author, then accept the new signer with `--accept-signer`",
-        Plain(.name)
-    )]
-    OtherSigner {
-        /// The plugin's name.
-        name: String,
-        /// Who signed the installed version, safe to show.
-        old: String,
-        /// Who signed the new version, safe to show.
-        new: String,
-    },
     /// The plugin was verified by digest, and there is nothing to verify its new version by.
     #[error(
         "plugin `{}` is not updated: it was installed by its digest, and its new version has no provenance ({} does not exist); name the new digest if you have it from a place that you trust (what came has `--digest sha256:{found}`), or put a provenance there",

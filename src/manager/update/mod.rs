@@ -15,6 +15,7 @@ use semver::Version;
 
 use self::look::Offer;
 use self::origin::{Origin, installed_version};
+use super::admit::{Admitted, places_of};
 use super::hooks::HookFailure;
 use super::install::InstallError;
 use super::record::Note;
@@ -271,15 +272,21 @@ impl Manager<'_> {
         let origin = Origin::new(source, receipt.constraint.as_deref());
 
         let mut arrived_from = store::Source::default();
+        let mut admitted = Admitted::default();
         let (next, fetched_from) = match self.offer(installed, &origin, request, spool)? {
             Offer::Nothing(why) => return stays(why),
-            Offer::Directory(directory) => (self.next_from_directory(&directory, lock).map_err(&failed)?, None),
+            Offer::Directory(directory) => {
+                self.admit_package(name, &places_of(&origin.source), None).map_err(|e| failed(e.into()))?;
+                (self.next_from_directory(&directory, lock).map_err(&failed)?, None)
+            }
             Offer::Package(fetched) => {
                 let from = fetched.origin.clone();
                 note.about.digest = Some(format!("sha256:{}", fetched.digest()));
                 arrived_from.resolved = Some(from.resolved.clone()).filter(|resolved| !resolved.is_empty());
                 arrived_from.revision.clone_from(&from.revision);
-                let verified = self.verify_as_before(receipt, *fetched, request)?;
+                arrived_from.validator.clone_from(&from.validator);
+                let verified;
+                (verified, admitted) = self.verify_as_before(receipt, *fetched, &origin.source, request)?;
                 (self.next_from_package(verified, lock).map_err(&failed)?, Some(from))
             }
         };
@@ -296,8 +303,9 @@ impl Manager<'_> {
             let followed = request.to.as_deref().map_or_else(|| origin.clone(), |to| origin.moved_to(to));
             let (asked, constraint) = followed.recorded();
             let source = Some(store::Source { asked, ..arrived_from });
-            let arrival = Arrival { source, constraint, pinned: receipt.pinned };
+            let arrival = Arrival { source, constraint, pinned: receipt.pinned, signer: None };
             self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks, note)?;
+            self.remember(admitted);
         }
         Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome })
     }
