@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use plugsmith::digest::Sha256Digest;
 
 use crate::support::http_server::{Server, answer, redirect};
-use crate::support::{Ran, World, repository, snapshot};
+use crate::support::{Ran, World, git, repository, snapshot};
 
 const TOUR: &str = "E73208FE0133B7C8A809E83E27415E8C12120722";
 
@@ -277,8 +277,12 @@ fn an_update_meets_the_rules_of_today() {
     fs::rename(world.path("p-1.1.0.tgz.prov"), world.path("p.tgz.prov")).unwrap();
     assert!(world.ok("plugin update p").stdout.contains("signed by"), "it is verified although the installed one was not");
     // The version before is still too weak.
+    names_rule(&world.fails(3, "plugin rollback p"), 2);
+    assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
+    policy(&world, "verification: none\n");
     world.ok("plugin rollback p");
-    names_rule(&world.fails(3, "p"), 2);
+    policy(&world, "verification: digest\n");
+    names_rule(&world.fails(3, "p"), 1);
 }
 
 #[test]
@@ -367,18 +371,49 @@ fn s_an_answer_to_completion_is_no_run() {
     assert!(!world.ok("__complete p x").stdout.contains("from-the-plugin"));
 }
 
+/// A repository with the plugin `p`, and the id of its commit.
+fn make_repository(world: &World) -> String {
+    let directory = world.plugin("p", "1.0.0");
+    git(&directory, &["init", "--quiet", "--initial-branch=main"]);
+    git(&directory, &["add", "--all"]);
+    git(&directory, &["commit", "--quiet", "--message", "x"]);
+    git(&directory, &["update-server-info"]);
+    git(&directory, &["rev-parse", "HEAD"])
+}
+
 #[test]
-fn v_what_turns_out_to_be_a_repository_is_one_to_the_rules() {
-    // The server has no package there, and answers git's first question: the program would go on as with a repository.
+fn v_every_name_of_a_repository_is_denied_and_what_turns_out_to_be_one_is_too() {
     let world = world();
-    let server = Server::start(|request, to| match request.target.starts_with("/r/info/refs") {
-        true => answer(to, "200 OK", &[], b"001e# service=git-upload-pack\n"),
-        false => answer(to, "404 Not Found", &[], b""),
+    let commit = make_repository(&world);
+    let directory = world.path("p/.git");
+    // A server without a package there, that answers git as a plain directory of files.
+    let server = Server::start(move |request, to| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        match path.strip_prefix("/team/p/").and_then(|path| fs::read(directory.join(path)).ok()) {
+            Some(body) => answer(to, "200 OK", &[], &body),
+            None => answer(to, "404 Not Found", &[], b""),
+        }
     });
+    let source = server.url("/team/p");
     policy(&world, "sources: {deny: [\"git+**\"]}\n");
-    let before = server.requests().len();
-    names_rule(&world.fails(1, &format!("plugin install {}", server.url("/r.git"))), 1);
-    names_rule(&world.fails(1, "plugin install git@h.example:r"), 1);
-    names_rule(&world.fails(1, "plugin install git+file:///nowhere"), 1);
-    assert_eq!(server.requests().len(), before);
+    for named in [format!("{}.git", server.url("/r")), "git@h.example:r".to_owned(), "git+file:///nowhere".to_owned()] {
+        names_rule(&world.fails(1, &format!("plugin install {named}")), 1);
+    }
+    assert!(server.requests().is_empty());
+    names_rule(&world.fails(1, &format!("plugin install {source} --version {commit}")), 1);
+    assert!(!server.requests().is_empty() && !installed(&world), "only asking tells what it is");
+    policy(&world, &format!("sources: {{allow: [\"git+{}\"]}}\n", server.url("/team/**")));
+    world.ok(&format!("plugin install git+{source} --version {commit}"));
+}
+
+#[test]
+fn v_a_commit_id_is_a_digest_and_no_signature() {
+    let world = world();
+    let commit = make_repository(&world);
+    let install = format!("plugin install git+file://{} --version {commit}", world.path("p").display());
+    policy(&world, "apiVersion: v1\nverification: signature\n");
+    names_rule(&world.fails(3, &install), 2);
+    assert!(!installed(&world));
+    policy(&world, "verification: digest\n");
+    world.ok(&install);
 }
