@@ -160,8 +160,8 @@ impl Manager<'_> {
     ) -> Result<Admitted, AdmitError> {
         let Arriving { name, source, replaced, accept_signer, .. } = arriving;
         let pinned = trusted.pin(name, source).map(|pin| (pin.fingerprint.clone(), pin.user_id.clone()));
-        let installed = replaced.and_then(|receipt| receipt.verified.signature());
-        let installed = installed.map(|signature| (signature.fingerprint, signature.user_id));
+        let installed = replaced.and_then(|receipt| receipt.verified.signed_by());
+        let installed = installed.map(|(fingerprint, user_id)| (fingerprint.to_owned(), user_id.to_owned()));
         let is_other = |(fingerprint, _): &&(String, String)| !fingerprint.eq_ignore_ascii_case(&signature.fingerprint);
         if let Some((fingerprint, user_id)) = [&installed, &pinned].into_iter().flatten().find(is_other) {
             let old = match user_id.as_str() {

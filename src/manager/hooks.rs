@@ -53,11 +53,10 @@ impl Manager<'_> {
             settings.sandbox = Sandbox::Require;
         }
         let ran = run_hook(Subject::from(&plugin), event, &environment, &settings);
-        match ran.map_err(HookFailure::Hook)? {
-            HookOutcome::Ran(confinement @ (Confinement::Impossible | Confinement::ExceptTruncation)) => {
-                self.report.detail(&format!("about the {event} hook of plugin `{}`: {confinement}", Plain(name)));
-            }
-            _ => {}
+        if let HookOutcome::Ran(confinement @ (Confinement::Impossible | Confinement::ExceptTruncation)) =
+            ran.map_err(HookFailure::Hook)?
+        {
+            self.report.detail(&format!("about the {event} hook of plugin `{}`: {confinement}", Plain(name)));
         }
         Ok(())
     }

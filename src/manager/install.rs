@@ -152,15 +152,15 @@ impl Manager<'_> {
         } else {
             // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
             let signed = matches!(request.trust, Trust::Signature { .. });
-            let pinned = signed && source.is_pinned(request.fetch.version.as_deref());
-            let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
+            let may_vouch = signed && source.may_vouch(request.fetch.version.as_deref());
+            let requirement = if may_vouch { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
             let fetched = self.fetch(&source, &request.fetch, spool.path(), self.report)?;
             let requirement = match requirement {
                 Some(requirement) => requirement,
-                // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
-                None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+                // Its source vouches for the digest of what came, by an id that the user gave or by its checksums.
+                None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();

@@ -226,7 +226,7 @@ impl Manager<'_> {
         fingerprint: Option<&FullFingerprint>,
     ) -> Result<Vec<AddedKey>, OwnKeyringError> {
         let path = self.changeable_keyring()?;
-        let mut incoming = self.read_keys(from, &name)?;
+        let mut incoming = self.read_keys(from, name)?;
         let fingerprint = match from {
             KeySource::Url { fingerprint, .. } => Some(*fingerprint),
             _ => fingerprint,
@@ -243,10 +243,10 @@ impl Manager<'_> {
         }
         // An empty keyring would count from now on: it is not made for nothing.
         if !path.is_dir() {
-            Plan::make(Keyring::from_bytes(&[], &path)?, &incoming, fingerprint.is_some(), &name)?;
+            Plan::make(Keyring::from_bytes(&[], &path)?, &incoming, fingerprint.is_some(), name)?;
         }
         let _lock = self.lock_keyring(&path)?;
-        let plan = Plan::make(self.read_own_keyring(&path)?, &incoming, fingerprint.is_some(), &name)?;
+        let plan = Plan::make(self.read_own_keyring(&path)?, &incoming, fingerprint.is_some(), name)?;
         for skipped in incoming.skipped() {
             self.report.warning(skipped);
         }

@@ -29,7 +29,7 @@ pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 pub use lock::{
     Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
-    ObtainError, Signer, SyncError, SyncRequest, Synced,
+    ObtainError, Signer, SyncError, SyncRequest, SyncResults, Synced,
 };
 pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};

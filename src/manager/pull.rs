@@ -75,14 +75,14 @@ impl Manager<'_> {
     ) -> Result<Pulled, PullError> {
         let failed = |e: InstallError| PullError::Fetch(e);
         let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
-        let pinned = matches!(trust, Trust::Signature { .. }) && source.is_pinned(fetch.version.as_deref());
-        let requirement = if pinned { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
+        let may_vouch = matches!(trust, Trust::Signature { .. }) && source.may_vouch(fetch.version.as_deref());
+        let requirement = if may_vouch { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
         let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
         note.about.digest = Some(format!("sha256:{}", fetched.digest()));
         let requirement = match requirement {
             Some(requirement) => requirement,
-            None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+            None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
             None => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
         let places = places_of_fetched(&source, &fetched.origin);

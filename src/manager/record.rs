@@ -171,8 +171,8 @@ impl Manager<'_> {
         };
         let Some(event) = event else { return Ok(()) };
         let log = self.audit_log();
-        let all = std::iter::once(&note.about).chain(&note.others);
-        all.map(|about| log.write(event, about, error.map(Judged::as_error))).collect()
+        let mut all = std::iter::once(&note.about).chain(&note.others);
+        all.try_for_each(|about| log.write(event, about, error.map(Judged::as_error)))
     }
 
     fn warn_of(&self, error: &AuditError) {

@@ -359,6 +359,8 @@ fn first_bytes(path: &Path) -> Option<Vec<u8>> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
     use super::*;
     use crate::digest::Sha256Digest;
     use crate::host::{Chosen, Homes, Host, Origin};

@@ -130,6 +130,17 @@ fn what_is_refused_is_written_down_too() {
 }
 
 #[test]
+fn what_a_policy_refuses_is_called_so() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    world.ok("plugin install p --copy");
+    config(&world, "policy.yaml", "apiVersion: v1\nplugins: {deny: [p]}\n");
+    assert_ne!(world.tool(["p"]).code, 0);
+    assert_eq!(events(&world)[1..], ["policy-refused p - failed"]);
+    assert!(records(&world)[1]["error"].as_str().unwrap().contains("policy.yaml:2"), "{}", records(&world)[1]);
+}
+
+#[test]
 fn keys_that_come_and_go_are_written_down() {
     let world = World::new();
     let keys = repository("testdata/keys/two.pgp");

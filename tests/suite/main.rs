@@ -20,11 +20,13 @@ mod embedding; // other programs with the same command: the examples
 mod full_disk; // no room left: case K5 for install and update
 mod fuzz_corpora; // the fuzzers' corpora, replayed
 mod getters; // getter plugins as sources, get: cases F, S
+mod github; // owner/repo: cases F, P25
 mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
 mod keyrings; // plugin keyring, and which one counts: cases P22, P23
 mod locking; // lock, sync, export, pull
+mod looking; // what is not downloaded again: case I5
 mod packages; // package, sign: cases K
 mod peers_git; // git daemon, signed tags: cases V
 mod peers_nginx; // a real web server: cases F, P25
@@ -33,6 +35,7 @@ mod policy; // policy.yaml on every way in and before every run: cases F, P, S
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
+mod repositories; // what git could be made to do: cases V
 mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree

@@ -68,6 +68,7 @@ pub(super) fn fetch(
         revision: Some(commit.clone()),
         pinned: choice.pinned,
         git: Some(GitOrigin { commit, reference: choice.reference.map(Reference::into_short), signed }),
+        ..Origin::default()
     };
     Ok(fetched)
 }
@@ -79,7 +80,7 @@ pub(super) fn resolve(url: &GitUrl, options: &FetchOptions, directory: &Path) ->
     let choice = refs.choose(options.version.as_deref(), url)?;
     let exact = options.version.as_deref().is_some_and(|version| choice.is_exact(version));
     let revision = refs.commit_of(&choice).to_owned();
-    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision, exact })
+    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision: Some(revision), archive: None, exact })
 }
 
 /// Fetches the chosen object, and of its history no more than must be.
