@@ -277,7 +277,8 @@ pub(super) fn places_of(source: &Source) -> Vec<Place> {
     let mut places = Vec::new();
     match source {
         Source::Directory(path) | Source::Archive(path) => {
-            places.push(Place::path(path));
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            places.push(Place::path(&path));
             // Both the link and what it leads to: either could be changed by somebody else.
             if let Ok(real) = path.canonicalize() {
                 add(&mut places, Place::path(&real));
