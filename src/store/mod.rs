@@ -47,6 +47,8 @@ pub use error::StoreError;
 pub use gate::{Difference, DifferenceKind, GateError, Plugin, compare_with_package};
 pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
+#[doc(hidden)]
+pub use receipt::read_foreign;
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
 pub use survey::{Flaw, Survey};
