@@ -225,9 +225,7 @@ impl Manager<'_> {
                     note.event = Some(Event::Update);
                 }
                 let settled = self.recorded(note, |note| {
-                    staged.and_then(|(staged, places)| {
-                        self.settle_locked(&lock, staged, &places, locked, present, request, note)
-                    })
+                    staged.and_then(|staged| self.settle_locked(&lock, staged, locked, present, request, note))
                 });
                 results.push((locked.name.to_string(), settled));
             },
@@ -273,8 +271,7 @@ impl Manager<'_> {
     fn settle_locked(
         &self,
         lock: &StoreLock<'_>,
-        staged: Staged,
-        places: &[Place],
+        (staged, places): (Staged, Vec<Place>),
         locked: &Locked,
         present: bool,
         request: &SyncRequest,
@@ -294,7 +291,7 @@ impl Manager<'_> {
         let source = self.parse_source(&locked.source);
         let admitted = self.admit(&Arriving {
             name: &name,
-            places,
+            places: &places,
             source: source.map_or_else(|_| locked.source.clone(), |source| pin_source(&source)),
             evidence: staged.evidence(),
             replaced: there.as_ref().and_then(|there| there.receipt.as_ref()),
