@@ -403,7 +403,43 @@ fn v_every_name_of_a_repository_is_denied_and_what_turns_out_to_be_one_is_too() 
     names_rule(&world.fails(1, &format!("plugin install {source} --version {commit}")), 1);
     assert!(!server.requests().is_empty() && !installed(&world), "only asking tells what it is");
     policy(&world, &format!("sources: {{allow: [\"git+{}\"]}}\n", server.url("/team/**")));
-    world.ok(&format!("plugin install git+{source} --version {commit}"));
+    let install = format!("plugin install git+{source} --version {commit}");
+    world.ok(&install);
+
+    // Neither git's settings nor a server that sends git elsewhere make another place of it.
+    let front = {
+        let to = server.url("");
+        Server::start(move |request, stream| redirect(stream, &format!("{to}{}", request.target)))
+    };
+    policy(&world, &format!("sources: {{allow: [\"git+{}\"]}}\n", front.url("/**")));
+    let again = format!("plugin install --force git+{}/team/p --version {commit}", front.url(""));
+    let ran = world.fails(1, &again);
+    assert!(ran.stderr.contains("git"), "{}", ran.stderr);
+    let instead = format!("[url \"{}\"]\n\tinsteadOf = {}\n", server.url("/"), front.url("/"));
+    fs::write(world.root().join("home/.gitconfig"), instead).unwrap();
+    let ran = world.fails(1, &again);
+    names_rule(&ran, 1);
+    assert!(ran.stderr.contains(&source), "{}", ran.stderr);
+    fs::remove_file(config(&world).join("policy.yaml")).unwrap();
+    world.ok(&again);
+}
+
+#[test]
+fn f_a_variable_that_moves_github_moves_no_rule() {
+    let mut world = world();
+    let server = Server::files(&[]);
+    world.set("TOOL_GITHUB_API", server.url("/api"));
+    policy(&world, "sources: {allow: [\"https://github.com/acme/**\"]}\n");
+    let ran = world.fails(1, "plugin install acme/helm-p");
+    names_rule(&ran, 1);
+    assert!(ran.stderr.contains(&server.url("/api")) && server.requests().is_empty(), "{}", ran.stderr);
+    policy(&world, "sources: {deny: [\"github.com/acme/*\"]}\n");
+    for named in ["acme/helm-p", "Acme/helm-p@1.0.0", "github.com/acme/helm-p"] {
+        names_rule(&world.fails(1, &format!("plugin install {named}")), 1);
+    }
+    policy(&world, &format!("sources: {{allow: [\"https://github.com/acme/*\", \"{}\"]}}\n", server.url("/api/**")));
+    world.fails(4, "plugin install acme/helm-p");
+    assert!(!server.requests().is_empty());
 }
 
 #[test]

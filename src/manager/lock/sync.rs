@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::obtain::{Ways, source_of};
 use super::{LockFile, LockFileError, Locked, ObtainError};
 use crate::audit::{AuditError, Event};
-use crate::manager::admit::{Arriving, pin_source, places_of_fetched};
+use crate::manager::admit::{Arriving, pin_source};
 use crate::manager::parallel::{Together, each};
 use crate::manager::record::Note;
 use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
@@ -247,7 +247,7 @@ impl Manager<'_> {
         // Where it is said to come from counts as much as where it was had.
         let origin = &verified.fetched().origin;
         let places = match self.parse_source(&locked.source) {
-            Ok(source) => places_of_fetched(&source, origin),
+            Ok(source) => self.places_of_fetched(&source, origin),
             Err(_) => vec![Place::of(&locked.source), Place::of(&origin.resolved)],
         };
         // What is fetched is counted, what is unpacked is not counted again.
