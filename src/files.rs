@@ -66,14 +66,75 @@ fn public_file(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 /// # Errors
 /// What opening or reading gives; something that is not a regular file is `InvalidInput`, so that a fifo cannot hang us.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let metadata = fs::metadata(path)?;
+    Ok(read_bounded_seen(path, limit)?.map(|(bytes, _)| bytes))
+}
+
+/// As [`read_bounded`], and what the file was that was read: another may lie at `path` a moment later.
+///
+/// # Errors
+/// As [`read_bounded`].
+pub(crate) fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, fs::Metadata)>> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    // A fifo without a writer would keep us waiting for one; to a file this means nothing.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
         let what = if metadata.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
         return Err(what.into());
     }
     let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some((bytes, metadata)))
+}
+
+/// Who may write to a file, where that is somebody else than its reader and the administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// It belongs to another user.
+    Owner,
+    /// Its mode lets its group or everybody write.
+    Mode,
+}
+
+impl Writers {
+    /// Looks at the owner and the mode in `metadata`; `None` where nobody else may write, or the system has no such thing.
+    pub fn of(metadata: &fs::Metadata) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let user = rustix::process::geteuid().as_raw();
+            match metadata.uid() {
+                owner if owner != user && owner != 0 => Some(Self::Owner),
+                _ if metadata.mode() & 0o022 != 0 => Some(Self::Mode),
+                _ => None,
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            None
+        }
+    }
+
+    /// Who, in words.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Owner => "it belongs to another user",
+            Self::Mode => "its mode lets a group or everybody write",
+        }
+    }
+
+    /// The command that mends it for `path`, safe to show.
+    pub fn mend(self, path: &Path) -> String {
+        let path = crate::text::plain(&path.to_string_lossy()).replace('\'', "'\\''");
+        match self {
+            Self::Owner => format!("chown $(id -u) '{path}'"),
+            Self::Mode => format!("chmod go-w '{path}'"),
+        }
+    }
 }
 
 #[cfg(test)]

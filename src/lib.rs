@@ -14,6 +14,8 @@
 //! |---|---|
 //! | [`host`] | who the host is: its name, directories, environment names and own commands |
 //! | [`settings`] | what `config.yaml` and the environment set: limits, timeouts, the gate's strictness |
+//! | [`policy`] | what an organisation allows: `policy.yaml` |
+//! | [`trust`] | whom the user trusts: `trust.yaml` |
 //! | [`manifest`] | `plugin.yaml` to [`manifest::Metadata`], and what is wrong with one |
 //! | [`package`] | a directory to a tarball and back |
 //! | [`provenance`] | signatures: keyrings, policy, sign, verify |
@@ -24,8 +26,10 @@
 //! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
 //! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `package`, `provenance` >
-//! `manifest` > `host`. The small modules [`digest`], [`files`], [`interrupt`], [`report`], [`text`] and [`yaml`] serve all of them.
+//! `manifest` > `host`. The small modules [`audit`], [`digest`], [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
+//! and [`yaml`] serve all of them.
 
+pub mod audit;
 pub mod cli;
 pub mod digest;
 pub mod files;
@@ -34,11 +38,14 @@ pub mod interrupt;
 pub mod manager;
 pub mod manifest;
 pub mod package;
+pub mod policy;
 pub mod provenance;
 pub mod report;
 pub mod runtime;
 pub mod settings;
 pub mod source;
+pub mod stamp;
 pub mod store;
 pub mod text;
+pub mod trust;
 pub mod yaml;

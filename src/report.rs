@@ -22,6 +22,8 @@ pub enum Event<'a> {
     Notice(&'a str),
     /// Something that the user should know and may want to act on.
     Warning(&'a str),
+    /// Something for who asked to be told more.
+    Detail(&'a str),
 }
 
 /// Receives events. Implementors must be quick: they are called from the thread that does the work.
@@ -37,6 +39,19 @@ pub trait Report: Sync {
     /// Shorthand for [`Event::Warning`].
     fn warning(&self, text: &str) {
         self.event(Event::Warning(text));
+    }
+
+    /// Shorthand for [`Event::Detail`].
+    fn detail(&self, text: &str) {
+        self.event(Event::Detail(text));
+    }
+
+    /// Shows `what` is about to be done and asks `question`: whether to do it. Where nobody can be asked the answer is yes, since
+    /// the user started the work, and what is asked about has been verified. Both texts are safe to show.
+    fn agrees(&self, what: &str, question: &str) -> bool {
+        let _ = question;
+        self.detail(what);
+        true
     }
 }
 

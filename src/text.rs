@@ -83,6 +83,37 @@ pub fn masked_source(source: &str) -> String {
     plain(&shown).into_owned()
 }
 
+/// `text` in which every URL is without user name, password, query and fragment.
+pub fn bare_urls(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '`' | '"' | '<' | '>');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        out.push_str(before);
+        let url_end = behind.find(ends).unwrap_or(behind.len());
+        let (url, after) = behind.split_at(url_end);
+        let authority_end = url.find(['/', '\\', '?', '#']).unwrap_or(url.len());
+        let (authority, path) = url.split_at(authority_end);
+        out.push_str(authority.rsplit_once('@').map_or(authority, |(_, host)| host));
+        out.push_str(&path[..path.find(['?', '#']).unwrap_or(path.len())]);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A source as it may be written down for long: as [`bare_urls`], and without the user name of `user@host:path`.
+pub fn bare_source(source: &str) -> String {
+    if source.contains("://") {
+        return bare_urls(source);
+    }
+    match source.split_once('@') {
+        Some((user, place)) if place.contains(':') && !user.contains(['/', '\\', ':']) => place.to_owned(),
+        _ => source.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +126,32 @@ mod tests {
         assert_eq!(plain("\u{202e}txt.exe"), "\\u{202e}txt.exe");
         assert_eq!(plain_block("one\r\n\ttwo\x1b"), "one\n\ttwo\\u{1b}");
         assert_eq!(format!("{:>4}|{:<4}|", Plain("ab"), Plain("cd")), "  ab|cd  |");
+    }
+
+    #[test]
+    fn f_what_is_written_down_has_no_secrets_of_urls() {
+        for (text, bare) in [
+            ("https://a:b@h/x.tgz?t=1#f", "https://h/x.tgz"),
+            ("cannot get `https://a@h/x?t=1`: 404", "cannot get `https://h/x`: 404"),
+            ("url (https://h/x?t=(1)) failed, and http://u:p@h", "url (https://h/x failed, and http://h"),
+            ("://a@b ://", "://b ://"),
+            ("https://a@b:c@h?x/y", "https://h"),
+            ("git+ssh://git@h/r", "git+ssh://h/r"),
+            ("oci://h/r@sha256:ab", "oci://h/r@sha256:ab"),
+            ("no url? at all@", "no url? at all@"),
+        ] {
+            assert_eq!(bare_urls(text), bare, "{text}");
+        }
+        for (source, bare) in [
+            ("git@h:r", "h:r"),
+            ("ssh://ann@h/r?x", "ssh://h/r"),
+            ("./a@b:c", "./a@b:c"),
+            ("owner/repo@v1", "owner/repo@v1"),
+            ("name@1.0.0", "name@1.0.0"),
+            ("./what?.tgz", "./what?.tgz"),
+        ] {
+            assert_eq!(bare_source(source), bare, "{source}");
+        }
     }
 
     #[test]

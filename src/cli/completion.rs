@@ -155,7 +155,7 @@ pub fn answer(
     let complete_plugin = |name: &str, words: &[OsString]| match store.open_plugin(name, gate) {
         Ok(opened) => {
             let tree = plugin::load(&opened.dir, store.limits());
-            let subject = Subject { metadata: &opened.metadata, dir: &opened.dir };
+            let subject = Subject::from(&opened);
             plugin::complete(subject, &tree, words, host, environment)
         }
         Err(_) => Completions::only(Vec::new()),

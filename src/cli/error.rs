@@ -5,16 +5,20 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::audit::AuditError;
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    ExportError, GetError, InfoError, InstallError, LockError, LockFileError, ObtainError, OwnKeyringError, PullError,
-    PushError, SignPackageError, SyncError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    AdmitError, ChangeError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError, LockError,
+    LockFileError, ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError,
+    UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
+use crate::policy::Refusal;
 use crate::provenance::{KeyringError, SignError};
 use crate::source::SourceError;
 use crate::store::{GateError, StoreError};
+use crate::trust::TrustedError;
 
 /// The exit codes (command line, conventions).
 pub(crate) mod code {
@@ -148,6 +152,11 @@ failures! {
     SignError => |_: &SignError| code::FAILED,
     InstallError => install,
     UpdateError => update,
+    ChangeError => |error: &ChangeError| match error {
+        ChangeError::Store(error) => store(error),
+        _ => code::FAILED,
+    },
+    AuditError => |_: &AuditError| code::FAILED,
     UninstallError => uninstall,
     PullError => |error: &PullError| match error {
         PullError::Fetch(error) => install(error),
@@ -162,10 +171,12 @@ failures! {
         SyncError::File(error) => lock_file(error),
         SyncError::Store(error) => store(error),
         SyncError::Obtain(error) => obtain(error),
+        SyncError::Admit(error) => admit(error),
         SyncError::OtherPlugin { .. } => code::VERIFICATION,
         SyncError::Install { source, .. } => install(source),
         SyncError::Update(error) => update(error),
         SyncError::Uninstall(error) => uninstall(error),
+        SyncError::Audit(_) => code::FAILED,
     },
     ExportError => |error: &ExportError| match error {
         ExportError::Store(error) => store(error),
@@ -186,6 +197,20 @@ failures! {
         PushError::Source(error) => source(error),
         PushError::Package { source, .. } => unpack(source),
         PushError::Unversioned { .. } => code::FAILED,
+    },
+    TrustError => |error: &TrustError| match error {
+        TrustError::Unknown { .. } => code::NOT_THERE,
+        TrustError::Store(error) => store(error),
+        _ => code::FAILED,
+    },
+    ExplainError => |error: &ExplainError| match error {
+        ExplainError::Source(error) => source(error),
+        ExplainError::Store(error) => store(error),
+    },
+    TrustedError => |_: &TrustedError| code::FAILED,
+    LimitError => |error: &LimitError| match error {
+        LimitError::Key(OwnKeyringError::Unknown { .. }) => code::NOT_THERE,
+        _ => code::FAILED,
     },
     VerifyPackageError => verify_package,
     OwnKeyringError => |error: &OwnKeyringError| match error {
@@ -216,6 +241,7 @@ fn source(error: &SourceError) -> u8 {
 fn get(error: &GetError) -> u8 {
     match error {
         GetError::Source(error) => source(error),
+        GetError::Admit(error) => admit(error),
         GetError::Gate { source, .. } => gate(source),
         GetError::Provenance { .. } => code::VERIFICATION,
         GetError::Store(error) => store(error),
@@ -230,8 +256,9 @@ fn install(error: &InstallError) -> u8 {
         InstallError::Gate { source, .. } => gate(source),
         InstallError::Keyring(error) => keyring(error),
         InstallError::Verify(_) => code::VERIFICATION,
+        InstallError::Admit(error) => admit(error),
         InstallError::Store(error) => store(error),
-        InstallError::OtherVersion { .. } | InstallError::Hook { .. } => code::FAILED,
+        InstallError::OtherVersion { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
     }
 }
 
@@ -240,7 +267,7 @@ fn update(error: &UpdateError) -> u8 {
         UpdateError::NotInstalled { .. } => code::NOT_THERE,
         UpdateError::Store(error) => store(error),
         UpdateError::Failed { source, .. } => install(source),
-        UpdateError::OtherSigner { .. } | UpdateError::NeedsDigest { .. } => code::VERIFICATION,
+        UpdateError::NeedsDigest { .. } => code::VERIFICATION,
         UpdateError::Gate { source, .. } => gate(source),
         _ => code::FAILED,
     }
@@ -251,7 +278,7 @@ fn uninstall(error: &UninstallError) -> u8 {
         UninstallError::NotInstalled { .. } => code::NOT_THERE,
         UninstallError::Store(error) => store(error),
         UninstallError::Gate { source, .. } => gate(source),
-        UninstallError::Hook { .. } => code::FAILED,
+        UninstallError::Hook { .. } | UninstallError::Audit(_) => code::FAILED,
     }
 }
 
@@ -289,8 +316,25 @@ fn gate(error: &GateError) -> u8 {
     match error {
         error if error.is_not_found() => code::NOT_THERE,
         GateError::Changed { .. } => code::VERIFICATION,
+        GateError::Policy { source, .. } => refusal(source),
         _ => code::FAILED,
     }
+}
+
+fn admit(error: &AdmitError) -> u8 {
+    match error {
+        AdmitError::Policy { source, .. } => refusal(source),
+        AdmitError::Unverified(UnverifiedError::Keyring(error)) => keyring(error),
+        AdmitError::Raised { .. }
+        | AdmitError::Unverified(_)
+        | AdmitError::Limited { .. }
+        | AdmitError::OtherSigner { .. } => code::VERIFICATION,
+        _ => code::FAILED,
+    }
+}
+
+fn refusal(refusal: &Refusal) -> u8 {
+    if refusal.is_verification() { code::VERIFICATION } else { code::FAILED }
 }
 
 fn pack(error: &PackError) -> u8 {

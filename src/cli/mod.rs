@@ -24,6 +24,7 @@ use self::output::Output;
 use crate::host::{Homes, Host};
 use crate::manager::Manager;
 use crate::manifest::RuntimeConfig;
+use crate::policy::Policy;
 use crate::runtime::Environment;
 use crate::settings::Settings;
 use crate::store::{Plugin, interrupt};
@@ -33,6 +34,7 @@ pub(crate) struct Context<'a> {
     pub(crate) host: &'a Host,
     pub(crate) homes: &'a Homes,
     pub(crate) settings: &'a Settings,
+    pub(crate) policy: &'a Policy,
     pub(crate) output: &'a Output,
     pub(crate) globals: &'a Globals,
 }
@@ -44,6 +46,7 @@ impl<'a> Context<'a> {
             host: self.host,
             homes: self.homes,
             settings: self.settings,
+            policy: self.policy,
             report: self.output,
             debug: self.globals.debug,
         }
@@ -100,6 +103,11 @@ fn built_in(
     let shared = |name: &str| command.find_subcommand(name).is_none();
     let (completion_is_ours, env_is_ours, version_is_ours) = (shared("completion"), shared("env"), shared("version"));
     let (post_render_is_ours, get_is_ours) = (shared("post-render"), shared("get"));
+    // Scripts ask for it all the time, and a tree of commands would take as long as everything else in such a run.
+    if version_is_ours && args == ["version"] {
+        let globals = Globals::default().with_environment(host);
+        return finish(host, &globals, run::version);
+    }
     let mut group = Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true);
     // Its two dozen commands cost more than starting the program does: they are described only to lines that speak of them.
     if args.iter().any(|arg| arg == "plugin") || asks_for_completion {
@@ -148,10 +156,17 @@ fn built_in(
     };
     let globals = Globals::from_arg_matches(&matches).unwrap_or_default().with_environment(host);
     match matches.subcommand() {
-        Some(("plugin", matches)) => finish(host, &globals, |context| match PluginCommand::from_arg_matches(matches) {
-            Ok(command) => command.run(context),
-            Err(error) => Err(Failure::new(code::USAGE, error)),
-        }),
+        Some(("plugin", matches)) => {
+            let command = |context: &Context<'_>| match PluginCommand::from_arg_matches(matches) {
+                Ok(command) => command.run(context),
+                Err(error) => Err(Failure::new(code::USAGE, error)),
+            };
+            match matches.subcommand_name() {
+                // What is wrong with settings and policies is among what it finds.
+                Some("doctor") => finish_anyway(host, &globals, command),
+                _ => finish(host, &globals, command),
+            }
+        }
         Some(("completion", matches)) if completion_is_ours => {
             finish(host, &globals, |context| run::completion(matches, context))
         }
@@ -192,14 +207,31 @@ fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> 
         Err(error) => return Failure::new(code::FAILED, error).end(&output),
     };
     let output = output.with_settings(globals, settings.output.color, settings.output.progress);
-    let context = Context { host, homes: &homes, settings: &settings, output: &output, globals };
-    let ended = command(&context);
+    let policy = match Policy::load(host, &homes) {
+        Ok(policy) => policy,
+        Err(error) => return Failure::new(code::FAILED, error).end(&output),
+    };
+    end(&Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals }, command)
+}
+
+/// [`finish`], also where the settings or the policy cannot be used: for a command that only looks at them.
+fn finish_anyway(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
+    let homes = Homes::find(host);
+    let settings = Settings::load(&homes.config.path).unwrap_or_default();
+    let output = Output::new(globals).with_settings(globals, settings.output.color, settings.output.progress);
+    let policy = Policy::load(host, &homes).unwrap_or_default();
+    end(&Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals }, command)
+}
+
+/// Runs a command, and turns its end into an exit code.
+fn end(context: &Context<'_>, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
+    let ended = command(context);
     if interrupt::requested() {
-        return Failure::said(code::INTERRUPTED, "interrupted").end(&output);
+        return Failure::said(code::INTERRUPTED, "interrupted").end(context.output);
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.end(&output),
+        Err(failure) => failure.end(context.output),
     }
 }
 

@@ -377,7 +377,18 @@ impl Report for Output {
             Event::Finished => self.finish(),
             Event::Notice(text) => Output::notice(self, text),
             Event::Warning(text) => Output::warning(self, text),
+            Event::Detail(text) => Output::verbose(self, text),
         }
+    }
+
+    fn agrees(&self, what: &str, question: &str) -> bool {
+        if !self.ask {
+            Output::verbose(self, what);
+            return true;
+        }
+        self.message(None, what);
+        // A terminal that fails has not said yes.
+        self.confirm(question).unwrap_or(false)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Output, Table};
 use crate::host::{Homes, Host, Origin};
 use crate::manifest::Config;
-use crate::runtime::{Input, InvokeError, Output as Answer, Process, end_by_signal};
+use crate::runtime::{Input, InvokeError, Output as Answer, Process, StartError, end_by_signal};
 use crate::settings::Limits;
 use crate::store::{Listed, Plugin, Status, Store};
 use crate::text::Plain;
@@ -25,9 +25,11 @@ pub(super) fn call(call: &Call, context: &Context<'_>) -> Result {
 
 /// `help NAME`: what the plugin itself says, or its manifest where it would not hear the question.
 pub(super) fn help(call: &Call, context: &Context<'_>) -> Result {
-    let asked = open(&call.name, context).and_then(|plugin| match dispatch::manifest_help(context.host, &plugin.metadata) {
-        Some(text) => Ok(context.output.print(&text)?),
-        None => start(&plugin, &call.args, context),
+    let asked = context.manager().open(&call.name).map_err(Failure::from).and_then(|plugin| {
+        match dispatch::manifest_help(context.host, &plugin.metadata) {
+            Some(text) => Ok(context.output.print(&text)?),
+            None => start(&plugin, &call.args, context),
+        }
     });
     or_unknown(call, context, asked)
 }
@@ -46,12 +48,12 @@ fn or_unknown(call: &Call, context: &Context<'_>, ended: Result) -> Result {
 
 /// Runs the plugin `name` with `args` in the place of this process.
 fn plugin(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
-    start(&open(name, context)?, args, context)
+    start(&context.manager().open(name)?, args, context)
 }
 
 /// `plugin exec NAME ARGS`: as [`plugin`], and test plugins too, which greet their first argument.
 pub(super) fn exec(name: &str, args: &[OsString], context: &Context<'_>) -> Result {
-    let plugin = open(name, context)?;
+    let plugin = context.manager().open(name)?;
     match plugin.metadata.config {
         Config::Test => {
             let name = args.first().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -67,6 +69,7 @@ fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
 
 /// Asks something of `plugin`, prints its answer, and ends as it ended.
 fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
+    context.manager().record_run(plugin)?;
     crate::cli::clear_up_after(plugin);
     match plugin.invoke(input, &context.environment(), context.output) {
         Ok(Answer::Cli(bytes)) => Ok(context.output.pass_on(&bytes)?),
@@ -80,17 +83,11 @@ fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
         Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
         // To Helm, a plugin that is no command is none that could be named here.
         Err(error @ InvokeError::NotACommand { .. }) => Err(Failure::new(code::USAGE, error)),
+        Err(error @ InvokeError::Start { source: StartError::Replaced { .. }, .. }) => {
+            Err(Failure::new(code::VERIFICATION, error))
+        }
         Err(error) => Err(Failure::new(code::FAILED, error)),
     }
-}
-
-/// Opens a plugin through the gate, and passes its warnings on.
-fn open(name: &str, context: &Context<'_>) -> Result<Plugin> {
-    let plugin = context.manager().store().open_plugin(name, context.settings.gate)?;
-    for warning in &plugin.warnings {
-        context.output.warning(warning);
-    }
-    Ok(plugin)
 }
 
 /// The plugins that are commands and can be run by their name.

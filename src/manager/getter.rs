@@ -5,13 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::package::Fetched;
+use crate::policy::Place;
 use crate::report::Report;
 use crate::runtime::{self, Environment, Input, InvokeError};
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
 use crate::store::{GateError, Spool, Status, StoreError};
 use crate::text::Plain;
 
-use super::Manager;
+use super::admit::{places_of, places_of_fetched};
+use super::record::Note;
+use super::{AdmitError, Manager};
 
 /// Why something was not downloaded.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,9 @@ pub enum GetError {
     /// The argument could not be understood, or a built-in source failed.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A policy does not let it in.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// The getter plugin may not be run.
     #[error("the getter plugin `{plugin}` must not run, so nothing was downloaded")]
     Gate {
@@ -121,21 +127,47 @@ impl Manager<'_> {
     /// # Errors
     /// See [`GetError`]; nothing is left then.
     pub fn get(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<Downloaded, GetError> {
+        self.refusal_recorded(Note::of_source(None, url), |_| self.download(url, options, directory))
+    }
+
+    fn download(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<Downloaded, GetError> {
         let source = Source::parse_download(url, &self.known(url))?;
         if options.version.is_some() && !matches!(source, Source::Oci(_)) {
             let reason = "a URL names one file; only a registry has several versions of it";
             return Err(SourceError::Option { option: "--version", what: source.to_string(), reason }.into());
         }
+        // What is allowed is about plugins; what is denied is not fetched at all.
+        let judge = |places: &[Place]| {
+            let what = format!("the source `{source}`");
+            self.policy.judge_denied(places).map_err(|source| AdmitError::Policy { what, source: Box::new(source) })
+        };
+        judge(&places_of(&source))?;
         let spool = Spool::within(directory)?;
-        let fetched = self.fetch(&source, options, spool.path(), self.report)?;
+        let fetched = self.fetch_any(&source, options, spool.path(), self.report)?;
+        judge(&places_of_fetched(&source, &fetched.origin))?;
         Ok(Downloaded { fetched, _spool: spool })
     }
 
-    /// Fetches the package of `source` into `spool`, a private directory: [`source::fetch`], and getter plugins too.
+    /// Fetches the package of `source` into `spool`, a private directory: [`source::fetch`], and getter plugins too. The policy is
+    /// asked before, and again once it is known where the bytes came from.
     ///
     /// # Errors
     /// See [`GetError`].
     pub fn fetch(
+        &self,
+        source: &Source,
+        options: &FetchOptions,
+        spool: &Path,
+        report: &dyn Report,
+    ) -> Result<Fetched, GetError> {
+        self.admit_source(source)?;
+        let fetched = self.fetch_any(source, &self.options_under_policy(options, source), spool, report)?;
+        self.admit_origin(source, &fetched.origin)?;
+        Ok(fetched)
+    }
+
+    /// [`Manager::fetch`] of anything.
+    fn fetch_any(
         &self,
         source: &Source,
         options: &FetchOptions,

@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 
+use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
 use crate::manifest::{Metadata, PluginName};
-use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, VerifyError};
-use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::policy::Place;
+use crate::provenance::{Evidence, Keyring, KeyringError, Requirement, VerifyError};
+use crate::runtime::{HookError, HookEvent};
 use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, ReceiptError, Staged, Store, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, StoreError, StoreLock};
 
-use super::{GetError, Manager};
+use super::admit::{Arriving, pin_source, places_of, places_of_fetched};
+use super::hooks::HookFailure;
+use super::record::Note;
+use super::{AdmitError, GetError, Manager};
 
 /// What to install, and how.
 #[derive(Debug, Clone)]
@@ -27,6 +32,8 @@ pub struct InstallRequest {
     pub copy: bool,
     /// Whether the install hook runs.
     pub hooks: bool,
+    /// Whether another signer than before is fine.
+    pub accept_signer: bool,
 }
 
 /// What makes a package trusted.
@@ -79,6 +86,12 @@ pub enum InstallError {
     /// The package was not verified.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// The plugin may not come in.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The package could not be unpacked or put in place.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -106,7 +119,7 @@ pub enum InstallError {
         source: GateError,
     },
     /// The install hook failed; the install was undone.
-    #[error("the install hook of plugin `{name}` failed, so the plugin was not installed")]
+    #[error("the install hook of plugin `{name}` {}, so the plugin was not installed", .source.what())]
     Hook {
         /// The plugin's name.
         name: PluginName,
@@ -121,12 +134,19 @@ impl Manager<'_> {
     /// # Errors
     /// Any [`InstallError`]; the store is then as it was before.
     pub fn install(&self, request: &InstallRequest) -> Result<Installation, InstallError> {
+        let note = Note::of_source(Some(Event::Install), &request.source);
+        self.recorded(note, |note| self.fetch_and_install(request, note))
+    }
+
+    fn fetch_and_install(&self, request: &InstallRequest, note: &mut Note) -> Result<Installation, InstallError> {
         let source = self.parse_source(&request.source)?;
         let store = self.store();
         let staged;
         let lock;
+        let mut places = places_of(&source);
         if let Source::Directory(directory) = &source {
             request.fetch.check(&source)?;
+            self.admit_source(&source)?;
             lock = store.lock(self.report)?;
             staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
         } else {
@@ -144,14 +164,16 @@ impl Manager<'_> {
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();
-            let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
+            note.about.digest = Some(format!("sha256:{}", fetched.digest()));
+            places = places_of_fetched(&source, &origin);
+            let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));
             }
             staged = lock.stage(verified, self.report)?;
             request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
-        self.settle(&lock, staged, request)
+        self.settle(&lock, staged, request, &source, &places, note)
     }
 
     /// What `trust` asks of a package.
@@ -170,18 +192,39 @@ impl Manager<'_> {
         })
     }
 
-    /// Puts a staged plugin in place, and runs its install hook.
-    fn settle(&self, lock: &StoreLock<'_>, staged: Staged, request: &InstallRequest) -> Result<Installation, InstallError> {
+    /// Puts a staged plugin in place, if it may come in, and runs its install hook.
+    fn settle(
+        &self,
+        lock: &StoreLock<'_>,
+        staged: Staged,
+        request: &InstallRequest,
+        source: &Source,
+        places: &[Place],
+        note: &mut Note,
+    ) -> Result<Installation, InstallError> {
+        note.staged(&staged);
         let metadata = staged.metadata().clone();
         let name = metadata.name.clone();
         let version = metadata.version.as_ref().map(ToString::to_string);
         let evidence = staged.evidence().cloned();
         let installed = lock.store().find(name.as_str())?;
+        let replaced = self.replaced_receipt(installed.as_ref())?;
+        let admitted = self.admit(&Arriving {
+            name: name.as_str(),
+            places,
+            source: pin_source(source),
+            evidence: evidence.as_ref(),
+            replaced: replaced.as_ref().filter(|_| request.force),
+            accept_signer: request.accept_signer,
+        })?;
         if let (Some(found), false) = (&installed, request.force) {
-            return self.already_there(found, &metadata, evidence);
+            let there = self.already_there(found, &metadata, evidence)?;
+            note.event = None;
+            return Ok(there);
         }
-        let arrival = self.arrival(request, &staged, installed.as_ref())?;
-        let directory = self.put(lock, staged, arrival, request.force, request.hooks)?;
+        let arrival = arrival(request, &staged, replaced);
+        let directory = self.put(lock, staged, arrival, request.force, request.hooks, note)?;
+        self.remember(admitted);
         Ok(Installation { name, version, directory, evidence, already_there: false })
     }
 
@@ -193,55 +236,33 @@ impl Manager<'_> {
         arrival: Arrival,
         replace: bool,
         hooks: bool,
+        note: &mut Note,
     ) -> Result<PathBuf, InstallError> {
-        let metadata = staged.metadata().clone();
-        let hook = hooks && metadata.subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Install.as_str()));
+        let name = staged.metadata().name.clone();
+        let hook = self
+            .agreed_hook(staged.metadata(), HookEvent::Install, hooks)
+            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();
-        if hook && let Err(error) = self.install_hook(lock.store(), &metadata.name) {
+        committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
+        if hook && let Err(failure) = self.run_hook(lock.store(), name.as_str(), HookEvent::Install) {
             committed.undo()?;
-            return Err(error);
+            return Err(match failure {
+                HookFailure::Gate(source) => InstallError::Gate { name, source },
+                HookFailure::Hook(source) => InstallError::Hook { name, source },
+            });
         }
         committed.finish()?;
         Ok(directory)
     }
 
-    /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
-    /// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
-    fn arrival(&self, request: &InstallRequest, staged: &Staged, replaced: Option<&Found>) -> Result<Arrival, StoreError> {
-        let constraint = request.fetch.version.clone();
-        let receipt = match replaced {
-            Some(found) => match self.store().receipt(found) {
-                // A damaged receipt is one of the reasons to install by force.
-                Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. })) => None,
-                receipt => receipt?,
-            },
-            None => None,
-        };
-        Ok(match receipt {
-            Some(receipt) => {
-                let same = staged.source().asked == receipt.source.asked;
-                let version = staged.metadata().version.as_ref();
-                let still = |range: &String| {
-                    same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
-                };
-                let constraint = constraint.or_else(|| receipt.constraint.filter(still));
-                Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
-            }
-            None => Arrival { constraint, ..Arrival::default() },
-        })
-    }
-
-    /// Runs the install hook of what has just taken its place: through the gate, like everything that runs.
-    fn install_hook(&self, store: &Store, name: &PluginName) -> Result<(), InstallError> {
-        let plugin = store
-            .open_plugin(name.as_str(), self.settings.gate)
-            .map_err(|source| InstallError::Gate { name: name.clone(), source })?;
-        let environment = Environment::new(self.host, self.homes, self.debug);
-        let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-        run_hook(subject, HookEvent::Install, &environment, &self.settings.hooks)
-            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
-        Ok(())
+    /// The receipt of what is replaced.
+    fn replaced_receipt(&self, replaced: Option<&Found>) -> Result<Option<Receipt>, StoreError> {
+        match replaced.map(|found| self.store().receipt(found)) {
+            // A damaged receipt is one of the reasons to install by force.
+            None | Some(Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. }))) => Ok(None),
+            Some(receipt) => receipt,
+        }
     }
 
     /// Something of that name is there, and nobody said to replace it: fine where it is the same version.
@@ -265,4 +286,18 @@ impl Manager<'_> {
             offered: version.map_or_else(unknown, |version| format!("version {version}")),
         })
     }
+}
+
+/// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
+/// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
+fn arrival(request: &InstallRequest, staged: &Staged, replaced: Option<Receipt>) -> Arrival {
+    let constraint = request.fetch.version.clone();
+    let Some(receipt) = replaced else { return Arrival { constraint, ..Arrival::default() } };
+    let same = staged.source().asked == receipt.source.asked;
+    let version = staged.metadata().version.as_ref();
+    let still = |range: &String| {
+        same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
+    };
+    let constraint = constraint.or_else(|| receipt.constraint.filter(still));
+    Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
 }

@@ -1,9 +1,9 @@
-//! `plugin list`, `plugin info` and `plugin trust`: what is known of installed plugins, and accepting what changed.
+//! `plugin list` and `plugin info`: what is known of installed plugins.
 
 use serde::Serialize;
 
 use crate::manifest::{Metadata, PlatformCommand};
-use crate::store::{Difference, Listed, Listing, StoreError};
+use crate::store::{Listed, Listing, StoreError};
 
 use super::Manager;
 
@@ -118,18 +118,6 @@ impl Manager<'_> {
             details.describe(metadata);
         }
         Ok(details)
-    }
-
-    /// Accepts the changes that were made to the files of the plugin `name`, and says which they were.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, StoreError> {
-        let store = self.store();
-        if store.find(name)?.is_none() {
-            return Err(StoreError::NotInstalled { name: name.to_owned() });
-        }
-        store.lock(self.report)?.trust(name)
     }
 }
 

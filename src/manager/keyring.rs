@@ -8,6 +8,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::Manager;
+use super::record::Note;
+use crate::audit::{About, AuditError, Event};
 use crate::files;
 use crate::provenance::{FullFingerprint, Keyring, KeyringError, Signer, SignerState};
 use crate::source::{self, FetchOptions, SourceError};
@@ -58,6 +60,9 @@ pub enum KeyChange {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OwnKeyringError {
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The path to add does not exist.
     #[error("{path} is not there")]
     NotThere {
@@ -197,13 +202,31 @@ impl Manager<'_> {
         from: &KeySource<'_>,
         fingerprint: Option<&FullFingerprint>,
     ) -> Result<Vec<AddedKey>, OwnKeyringError> {
-        let path = self.changeable_keyring()?;
         let name = match from {
             KeySource::Path(path) => show(path),
             KeySource::Bytes(_, name) => plain(name).into_owned(),
             KeySource::Url { url, .. } => crate::text::masked_source(url),
         };
-        let mut incoming = self.read_keys(from, &name)?;
+        self.recorded(Note::of_source(Some(Event::Keyring), &name), |note| {
+            let keys = self.read_and_add_keys(from, &name, fingerprint)?;
+            let changed = keys.iter().filter(|key| key.change != KeyChange::Unchanged);
+            let mut abouts = changed.map(|key| About { signer: Some(describe(&key.signer)), ..note.about.clone() });
+            match abouts.next() {
+                Some(first) => (note.about, note.others) = (first, abouts.collect()),
+                None => note.event = None,
+            }
+            Ok(keys)
+        })
+    }
+
+    fn read_and_add_keys(
+        &self,
+        from: &KeySource<'_>,
+        name: &str,
+        fingerprint: Option<&FullFingerprint>,
+    ) -> Result<Vec<AddedKey>, OwnKeyringError> {
+        let path = self.changeable_keyring()?;
+        let mut incoming = self.read_keys(from, name)?;
         let fingerprint = match from {
             KeySource::Url { fingerprint, .. } => Some(*fingerprint),
             _ => fingerprint,
@@ -211,19 +234,19 @@ impl Manager<'_> {
         if let Some(wanted) = fingerprint {
             let found: Vec<_> = incoming.signers().into_iter().map(|signer| signer.fingerprint).collect();
             if found.is_empty() {
-                return Err(OwnKeyringError::NoKey { from: name, skipped: incoming.skipped().to_vec() });
+                return Err(OwnKeyringError::NoKey { from: name.to_owned(), skipped: incoming.skipped().to_vec() });
             }
             if !found.iter().any(|found| found == wanted.as_str()) {
-                return Err(OwnKeyringError::OtherKey { from: name, wanted: wanted.to_string(), found });
+                return Err(OwnKeyringError::OtherKey { from: name.to_owned(), wanted: wanted.to_string(), found });
             }
             incoming.retain(wanted.as_str());
         }
         // An empty keyring would count from now on: it is not made for nothing.
         if !path.is_dir() {
-            Plan::make(Keyring::from_bytes(&[], &path)?, &incoming, fingerprint.is_some(), &name)?;
+            Plan::make(Keyring::from_bytes(&[], &path)?, &incoming, fingerprint.is_some(), name)?;
         }
         let _lock = self.lock_keyring(&path)?;
-        let plan = Plan::make(self.read_own_keyring(&path)?, &incoming, fingerprint.is_some(), &name)?;
+        let plan = Plan::make(self.read_own_keyring(&path)?, &incoming, fingerprint.is_some(), name)?;
         for skipped in incoming.skipped() {
             self.report.warning(skipped);
         }
@@ -259,22 +282,22 @@ impl Manager<'_> {
     /// # Errors
     /// See [`OwnKeyringError`].
     pub fn remove_key(&self, selector: &str) -> Result<Signer, OwnKeyringError> {
+        let note = Note { event: Some(Event::Keyring), ..Note::default() };
+        self.recorded(note, |note| {
+            note.about.signer = Some(plain(selector).into_owned());
+            let signer = self.find_and_remove_key(selector)?;
+            note.about.signer = Some(describe(&signer));
+            Ok(signer)
+        })
+    }
+
+    fn find_and_remove_key(&self, selector: &str) -> Result<Signer, OwnKeyringError> {
         let path = self.changeable_keyring()?;
-        let unknown = || self.unknown_key(selector, &path);
         if !path.is_dir() {
-            return Err(unknown());
+            return Err(self.unknown_key(selector, &path));
         }
         let _lock = self.lock_keyring(&path)?;
-        let mut candidates = self.read_own_keyring(&path)?.select(selector);
-        let signer = match (candidates.pop(), candidates.is_empty()) {
-            (None, _) => return Err(unknown()),
-            (Some(signer), true) => signer,
-            (Some(last), false) => {
-                candidates.push(last);
-                let candidates = candidates.iter().map(describe).collect();
-                return Err(OwnKeyringError::Ambiguous { selector: plain(selector).into_owned(), candidates });
-            }
-        };
+        let signer = self.select_key(selector)?;
         // Others may have put it there under another name, and then it must not stay.
         let mut holding = Vec::new();
         for entry in fs::read_dir(&path).map_err(|source| OwnKeyringError::Write { path: show(&path), source })? {
@@ -326,6 +349,21 @@ impl Manager<'_> {
             all.extend(bytes.map_err(|source| OwnKeyringError::Export { fingerprint, source })?);
         }
         Ok(all)
+    }
+
+    /// The certificate of the host's own keyring that `selector` means.
+    pub(super) fn select_key(&self, selector: &str) -> Result<Signer, OwnKeyringError> {
+        let path = self.keyring_path();
+        let mut candidates = self.read_own_keyring(&path)?.select(selector);
+        match (candidates.pop(), candidates.is_empty()) {
+            (None, _) => Err(self.unknown_key(selector, &path)),
+            (Some(signer), true) => Ok(signer),
+            (Some(last), false) => {
+                candidates.push(last);
+                let candidates = candidates.iter().map(describe).collect();
+                Err(OwnKeyringError::Ambiguous { selector: plain(selector).into_owned(), candidates })
+            }
+        }
     }
 
     fn unknown_key(&self, selector: &str, path: &Path) -> OwnKeyringError {

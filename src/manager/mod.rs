@@ -2,7 +2,10 @@
 //!
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
+mod admit;
+mod doctor;
 mod getter;
+mod hooks;
 mod install;
 mod installed;
 mod keyring;
@@ -11,11 +14,15 @@ mod parallel;
 mod pin;
 mod pull;
 mod push;
+mod record;
 mod sign;
+mod trust;
 mod uninstall;
 mod update;
 mod verify;
 
+pub use admit::{AdmitError, UnverifiedError};
+pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
@@ -27,12 +34,15 @@ pub use lock::{
 pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};
 pub use push::PushError;
+pub use record::ChangeError;
 pub use sign::SignPackageError;
+pub use trust::{LimitError, TrustError, Untrusted};
 pub use uninstall::UninstallError;
 pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
 
 use crate::host::{Homes, Host};
+use crate::policy::Policy;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -45,6 +55,8 @@ pub struct Manager<'a> {
     pub homes: &'a Homes,
     /// Its settings.
     pub settings: &'a Settings,
+    /// The rules of the organisation: [`Policy::load`] reads them.
+    pub policy: &'a Policy,
     /// Who hears of progress and warnings.
     pub report: &'a dyn Report,
     /// Whether plugins are told to say everything.
@@ -54,6 +66,6 @@ pub struct Manager<'a> {
 impl Manager<'_> {
     /// The plugins on disk.
     pub fn store(&self) -> Store {
-        Store::open(self.host, self.homes, self.settings.limits.clone())
+        Store::open(self.host, self.homes, self.settings.limits.clone()).under(self.policy.clone())
     }
 }

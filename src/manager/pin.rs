@@ -1,8 +1,10 @@
 //! `plugin pin`, `plugin unpin` and `plugin rollback`: which version of a plugin is meant to be there.
 
+use crate::audit::Event;
 use crate::store::StoreError;
 
-use super::Manager;
+use super::record::Note;
+use super::{ChangeError, Manager};
 
 /// A plugin that went back to the version before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +30,22 @@ impl Manager<'_> {
     /// Puts the version before of the plugin `name` back in its place; done again, it goes forward.
     ///
     /// # Errors
-    /// See [`StoreError`]: it is not installed, or there is no version before.
-    pub fn rollback(&self, name: &str) -> Result<RolledBack, StoreError> {
-        self.must_be_installed(name)?;
-        let store = self.store();
-        let from = store.find(name)?.map(|found| found.version_text()).filter(|version| !version.is_empty());
-        let lock = store.lock(self.report)?;
-        let committed = lock.rollback(name)?;
-        let metadata = committed.metadata();
-        let done =
-            RolledBack { name: metadata.name.to_string(), from, to: metadata.version.as_ref().map(ToString::to_string) };
-        committed.finish()?;
-        Ok(done)
+    /// See [`ChangeError`]: it is not installed, or there is no version before.
+    pub fn rollback(&self, name: &str) -> Result<RolledBack, ChangeError> {
+        self.recorded(Note::of_plugin(Event::Rollback, name), |note| {
+            self.must_be_installed(name)?;
+            let store = self.store();
+            let from = store.find(name)?.map(|found| found.version_text()).filter(|version| !version.is_empty());
+            let lock = store.lock(self.report)?;
+            let committed = lock.rollback(name)?;
+            let metadata = committed.metadata();
+            let to = metadata.version.as_ref().map(ToString::to_string);
+            note.about.version.clone_from(&to);
+            committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
+            let done = RolledBack { name: metadata.name.to_string(), from, to };
+            committed.finish()?;
+            Ok(done)
+        })
     }
 
     /// Without this look a wrong name would make an empty store, only to be locked.

@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::admit::places_of_fetched;
 use super::install::InstallError;
+use super::record::Note;
 use super::update::scratch;
 use super::{Manager, Trust};
 use crate::files;
 use crate::package::{self, UnpackError, is_archive_name};
-use crate::provenance::{self, Evidence, Requirement};
+use crate::provenance::{Evidence, Requirement};
 use crate::source::FetchOptions;
 
 /// A package that was pulled.
@@ -58,18 +60,33 @@ impl Manager<'_> {
     /// # Errors
     /// See [`PullError`].
     pub fn pull(&self, argument: &str, fetch: &FetchOptions, trust: &Trust, directory: &Path) -> Result<Pulled, PullError> {
+        self.refusal_recorded(Note::of_source(None, argument), |note| {
+            self.fetch_and_write(argument, fetch, trust, directory, note)
+        })
+    }
+
+    fn fetch_and_write(
+        &self,
+        argument: &str,
+        fetch: &FetchOptions,
+        trust: &Trust,
+        directory: &Path,
+        note: &mut Note,
+    ) -> Result<Pulled, PullError> {
         let failed = |e: InstallError| PullError::Fetch(e);
         let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
         let pinned = matches!(trust, Trust::Signature { .. }) && source.is_pinned(fetch.version.as_deref());
         let requirement = if pinned { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
         let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
+        note.about.digest = Some(format!("sha256:{}", fetched.digest()));
         let requirement = match requirement {
             Some(requirement) => requirement,
             None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
             None => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let verified = provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e| failed(e.into()))?;
+        let places = places_of_fetched(&source, &fetched.origin);
+        let verified = self.verify_under_policy(fetched, &requirement, &source, None).map_err(|e| failed(e.into()))?;
         if matches!(verified.evidence(), Evidence::Skipped) {
             self.report.warning(&format!("{source} is not verified, as you asked"));
         }
@@ -77,6 +94,7 @@ impl Manager<'_> {
         let metadata = package::inspect(&fetched.path, &self.settings.limits)
             .map_err(|e| PullError::Package { source_text: source.to_string(), source: e })?;
         verified.check_manifest(&metadata).map_err(|e| failed(e.into()))?;
+        self.admit_package(metadata.name.as_str(), &places, Some(verified.evidence())).map_err(|e| failed(e.into()))?;
         fetch.check_version(&fetched.origin, metadata.version.as_ref()).map_err(|e| failed(e.into()))?;
 
         let version = metadata.version.as_ref().map(ToString::to_string);

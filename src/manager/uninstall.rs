@@ -1,9 +1,12 @@
 //! `plugin uninstall`: the delete hook while its files are there, then the plugin, its package and its receipt.
 
-use crate::runtime::{Environment, HookError, HookEvent, Subject, run_hook};
+use crate::audit::{AuditError, Event};
+use crate::runtime::{HookError, HookEvent};
 use crate::store::{GateError, Removed, StoreError};
 
 use super::Manager;
+use super::hooks::HookFailure;
+use super::record::Note;
 
 /// Why an uninstall failed. The plugin is still there then.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,9 @@ pub enum UninstallError {
         /// The host's name.
         host: String,
     },
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The store could not be changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -29,7 +35,7 @@ pub enum UninstallError {
         source: GateError,
     },
     /// The delete hook failed.
-    #[error("the delete hook of plugin `{name}` failed, so the plugin stays; `--no-hooks` uninstalls without it")]
+    #[error("the delete hook of plugin `{name}` {}, so the plugin stays; `--no-hooks` uninstalls without it", .source.what())]
     Hook {
         /// The plugin's name.
         name: String,
@@ -44,6 +50,10 @@ impl Manager<'_> {
     /// # Errors
     /// Any [`UninstallError`]; the plugin is then as it was.
     pub fn uninstall(&self, name: &str, hooks: bool) -> Result<Removed, UninstallError> {
+        self.recorded(Note::of_plugin(Event::Uninstall, name), |note| self.remove(name, hooks, note))
+    }
+
+    fn remove(&self, name: &str, hooks: bool, note: &mut Note) -> Result<Removed, UninstallError> {
         let store = self.store();
         let not_installed = || UninstallError::NotInstalled {
             name: crate::text::plain(name).into_owned(),
@@ -55,16 +65,18 @@ impl Manager<'_> {
         }
         let lock = store.lock(self.report)?;
         let found = store.find(name)?.ok_or_else(not_installed)?;
-        if let (true, Ok(metadata)) = (hooks, &found.metadata)
-            && metadata.subprocess().is_some_and(|subprocess| subprocess.hooks.contains_key(HookEvent::Delete.as_str()))
+        // A damaged receipt must not keep its plugin, and has nothing to tell.
+        if let Ok(Some(receipt)) = store.receipt(&found) {
+            note.receipt(&receipt);
+        }
+        let failed = |source| UninstallError::Hook { name: name.to_owned(), source };
+        if let Ok(metadata) = &found.metadata
+            && self.agreed_hook(metadata, HookEvent::Delete, hooks).map_err(failed)?
         {
-            let plugin = store
-                .open_plugin(name, self.settings.gate)
-                .map_err(|source| UninstallError::Gate { name: name.to_owned(), source })?;
-            let environment = Environment::new(self.host, self.homes, self.debug);
-            let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-            run_hook(subject, HookEvent::Delete, &environment, &self.settings.hooks)
-                .map_err(|source| UninstallError::Hook { name: name.to_owned(), source })?;
+            self.run_hook(&store, name, HookEvent::Delete).map_err(|failure| match failure {
+                HookFailure::Gate(source) => UninstallError::Gate { name: name.to_owned(), source },
+                HookFailure::Hook(source) => failed(source),
+            })?;
         }
         Ok(lock.remove(name)?)
     }

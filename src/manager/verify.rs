@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use crate::audit::Event;
 use crate::package::{self, UnpackError};
 use crate::provenance::{self, Evidence, KeyringError, VerifyError};
 use crate::source::{self, FetchOptions, SourceError};
 use crate::store::{Difference, Found, GateError, Means, StoreError};
 
+use super::record::Note;
 use super::{Manager, Trust};
 
 /// What is known of a package that was verified.
@@ -109,6 +111,11 @@ impl Manager<'_> {
     /// # Errors
     /// See [`VerifyPackageError`].
     pub fn verify_package(&self, file: &Path, trust: &Trust) -> Result<VerifiedPackage, VerifyPackageError> {
+        let note = Note::of_source(None, &file.to_string_lossy());
+        self.refusal_recorded(note, |note| self.examine_package(file, trust, note))
+    }
+
+    fn examine_package(&self, file: &Path, trust: &Trust, note: &mut Note) -> Result<VerifiedPackage, VerifyPackageError> {
         let options = FetchOptions {
             want_provenance: matches!(trust, Trust::Signature { .. }),
             limits: self.settings.limits.clone(),
@@ -116,6 +123,7 @@ impl Manager<'_> {
         };
         let fetched = source::examine(file, &options, self.report)?;
         let digest = fetched.digest();
+        note.about.digest = Some(format!("sha256:{digest}"));
         let requirement = self.requirement(trust)?;
         let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
         let (name, version, is_plugin) = match (package::inspect(file, &self.settings.limits), verified.signed_as()) {
@@ -141,13 +149,19 @@ impl Manager<'_> {
     /// # Errors
     /// See [`VerifyInstalledError`].
     pub fn verify_installed(&self, name: &str, trust: &Trust) -> Result<VerifiedPlugin, VerifyInstalledError> {
+        let note = Note { event: None, ..Note::of_plugin(Event::VerifyFailed, name) };
+        self.refusal_recorded(note, |note| self.examine_installed(name, trust, note))
+    }
+
+    fn examine_installed(&self, name: &str, trust: &Trust, note: &mut Note) -> Result<VerifiedPlugin, VerifyInstalledError> {
         let store = self.store();
         let Some(found) = store.find(name)? else {
             return Err(VerifyInstalledError::NotThere { name: crate::text::plain(name).into_owned() });
         };
         let Some(receipt) = store.receipt(&found)? else {
-            return self.verify_without_receipt(name, &found, trust);
+            return self.verify_without_receipt(name, &found, trust, note);
         };
+        note.receipt(&receipt);
         if found.link {
             let why = "it is a link to a directory of yours, whose files are used as they are";
             return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
@@ -178,7 +192,7 @@ impl Manager<'_> {
                 return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
             }
             let mut package = self
-                .verify_package(&kept, &trust)
+                .examine_package(&kept, &trust, note)
                 .map_err(|source| VerifyInstalledError::Package { name: name.to_owned(), source: Box::new(source) })?;
             if let Some(signature) = remembered {
                 self.report.notice("the signature of its git tag or commit was verified when it was installed");
@@ -196,6 +210,7 @@ impl Manager<'_> {
         name: &str,
         found: &Found,
         trust: &Trust,
+        note: &mut Note,
     ) -> Result<VerifiedPlugin, VerifyInstalledError> {
         let nothing = |why| VerifyInstalledError::Nothing { name: crate::text::plain(name).into_owned(), why };
         let metadata = found.metadata.as_ref().map_err(|_| nothing("it is broken and has no receipt"))?;
@@ -207,7 +222,7 @@ impl Manager<'_> {
             name: metadata.name.to_string(),
             source: Box::new(source),
         };
-        let package = self.verify_package(&kept, trust).map_err(package_error)?;
+        let package = self.examine_package(&kept, trust, note).map_err(package_error)?;
         let scratch = tempfile::tempdir().map_err(|source| StoreError::Io {
             action: "create a directory in",
             path: std::env::temp_dir(),

@@ -325,16 +325,21 @@ fn invalid(path: &Path, problems: &[Problem]) -> String {
 /// # Errors
 /// The file is missing, cannot be read or is too large, and what [`parse`] and [`Metadata::check_files`] say.
 pub fn load(dir: &Path, limits: &Limits) -> Result<Metadata, ManifestError> {
+    load_seen(dir, limits).map(|(metadata, _)| metadata)
+}
+
+/// As [`load`], and what the file was that was read, for the gate to compare.
+pub(crate) fn load_seen(dir: &Path, limits: &Limits) -> Result<(Metadata, std::fs::Metadata), ManifestError> {
     let path = dir.join(FILE_NAME);
-    let bytes = match files::read_bounded(&path, limits.manifest_bytes) {
-        Ok(Some(bytes)) => bytes,
+    let (bytes, seen) = match files::read_bounded_seen(&path, limits.manifest_bytes) {
+        Ok(Some(read)) => read,
         Ok(None) => return Err(ManifestError::TooLarge { path, limit: limits.manifest_bytes }),
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(ManifestError::Missing { path }),
         Err(source) => return Err(ManifestError::Read { path, source }),
     };
     let metadata = parse(&bytes, &path)?;
     metadata.check_files(dir)?;
-    Ok(metadata)
+    Ok((metadata, seen))
 }
 
 /// Reads a manifest from its bytes; `origin` is its file, for messages.

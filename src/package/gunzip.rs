@@ -2,23 +2,31 @@
 //!
 //! Several members are one stream, as in Go, and nothing may follow the last one. Checksum and length of every member are
 //! checked when its end is reached: so only a stream that was read to its end can be believed.
+//!
+//! A package that says where its blocks lie is inflated by several threads ([`super::inflate`]); what comes out is the same.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::blocks;
 use super::fault::Fault;
+use super::gzip;
 use super::header::BLOCK;
+use super::inflate;
 use crate::settings::Limits;
 
 /// How much travels from one thread to the other at a time.
 const CHUNK: usize = 256 * 1024;
 
-/// How many chunks there are.
-const CHUNKS: usize = 4;
+/// How many chunks there are, besides one for each thread that inflates blocks.
+const CHUNKS: usize = 3;
+
+/// More threads than this find nothing to do: hashing and writing what they inflate is as much work.
+const MAX_THREADS: usize = 4;
 
 /// How much of the packed file is read at a time.
 const PACKED: usize = 64 * 1024;
@@ -35,21 +43,22 @@ pub(super) struct Inflated {
 
 /// Unpacked bytes and how many packed ones had been read by then. An empty one is the end.
 #[derive(Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    packed: u64,
+pub(super) struct Chunk {
+    pub(super) bytes: Vec<u8>,
+    pub(super) packed: u64,
 }
 
 impl Inflated {
     /// Starts the thread. It ends when the stream does, at the first fault, or when the `Inflated` is dropped.
     pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, file: File, limits: &'scope Limits) -> Self {
+        let threads = gzip::threads().min(MAX_THREADS);
         let (send, chunks) = sync_channel(CHUNKS);
-        let (empties, free) = sync_channel(CHUNKS);
-        for _ in 0..CHUNKS {
+        let (empties, free) = sync_channel(CHUNKS + threads);
+        for _ in 0..CHUNKS + threads {
             // Cannot block: the channel holds as many as there are.
             let _ = empties.try_send(Vec::new());
         }
-        scope.spawn(move || inflate(file, limits, &send, &free));
+        scope.spawn(move || read(file, threads, limits, &send, &free));
         Self { chunks, empties, current: Chunk::default(), position: 0, offset: 0, ended: false }
     }
 
@@ -111,7 +120,29 @@ impl Inflated {
     }
 }
 
-fn inflate(file: File, limits: &Limits, send: &SyncSender<Result<Chunk, Fault>>, free: &Receiver<Vec<u8>>) {
+/// Fewer blocks than this are inflated before the threads for them have started.
+const WORTH_THREADS: usize = 8;
+
+/// Inflates the file in the way that is open to it, until its end, the first fault, or nobody listens.
+fn read(mut file: File, threads: usize, limits: &Limits, send: &SyncSender<Result<Chunk, Fault>>, free: &Receiver<Vec<u8>>) {
+    let begun = (|| {
+        // One thread would only have more to do.
+        let sizes = if threads > 1 { blocks::read(&mut file)? } else { None };
+        let sizes = sizes.filter(|sizes| sizes.len() >= WORTH_THREADS);
+        file.seek(SeekFrom::Start(if sizes.is_some() { gzip::HEADER.len() as u64 } else { 0 }))?;
+        Ok(sizes)
+    })();
+    match begun {
+        Ok(Some(sizes)) => inflate::inflate(file, &sizes, threads, limits, send, free),
+        Ok(None) => from_the_beginning(file, limits, send, free),
+        Err(source) => {
+            let _ = send.send(Err(Fault::Read { source }));
+        }
+    }
+}
+
+/// Inflates any gzip file.
+fn from_the_beginning(file: File, limits: &Limits, send: &SyncSender<Result<Chunk, Fault>>, free: &Receiver<Vec<u8>>) {
     let mut decoder =
         MultiGzDecoder::new(Counted { inner: BufReader::with_capacity(PACKED, file), consumed: 0, failed: false });
     let mut unpacked = 0_u64;

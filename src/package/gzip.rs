@@ -1,7 +1,8 @@
 //! Compresses on all cores into one gzip stream, whose bytes are the same for any number of threads.
 //!
-//! The input is cut into blocks of a fixed size. Each is deflated by itself, with the last 32 KiB before it as its
-//! dictionary, and ends on a byte's boundary: so the blocks in a row are one deflate stream (as in pigz).
+//! The input is cut into blocks of a fixed size. Each is deflated by itself, needs nothing before it, and ends on a byte's
+//! boundary: so the blocks in a row are one deflate stream, and yet can be inflated by several threads ([`super::blocks`]). That
+//! a block cannot look back into the one before makes a package less than a hundredth larger.
 //!
 //! # Memory
 //! Blocks go round between a fixed number of buffers: what is held does not depend on the size of the input.
@@ -14,14 +15,12 @@ use std::thread;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
+use super::blocks::{BlockSize, TRAILER};
 use super::fault::Fault;
 use crate::settings::Limits;
 
 /// How much is compressed at a time. It decides about the bytes that come out, so a change of it changes every package.
 pub(super) const BLOCK: usize = 512 * 1024;
-
-/// How far back deflate can look.
-const WINDOW: usize = 32 * 1024;
 
 /// The compression level. It decides about the bytes that come out too.
 const LEVEL: u32 = 6;
@@ -30,7 +29,7 @@ const LEVEL: u32 = 6;
 const MAX_THREADS: usize = 8;
 
 /// No name, no time, no operating system.
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// Why compressing stopped.
 #[derive(Debug)]
@@ -47,11 +46,15 @@ pub(super) enum GzipError {
 pub(super) struct Finished<W> {
     /// The writer.
     pub(super) out: W,
+    /// How many bytes it got.
+    pub(super) packed: u64,
+    /// The sizes of all blocks.
+    pub(super) sizes: Vec<BlockSize>,
     /// Where the blocks that [`Input::begin_block`] began lie.
     pub(super) marks: Vec<Mark>,
 }
 
-/// The place of a block that needs nothing before it.
+/// The place of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Bytes of the compressed file before it.
@@ -86,7 +89,7 @@ pub(super) fn compress<W: Write + Send, E: From<GzipError>>(
             scope.spawn(|| work(&queue));
         }
         let writer = scope.spawn(move || write(out, &results, &used, limits));
-        let mut input = Input { jobs, order, free, block: Block::new(), tail: Vec::new() };
+        let mut input = Input { jobs, order, free, block: Block::new() };
         let produced = match produce(&mut input) {
             Ok(()) => input.finish().map_err(E::from),
             Err(error) => {
@@ -107,7 +110,6 @@ pub(super) fn compress<W: Write + Send, E: From<GzipError>>(
 /// A block on its way through the threads, with the buffers that travel with it.
 struct Block {
     raw: Vec<u8>,
-    dictionary: Vec<u8>,
     packed: Vec<u8>,
     crc: Crc,
     marked: bool,
@@ -116,19 +118,11 @@ struct Block {
 
 impl Block {
     fn new() -> Self {
-        Self {
-            raw: Vec::with_capacity(BLOCK),
-            dictionary: Vec::new(),
-            packed: Vec::new(),
-            crc: Crc::new(),
-            marked: false,
-            last: false,
-        }
+        Self { raw: Vec::with_capacity(BLOCK), packed: Vec::new(), crc: Crc::new(), marked: false, last: false }
     }
 
     fn clear(&mut self) {
         self.raw.clear();
-        self.dictionary.clear();
         self.packed.clear();
         self.crc.reset();
         self.marked = false;
@@ -147,18 +141,14 @@ pub(super) struct Input {
     order: SyncSender<Receiver<Block>>,
     free: Receiver<Block>,
     block: Block,
-    /// The end of the block before, where the next one may look back to.
-    tail: Vec<u8>,
 }
 
 impl Input {
-    /// Ends the current block and begins one that can be inflated without anything before it; where it lies is told at the
-    /// end.
+    /// Ends the current block and begins one whose place is told at the end.
     pub(super) fn begin_block(&mut self) -> Result<(), GzipError> {
         if !self.block.raw.is_empty() {
             self.submit()?;
         }
-        self.block.dictionary.clear();
         self.block.marked = true;
         Ok(())
     }
@@ -203,14 +193,10 @@ impl Input {
         self.submit()
     }
 
-    /// Sends the current block to the threads and takes a free one, whose dictionary is the end of the one before.
+    /// Sends the current block to the threads and takes a free one.
     fn submit(&mut self) -> Result<(), GzipError> {
         let mut next = self.free.try_recv().unwrap_or_else(|_| Block::new());
         next.clear();
-        let raw = &self.block.raw;
-        self.tail.clear();
-        self.tail.extend_from_slice(&raw[raw.len().saturating_sub(WINDOW)..]);
-        next.dictionary.extend_from_slice(&self.tail);
         let block = std::mem::replace(&mut self.block, next);
         let (reply, result) = sync_channel(1);
         self.order.send(result).map_err(|_| GzipError::Stopped)?;
@@ -236,9 +222,6 @@ fn deflate_block(block: &mut Block) -> bool {
     // A new one each time: `Compress::reset` leaves traces of the block before in how the next one is packed, and which
     // thread gets which block is chance.
     let mut deflate = Compress::new(Compression::new(LEVEL), false);
-    if !block.dictionary.is_empty() && deflate.set_dictionary(&block.dictionary).is_err() {
-        return false;
-    }
     block.crc.update(&block.raw);
     // Room for the worst case: a flush that has to be continued would write its mark twice, and whether it has to would
     // depend on how large the buffer happens to be.
@@ -261,6 +244,7 @@ fn write<W: Write>(
     let mut at = Mark { packed: HEADER.len() as u64, unpacked: 0 };
     let mut crc = Crc::new();
     let mut marks = Vec::new();
+    let mut sizes = Vec::new();
     out.write_all(&HEADER).map_err(GzipError::Write)?;
     while let Ok(result) = results.recv() {
         let block = result.recv().map_err(|RecvError| GzipError::Write(io::Error::other("a compressing thread failed")))?;
@@ -276,10 +260,12 @@ fn write<W: Write>(
         crc.combine(&block.crc);
         out.write_all(&block.packed).map_err(GzipError::Write)?;
         at.packed += block.packed.len() as u64;
+        // Neither can be larger than a few blocks.
+        sizes.push(BlockSize { packed: block.packed.len() as u32, unpacked: block.raw.len() as u32 });
         if block.last {
             let trailer = [crc.sum().to_le_bytes(), crc.amount().to_le_bytes()].concat();
             out.write_all(&trailer).map_err(GzipError::Write)?;
-            return Ok(Finished { out, marks });
+            return Ok(Finished { out, packed: at.packed + TRAILER, sizes, marks });
         }
         let _ = used.try_send(block);
     }
@@ -342,7 +328,7 @@ mod tests {
     #[test]
     fn a_marked_block_needs_nothing_before_it() {
         let data = noise(2 * BLOCK + 100);
-        let Finished { out, marks } = compress_all(&[&data, b"marked", &data], 2);
+        let Finished { out, marks, .. } = compress_all(&[&data, b"marked", &data], 2);
         assert_eq!(marks.iter().map(|mark| mark.unpacked).collect::<Vec<_>>(), [data.len() as u64, data.len() as u64 + 6]);
         let mut unpacked = [0; 6];
         flate2::read::DeflateDecoder::new(&out[marks[0].packed as usize..]).read_exact(&mut unpacked).unwrap();

@@ -10,17 +10,21 @@
 //! | `header` | one block of tar, read and written |
 //! | `entries` | the entries of an archive under all the rules |
 //! | `gunzip` | a gzip file as a stream, with the bound on its ratio |
+//! | `inflate` | the blocks of a package of ours, inflated by several threads |
 //! | `unpack` | an archive to a directory, or to its manifest |
 //! | `walk` | what of a directory goes into a package |
 //! | `gzip` | one gzip stream from all cores |
+//! | `blocks` | where a package says where its blocks lie |
 //! | `pointer` | where a package says that its manifest is |
 //! | `pack` | a directory to a package, published as a whole |
 
+mod blocks;
 mod entries;
 mod fault;
 mod gunzip;
 mod gzip;
 mod header;
+mod inflate;
 mod pack;
 mod path;
 mod pointer;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use super::blocks;
 use super::fault::Fault;
 use super::gzip::{self, Finished, GzipError, Input};
 use super::header::{BLOCK, NewEntry, NewKind, OCTAL_MAX};
@@ -299,7 +300,7 @@ impl Packer<'_> {
             // Two empty blocks end the archive.
             Ok(input.write(&[0; 2 * BLOCK])?)
         });
-        let Finished { mut out, marks } = compressed.map_err(|error| match error {
+        let Finished { mut out, packed, sizes, marks } = compressed.map_err(|error| match error {
             ProduceError::Pack(error) => error,
             ProduceError::Gzip(GzipError::Write(source)) => unwritable(source),
             ProduceError::Gzip(GzipError::Fault(fault)) => {
@@ -309,7 +310,8 @@ impl Packer<'_> {
         })?;
         // The manifest's is the only block that was begun by itself.
         if let [mark] = marks[..] {
-            out.write_all(&pointer::encode(mark)).map_err(unwritable)?;
+            let sizes = blocks::encode(&sizes).unwrap_or_default();
+            out.write_all(&[sizes, pointer::encode(mark, packed)].concat()).map_err(unwritable)?;
         }
         let (_, digest, size) = out.finish();
         Ok((temporary.into_temp_path(), digest, size))

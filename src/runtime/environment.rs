@@ -97,6 +97,13 @@ impl<'h> Environment<'h> {
         }
     }
 
+    /// Makes `dir` the place for temporary files, under every name that programs know it by.
+    pub(super) fn set_temporary(&mut self, dir: &Path) {
+        for name in ["TMPDIR", "TMP", "TEMP"] {
+            self.variables.push((name.to_owned(), dir.into()));
+        }
+    }
+
     /// The value of the variable of this full name, as a plugin will find it.
     pub fn get(&self, name: &str) -> Option<OsString> {
         match self.variables.iter().rev().find(|(own, _)| own == name) {

@@ -175,5 +175,5 @@ fn getter_program(
     let extra = [file(&request.cert_file), file(&request.key_file), file(&request.ca_file), request.url.clone().into()];
     let line = prepare(commands, &Platform::current(), false, &|name| environment.get(name), &extra)
         .map_err(|source| prepare_error(subject, source))?;
-    Program::within(subject.dir, &line, &environment).map_err(|source| start_error(subject, source))
+    Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))
 }

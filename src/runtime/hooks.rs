@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::process::{End, kill_tree, wait_unless_interrupted};
 use super::program::Program;
-use super::{Environment, StartError, Subject};
+use super::sandbox::{self, Confinement, SandboxError};
+use super::{Environment, SIGNAL_BASE, StartError, Subject};
 use crate::interrupt;
-use crate::manifest::PluginName;
-use crate::manifest::platform::{Platform, PlatformError, prepare};
+use crate::manifest::platform::{Platform, PlatformError, prepare, select};
+use crate::manifest::{Metadata, PlatformCommand, PluginName, Subprocess};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
+
+/// The number of the signal that Ctrl-C sends; it is the same everywhere.
+const SIGINT: i32 = 2;
 
 /// The events that have hooks. Manifests may name others; those are never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +48,8 @@ impl fmt::Display for HookEvent {
 /// What became of a hook that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookOutcome {
-    /// It ran and ended with exit code 0.
-    Ran,
+    /// It ran, as far confined as this says, and ended with exit code 0.
+    Ran(Confinement),
     /// The plugin has none for the event.
     None,
 }
@@ -77,16 +82,50 @@ pub enum HookError {
     },
     /// Hooks must be confined, and cannot be.
     #[error(
-        "the {event} hook of plugin `{plugin}` cannot be confined, as `hooks.sandbox: require` asks; `--no-hooks` goes on without it"
+        "the {event} hook of plugin `{plugin}` cannot be confined, as `hooks.sandbox: require` or the policy asks; `--no-hooks` goes on without it"
     )]
     NoSandbox {
         /// The plugin.
         plugin: PluginName,
         /// The event.
         event: HookEvent,
+        /// Why not.
+        #[source]
+        source: SandboxError,
+    },
+    /// The hook has no place for temporary files.
+    #[error(
+        "cannot make a temporary directory for the {event} hook of plugin `{plugin}`; `hooks.sandbox: off` in config.yaml needs none"
+    )]
+    Temporary {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event.
+        event: HookEvent,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A policy forbids hooks.
+    #[error("the policy at {at} forbids the {event} hook of plugin `{plugin}`; `--no-hooks` goes on without it")]
+    Forbidden {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event.
+        event: HookEvent,
+        /// The policy's file and line, safe to show.
+        at: String,
+    },
+    /// The user was shown the hook, and said no.
+    #[error("you did not let the {event} hook of plugin `{plugin}` run; `--no-hooks` goes on without it")]
+    Declined {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event.
+        event: HookEvent,
     },
     /// The program ended with an exit code other than 0.
-    #[error("the {event} hook of plugin `{plugin}` failed with exit code {code}; `--no-hooks` goes on without it")]
+    #[error("the {event} hook of plugin `{plugin}` failed with exit code {code}{}; `--no-hooks` goes on without it", Confined(*confined))]
     Exit {
         /// The plugin.
         plugin: PluginName,
@@ -94,6 +133,8 @@ pub enum HookError {
         event: HookEvent,
         /// The exit code.
         code: i32,
+        /// Whether it was confined, which may be why.
+        confined: bool,
     },
     /// The program died of a signal.
     #[error("the {event} hook of plugin `{plugin}` was ended by signal {signal}")]
@@ -138,12 +179,35 @@ pub enum HookError {
 }
 
 impl HookError {
+    /// What happened to the hook, in a sentence that begins with it: that it failed, or did not run at all.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Exit { .. } | Self::Signal { .. } | Self::TimedOut { .. } | Self::Wait { .. } => "failed",
+            Self::Interrupted { .. } => "was interrupted",
+            _ => "did not run",
+        }
+    }
+
     /// The hook's own exit code, where it came to one.
     pub fn code(&self) -> Option<i32> {
         match self {
             Self::Exit { code, .. } => Some(*code),
             _ => None,
         }
+    }
+}
+
+/// What a hook that failed while it was confined may have missed.
+struct Confined(bool);
+
+impl fmt::Display for Confined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0 {
+            return Ok(());
+        }
+        f.write_str(
+            ", and could write to its plugin's directory and `$TMPDIR` alone (`hooks.sandbox: off` in config.yaml lets it write elsewhere)",
+        )
     }
 }
 
@@ -158,6 +222,25 @@ impl fmt::Display for Seconds {
             _ => write!(f, "{}s", self.0.as_secs_f64()),
         }
     }
+}
+
+/// The commands of a plugin's hook for `event`, where it has any.
+fn commands(metadata: &Metadata, event: HookEvent) -> Option<(&Subprocess, &[PlatformCommand])> {
+    let subprocess = metadata.subprocess()?;
+    let commands = subprocess.hooks.get(event.as_str()).filter(|commands| !commands.is_empty())?;
+    Some((subprocess, commands))
+}
+
+/// Whether the plugin has a hook for `event`, whatever the platform.
+pub fn has_hook(metadata: &Metadata, event: HookEvent) -> bool {
+    commands(metadata, event).is_some()
+}
+
+/// What the hook for `event` runs on this platform, as the manifest has it: the program and its arguments. Nothing where there
+/// is none.
+pub fn hook_line(metadata: &Metadata, event: HookEvent) -> Option<Vec<&str>> {
+    let command = select(commands(metadata, event)?.1, &Platform::current())?;
+    Some(std::iter::once(&command.command).chain(&command.args).map(String::as_str).collect())
 }
 
 /// Runs the hook of `subject` for `event`, as `settings` say.
@@ -175,29 +258,41 @@ pub fn run_hook(
 ) -> Result<HookOutcome, HookError> {
     let limit = settings.timeout;
     let plugin = || subject.metadata.name.clone();
-    let Some(subprocess) = subject.metadata.subprocess() else { return Ok(HookOutcome::None) };
-    let commands = match subprocess.hooks.get(event.as_str()) {
-        Some(commands) if !commands.is_empty() => commands,
-        _ => return Ok(HookOutcome::None),
-    };
-    // Nothing here can confine a program yet; who requires it must not get less.
-    if settings.sandbox == Sandbox::Require {
-        return Err(HookError::NoSandbox { plugin: plugin(), event });
-    }
+    let Some((subprocess, commands)) = commands(subject.metadata, event) else { return Ok(HookOutcome::None) };
+    let required = settings.sandbox == Sandbox::Require;
     let mut environment = environment.for_plugin(&subject.metadata.name, subject.dir);
     if settings.environment == HookEnvironment::Clean {
         environment = environment.clean();
     }
+    let temporary = if settings.sandbox != Sandbox::Off {
+        let made = tempfile::Builder::new().prefix("plugin-hook-").tempdir();
+        let made = made.map_err(|source| HookError::Temporary { plugin: plugin(), event, source })?;
+        environment.set_temporary(made.path());
+        Some(made)
+    } else {
+        None
+    };
     let line = prepare(commands, &Platform::current(), subprocess.expand_hooks, &|name| environment.get(name), &[])
         .map_err(|source| HookError::Prepare { plugin: plugin(), event, source })?;
     let start_error = |source| HookError::Start { plugin: plugin(), event, source };
-    let mut program = Program::find(&line, &environment).map_err(start_error)?;
-    let mut child = program.spawn().map_err(start_error)?;
+    let mut program = Program::find(subject, &line, &environment).map_err(start_error)?;
+    let (mut child, confinement) = match &temporary {
+        None => (program.spawn().map_err(start_error)?, Confinement::Off),
+        Some(temporary) => {
+            sandbox::spawn(&mut program, [subject.dir, temporary.path()], required).map_err(|failed| match failed {
+                sandbox::Failed::Start(source) => start_error(source),
+                sandbox::Failed::Sandbox(source) => HookError::NoSandbox { plugin: plugin(), event, source },
+            })?
+        }
+    };
     let end =
         wait_unless_interrupted(&mut child, limit).map_err(|source| HookError::Wait { plugin: plugin(), event, source })?;
+    if end.is_some_and(is_interrupt) {
+        return Err(HookError::Interrupted { plugin: plugin(), event });
+    }
     match end {
-        Some(End::Code(0)) => Ok(HookOutcome::Ran),
-        Some(End::Code(code)) => Err(HookError::Exit { plugin: plugin(), event, code }),
+        Some(End::Code(0)) => Ok(HookOutcome::Ran(confinement)),
+        Some(End::Code(code)) => Err(HookError::Exit { plugin: plugin(), event, code, confined: confinement.is_some() }),
         Some(End::Signal(signal)) => Err(HookError::Signal { plugin: plugin(), event, signal }),
         None => {
             kill_tree(&mut child, subject);
@@ -207,4 +302,24 @@ pub fn run_hook(
             Err(HookError::TimedOut { plugin: plugin(), event, limit })
         }
     }
+}
+
+/// Whether a hook ended so because the user interrupted.
+///
+/// Ctrl-C reaches the hook and us at once. Its end can be seen here before our own signal has been noted, which another thread
+/// does. So a death of this very signal counts as the user's word, as it does for a shell; and where a shell says that
+/// something died of it, ours is waited for.
+fn is_interrupt(end: End) -> bool {
+    match end {
+        End::Code(0) => return false,
+        End::Signal(signal) if signal == SIGINT => interrupt::request(),
+        End::Code(code) if code == SIGNAL_BASE + SIGINT => {
+            let until = Instant::now() + Duration::from_millis(250);
+            while !interrupt::requested() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        End::Code(_) | End::Signal(_) => {}
+    }
+    interrupt::requested()
 }

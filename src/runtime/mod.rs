@@ -10,6 +10,7 @@ pub mod messages;
 mod post_renderer;
 mod process;
 mod program;
+mod sandbox;
 mod subprocess;
 #[cfg(feature = "wasm")]
 mod wasm;
@@ -18,14 +19,17 @@ use std::path::Path;
 
 pub use self::environment::Environment;
 pub use self::getter::GetterRequest;
-pub use self::hooks::{HookError, HookEvent, HookOutcome, run_hook};
+pub use self::hooks::{HookError, HookEvent, HookOutcome, has_hook, hook_line, run_hook};
 pub use self::invoke::{Input, Output, Process};
 pub use self::program::StartError;
+pub use self::sandbox::{Confinement, SandboxError};
 pub use self::subprocess::{InvokeError, ask};
 #[cfg(feature = "wasm")]
 pub use self::wasm::WasmError;
 
 use crate::manifest::Metadata;
+use crate::stamp::Checked;
+use crate::store::Plugin;
 
 /// What is run: a manifest, and the directory in which its files lie.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,14 @@ pub struct Subject<'a> {
     pub metadata: &'a Metadata,
     /// The plugin's directory, absolute; where it is a link, the link.
     pub dir: &'a Path,
+    /// The files of it that the gate compared with the receipt; what is started must be what it saw.
+    pub checked: Option<&'a Checked>,
+}
+
+impl<'a> From<&'a Plugin> for Subject<'a> {
+    fn from(plugin: &'a Plugin) -> Self {
+        Self { metadata: &plugin.metadata, dir: &plugin.dir, checked: Some(&plugin.checked) }
+    }
 }
 
 /// The exit code with which a shell reports a death by `signal`.

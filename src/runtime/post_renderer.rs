@@ -83,7 +83,7 @@ fn renderer_program(
     let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
         .map_err(|source| prepare_error(subject, source))?;
-    Program::find(&line, &environment).map_err(|source| start_error(subject, source))
+    Program::find(subject, &line, &environment).map_err(|source| start_error(subject, source))
 }
 
 /// The last [`STDERR_BYTES`] of `pipe`; all of it is read, so that nobody waits for us.

@@ -8,13 +8,16 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
-use super::Environment;
+use super::{Environment, Subject};
 use crate::manifest::platform::CommandLine;
 use crate::text::Plain;
 
 /// How often a program that is being written is tried again, and after how long.
 const BUSY_TRIES: u32 = 100;
 const BUSY_NAP: Duration = Duration::from_millis(10);
+
+/// How much of a program is looked at, for a `#!` line.
+const FIRST_BYTES: u64 = 256;
 
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,12 @@ pub enum StartError {
     /// A text that does not say what is to interpret it.
     #[error("{} is a script without a `#!` line; add one, such as `#!/bin/sh`", Plain(&path.to_string_lossy()))]
     NoInterpreterLine {
+        /// The program.
+        path: PathBuf,
+    },
+    /// It is not the file that was compared with the plugin's receipt a moment ago.
+    #[error("{} was replaced while it was being checked, so it is not started", Plain(&path.to_string_lossy()))]
+    Replaced {
         /// The program.
         path: PathBuf,
     },
@@ -89,52 +98,80 @@ pub enum StartError {
     },
 }
 
+/// An opened file that is executed, whatever lies at its path by then: the name of a handle can be turned to no other file.
+#[derive(Debug)]
+struct Handle {
+    /// Open until it has been executed.
+    _file: File,
+    /// How the system is told to execute it.
+    path: PathBuf,
+}
+
 /// A program that was found, with its arguments.
 #[derive(Debug)]
 pub(super) struct Program {
     path: PathBuf,
     command: Command,
+    /// What `command` executes, where that is not whatever lies at `path`.
+    _handle: Option<Handle>,
 }
 
 impl Program {
     /// Finds the program of `line`, as `execvp` and Go's `exec.Command` do: a name with a separator is a path, relative to the
     /// working directory; any other is looked for on the `PATH` of `environment`.
-    pub(super) fn find(line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
+    pub(super) fn find(subject: Subject<'_>, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
         let path = if has_separator(&line.program) {
             PathBuf::from(&line.program)
         } else {
             find_on_path(&line.program, environment.get("PATH").as_deref())?
         };
-        Self::at(path, line, environment)
+        Self::at(path, subject, line, environment)
     }
 
-    /// Takes the program of `line` from `dir`, whatever it looks like; an absolute one stays where it is. One that is not
-    /// there, as `/bin/x.sh` for `bin/x.sh`, is looked for in `dir` all the same: to Helm every path is one in `dir`, and plugins
-    /// are written for it.
-    pub(super) fn within(dir: &Path, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
-        let program = Path::new(&line.program);
+    /// Takes the program of `line` from the plugin's directory, whatever it looks like; an absolute one stays where it is. One
+    /// that is not there, as `/bin/x.sh` for `bin/x.sh`, is looked for in the directory all the same: to Helm every path is one
+    /// in it, and plugins are written for it.
+    pub(super) fn within(
+        subject: Subject<'_>,
+        line: &CommandLine,
+        environment: &Environment<'_>,
+    ) -> Result<Self, StartError> {
+        let (dir, program) = (subject.dir, Path::new(&line.program));
         let beneath = || program.strip_prefix("/").map(|relative| dir.join(relative)).ok().filter(|path| path.is_file());
         let path = match program.is_absolute() && !program.exists() {
             true => beneath().unwrap_or_else(|| program.to_owned()),
             false => dir.join(program),
         };
-        Self::at(path, line, environment)
+        Self::at(path, subject, line, environment)
     }
 
-    fn at(path: PathBuf, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
-        check_format(&path)?;
-        let mut command = Command::new(&path);
+    fn at(
+        path: PathBuf,
+        subject: Subject<'_>,
+        line: &CommandLine,
+        environment: &Environment<'_>,
+    ) -> Result<Self, StartError> {
+        let handle = check(&path, subject)?;
+        let mut command = Command::new(handle.as_ref().map_or(&path, |handle| &handle.path));
         command.args(&line.args);
         // Programs such as busybox ask by which name they were called.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::arg0(&mut command, &line.program);
         environment.apply(&mut command);
-        Ok(Self { path, command })
+        Ok(Self { path, command, _handle: handle })
     }
 
     /// The process to be, for streams and directory to be chosen.
     pub(super) fn command(&mut self) -> &mut Command {
         &mut self.command
+    }
+
+    /// Becomes the process; where that works this does not return.
+    #[cfg(unix)]
+    pub(super) fn exec(&mut self) -> StartError {
+        // The standard library gives the new program the default for SIGPIPE, which it had changed for us, and an empty mask.
+        let error = std::os::unix::process::CommandExt::exec(&mut self.command);
+        self.explain(error)
     }
 
     /// Starts the process.
@@ -154,7 +191,7 @@ impl Program {
     }
 
     /// What it means that the system refused to start this with `error`.
-    pub(super) fn explain(&self, error: io::Error) -> StartError {
+    fn explain(&self, error: io::Error) -> StartError {
         let path = self.path.clone();
         match error.kind() {
             io::ErrorKind::NotFound => match interpreter(&path) {
@@ -207,7 +244,12 @@ fn find_on_path(program: &OsStr, _: Option<&OsStr>) -> Result<PathBuf, StartErro
 
 #[cfg(unix)]
 fn is_executable(path: &Path) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    may_execute(path).is_ok()
+}
+
+#[cfg(unix)]
+fn may_execute(path: &Path) -> rustix::io::Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)
 }
 
 #[cfg(not(unix))]
@@ -219,32 +261,85 @@ fn is_format_error(error: &io::Error) -> bool {
     cfg!(unix) && error.raw_os_error() == Some(8)
 }
 
-/// Refuses a script without a `#!` line. Some C libraries hand such a file to `/bin/sh`, others and Helm do not: a plugin that
+/// Looks at the file at `path` through one handle: whether it can be started, and whether it is what the gate saw. Gives the
+/// handle where it is to be executed itself.
+///
+/// A script without a `#!` line is refused. Some C libraries hand such a file to `/bin/sh`, others and Helm do not: a plugin that
 /// runs on one machine should run on all.
-fn check_format(path: &Path) -> Result<(), StartError> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
+///
+/// A script with one is executed by its name all the same. Its interpreter opens it again by the path that the system hands
+/// over, which would be that of a handle: one that must then stay open in the interpreter and all that it starts, and `$0` would
+/// be `/dev/fd/3`, where nearly every script of a plugin looks for its directory. It has been compared a moment ago.
+#[cfg(unix)]
+fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, StartError> {
     let path_buf = || path.to_owned();
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Err(StartError::NotAFile { path: path_buf() }),
+    let system = |source| StartError::System { path: path_buf(), source };
+    let mut options = File::options();
+    options.read(true);
+    // A fifo would keep us waiting for its writer.
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = match options.open(path) {
+        Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Err(StartError::Missing { path: path_buf() });
         }
-        Err(error) => return Err(StartError::System { path: path_buf(), source: error }),
+        Err(error) => {
+            return match std::fs::metadata(path) {
+                // What we may run but not read is for the system to judge.
+                Ok(metadata) if metadata.is_file() => Ok(None),
+                Ok(_) => Err(StartError::NotAFile { path: path_buf() }),
+                Err(_) => Err(system(error)),
+            };
+        }
+    };
+    let metadata = file.metadata().map_err(system)?;
+    if !metadata.is_file() {
+        return Err(StartError::NotAFile { path: path_buf() });
     }
-    // What we may run but not read is for the system to judge.
-    let Some(start) = first_bytes(path) else { return Ok(()) };
-    if !is_executable(path) {
+    let mut start = Vec::with_capacity(FIRST_BYTES as usize);
+    (&file).take(FIRST_BYTES).read_to_end(&mut start).map_err(system)?;
+    let same =
+        subject.checked.zip(relative_to(subject.dir, path)).and_then(|(checked, name)| checked.is(&name, &file, &metadata));
+    let same = same.transpose().map_err(system)?;
+    if same == Some(false) {
+        return Err(StartError::Replaced { path: path_buf() });
+    }
+    // The handle is asked, so that the answer is about the same file; it also tells whether there is a `/proc`.
+    let by_handle = cfg!(target_os = "linux") && same == Some(true) && start.contains(&0) && !start.starts_with(b"#!");
+    let by_handle = by_handle.then(|| PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))));
+    let executable = match by_handle.map(|handle| (may_execute(&handle), handle)) {
+        Some((Ok(()), path)) => return Ok(Some(Handle { _file: file, path })),
+        Some((Err(rustix::io::Errno::ACCESS), _)) => false,
+        _ => is_executable(path),
+    };
+    if !executable {
         return Err(StartError::NotExecutable { path: path_buf() });
     }
     match start.as_slice() {
         [] => Err(StartError::Empty { path: path_buf() }),
-        [b'#', b'!', ..] => Ok(()),
+        [b'#', b'!', ..] => Ok(None),
         text if !text.contains(&0) => Err(StartError::NoInterpreterLine { path: path_buf() }),
-        _ => Ok(()),
+        _ => Ok(None),
     }
+}
+
+/// Windows looks for itself.
+#[cfg(not(unix))]
+fn check(_: &Path, _: Subject<'_>) -> Result<Option<Handle>, StartError> {
+    Ok(None)
+}
+
+/// `path` relative to `dir`, with `/`; nothing where it is not beneath it.
+#[cfg(unix)]
+fn relative_to(dir: &Path, path: &Path) -> Option<String> {
+    let mut text = String::new();
+    for part in path.strip_prefix(dir).ok()?.components() {
+        if !text.is_empty() {
+            text.push('/');
+        }
+        text.push_str(part.as_os_str().to_str()?);
+    }
+    Some(text)
 }
 
 /// What the `#!` line of the file at `path` names.
@@ -257,7 +352,106 @@ fn interpreter(path: &Path) -> Option<String> {
 }
 
 fn first_bytes(path: &Path) -> Option<Vec<u8>> {
-    let mut start = Vec::with_capacity(256);
-    File::open(path).ok()?.take(256).read_to_end(&mut start).ok()?;
+    let mut start = Vec::with_capacity(FIRST_BYTES as usize);
+    File::open(path).ok()?.take(FIRST_BYTES).read_to_end(&mut start).ok()?;
     Some(start)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+    use super::*;
+    use crate::digest::Sha256Digest;
+    use crate::host::{Chosen, Homes, Host, Origin};
+    use crate::manifest::{self, Metadata};
+    use crate::stamp::Checked;
+    use std::fs;
+    use std::process::Stdio;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        metadata: Metadata,
+        checked: Checked,
+        host: Host,
+    }
+
+    impl Fixture {
+        /// A directory with the program `run`, a copy of `of`, that was checked.
+        fn new(of: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("run");
+            fs::copy(of, &path).unwrap();
+            let mut checked = Checked::default();
+            checked.add("run", Sha256Digest::of_file(&path).unwrap().0, &fs::metadata(&path).unwrap());
+            let metadata = manifest::parse(b"name: p\nversion: 1.0.0\n", Path::new("plugin.yaml")).unwrap();
+            Self { dir, metadata, checked, host: Host::tool() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.dir.path().join("run")
+        }
+
+        /// Puts a copy of `of` at the program's place.
+        fn replace(&self, of: &str) {
+            let other = self.dir.path().join("other");
+            fs::copy(of, &other).unwrap();
+            fs::rename(&other, self.path()).unwrap();
+        }
+
+        fn find(&self) -> Result<Program, StartError> {
+            let home = || Chosen { path: self.dir.path().into(), origin: Origin::Default };
+            let plugins = vec![self.dir.path().into()];
+            let homes = Homes { data: home(), cache: home(), config: home(), plugins, plugins_origin: Origin::Default };
+            let subject = Subject { metadata: &self.metadata, dir: self.dir.path(), checked: Some(&self.checked) };
+            let line = CommandLine { program: self.path().into(), args: vec!["said".into()] };
+            Program::find(subject, &line, &Environment::new(&self.host, &homes, false))
+        }
+    }
+
+    fn output(mut program: Program) -> String {
+        program.command().stdout(Stdio::piped());
+        String::from_utf8(program.spawn().unwrap().wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn s_what_was_checked_is_executed_whatever_lies_there_by_then() {
+        let fixture = Fixture::new("/bin/echo");
+        let program = fixture.find().unwrap();
+        fixture.replace("/bin/false");
+        assert_eq!(output(program), "said\n");
+        // Nor does it help to turn the whole directory to another.
+        let fixture = Fixture::new("/bin/echo");
+        let program = fixture.find().unwrap();
+        let moved = fixture.dir.path().with_extension("moved");
+        fs::rename(fixture.dir.path(), &moved).unwrap();
+        assert_eq!(output(program), "said\n");
+        fs::rename(&moved, fixture.dir.path()).unwrap();
+    }
+
+    #[test]
+    fn s_what_was_replaced_since_it_was_checked_is_not_started() {
+        let fixture = Fixture::new("/bin/echo");
+        fixture.replace("/bin/false");
+        assert!(matches!(fixture.find(), Err(StartError::Replaced { .. })));
+        // Scripts too, though they are executed by name.
+        fs::write(fixture.path(), "#!/bin/sh\nexit 0\n").unwrap();
+        assert!(matches!(fixture.find(), Err(StartError::Replaced { .. })));
+        // The same bytes are the same program.
+        fixture.replace("/bin/echo");
+        assert_eq!(output(fixture.find().unwrap()), "said\n");
+    }
+
+    #[test]
+    fn s_a_link_leads_to_one_file_once() {
+        let fixture = Fixture::new("/bin/echo");
+        fs::rename(fixture.path(), fixture.dir.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", fixture.path()).unwrap();
+        // What lies behind it is the file that was checked, by its handle.
+        let program = fixture.find().unwrap();
+        fs::remove_file(fixture.path()).unwrap();
+        std::os::unix::fs::symlink("/bin/false", fixture.path()).unwrap();
+        assert_eq!(output(program), "said\n");
+        assert!(matches!(fixture.find(), Err(StartError::Replaced { .. })));
+    }
 }

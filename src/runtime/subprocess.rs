@@ -197,11 +197,7 @@ pub(super) fn replace_by_cli(
 ) -> Result<(), InvokeError> {
     #[cfg(unix)]
     {
-        use std::os::unix::process::CommandExt;
-        let mut program = cli_program(subject, subprocess, args, environment)?;
-        // The standard library gives the new program the default for SIGPIPE, which it had changed for us, and an empty mask.
-        let error = program.command().exec();
-        Err(start_error(subject, program.explain(error)))
+        Err(start_error(subject, cli_program(subject, subprocess, args, environment)?.exec()))
     }
     #[cfg(not(unix))]
     run_cli(subject, subprocess, args, environment)
@@ -243,7 +239,7 @@ pub fn ask(
 ) -> Result<Vec<u8>, InvokeError> {
     let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
     let line = CommandLine { program: file.into(), args: args.to_vec() };
-    let mut program = Program::within(subject.dir, &line, &environment).map_err(|source| start_error(subject, source))?;
+    let mut program = Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))?;
     program.command().stderr(Stdio::null());
     answer(subject, program, file, limit)
 }
@@ -314,7 +310,7 @@ fn cli_program(
     let args = if subject.metadata.cli().is_some_and(|cli| cli.ignore_flags) { &[] } else { args };
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
         .map_err(|source| prepare_error(subject, source))?;
-    Program::find(&line, &environment).map_err(|source| start_error(subject, source))
+    Program::find(subject, &line, &environment).map_err(|source| start_error(subject, source))
 }
 
 pub(super) fn prepare_error(subject: Subject<'_>, source: PlatformError) -> InvokeError {

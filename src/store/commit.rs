@@ -25,6 +25,7 @@ use jiff::Timestamp;
 
 use crate::manifest::{self, Metadata};
 use crate::text::without_credentials;
+use crate::trust::{AcceptedFile, InstalledFile};
 
 use super::error::StoreError;
 use super::gate::{self, Difference};
@@ -70,6 +71,24 @@ pub struct Committed<'l> {
     /// Keeps the old tree until the change is final.
     _scratch: Option<Spool>,
     _interrupts_wait: interrupt::Change,
+}
+
+/// What [`StoreLock::trust`] accepted.
+#[derive(Debug, Clone, Default)]
+pub struct AcceptedChanges {
+    /// How the files differed from the receipt.
+    pub differences: Vec<Difference>,
+    /// Each of them as it is now, and as it was in the receipt.
+    pub files: Vec<ChangedFile>,
+}
+
+/// A file whose change was accepted.
+#[derive(Debug, Clone)]
+pub struct ChangedFile {
+    /// What it is now, and what was installed, as far as the receipt knew.
+    pub file: AcceptedFile,
+    /// Whether the receipt spoke of an earlier change that had been accepted: then it knows no more what was installed.
+    pub again: bool,
 }
 
 /// What [`StoreLock::remove`] removed.
@@ -261,31 +280,34 @@ impl StoreLock<'_> {
         Ok(true)
     }
 
-    /// Accepts the files of the plugin `name` as they are now, and says how they differed from its receipt.
+    /// Accepts the files of the plugin `name` as they are now, and says how they differed from its receipt, and what was there
+    /// before.
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Tree`],
     /// [`StoreError::Receipt`].
-    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, StoreError> {
+    pub fn trust(&self, name: &str) -> Result<AcceptedChanges, StoreError> {
         let found = self.installed(name)?;
         let path = self.root().receipt(&found.dir);
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(StoreError::NoReceipt { name: name.to_owned() });
         };
         if receipt.kind == Kind::Link {
-            return Ok(Vec::new());
+            return Ok(AcceptedChanges::default());
         }
         let limits = self.store.limits();
         let metadata = found.metadata?;
         let differences = gate::differences_of_all(&found.directory, &receipt, limits)?;
         if differences.is_empty() {
-            return Ok(differences);
+            return Ok(AcceptedChanges::default());
         }
         let stamped_at = now_ns();
         let mut known: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
         // Without stamps every digest is taken again.
         known.iter_mut().for_each(|file| file.stamp = None);
         let files = tree::records(&found.directory, &known, Some(MadeBy::User), limits)?;
+        let changed = differences.iter().filter(|difference| !difference.path.is_empty());
+        let changed = changed.map(|difference| changed_file(&difference.path, &known, &files)).collect();
         (receipt.executables, receipt.files) = tree::split(files, &metadata);
         receipt.stamped_at = stamped_at;
         receipt.version = metadata.version.as_ref().map(ToString::to_string);
@@ -295,7 +317,51 @@ impl StoreLock<'_> {
             receipt.tree = tree;
         }
         ReceiptFile::settled(receipt).write(&path)?;
-        Ok(differences)
+        Ok(AcceptedChanges { differences, files: changed })
+    }
+
+    /// Takes accepted changes of files of the plugin `name` back: its receipt says again what was installed, so that the gate
+    /// notices the difference. Gives the paths of those that were accepted as they are in `files`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Receipt`].
+    pub fn take_back(&self, name: &str, files: &[AcceptedFile]) -> Result<Vec<String>, StoreError> {
+        let found = self.installed(name)?;
+        let path = self.root().receipt(&found.dir);
+        let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
+            return Err(StoreError::NoReceipt { name: name.to_owned() });
+        };
+        let mut records: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
+        let mut taken_back = Vec::new();
+        for file in files {
+            let now = records.iter().position(|record| record.path == file.path);
+            let record = now.and_then(|now| records.get(now));
+            // Another version may have been installed since.
+            let is_it = record.map(|record| record.sha256) == file.sha256
+                && record.is_none_or(|record| record.made_by == Some(MadeBy::User));
+            if !is_it {
+                continue;
+            }
+            if let Some(now) = now {
+                records.remove(now);
+            }
+            records.extend(file.installed.as_ref().map(|installed| FileRecord {
+                path: file.path.clone(),
+                sha256: installed.sha256,
+                size: installed.size,
+                mode: installed.mode,
+                link: installed.link,
+                made_by: None,
+                stamp: None,
+            }));
+            taken_back.push(file.path.clone());
+        }
+        if !taken_back.is_empty() {
+            records.sort_by(|a, b| a.path.cmp(&b.path));
+            (receipt.executables, receipt.files) = tree::split(records, &found.metadata?);
+            ReceiptFile::settled(receipt).write(&path)?;
+        }
+        Ok(taken_back)
     }
 
     /// The plugin `name` in the directory that is written to.
@@ -517,6 +583,27 @@ impl Drop for Committed<'_> {
     fn drop(&mut self) {
         // An early return or a panic between the exchange and the end of the hook; what fails here the next writer mends.
         let _ = self.take_back();
+    }
+}
+
+/// The file at `path` in the records `before` and `after` a change.
+fn changed_file(path: &str, before: &[FileRecord], after: &[FileRecord]) -> ChangedFile {
+    let find = |records: &[FileRecord]| records.iter().find(|record| record.path == path).cloned();
+    let (before, after) = (find(before), find(after));
+    let again = before.as_ref().is_some_and(|record| record.made_by == Some(MadeBy::User));
+    let installed = before.filter(|_| !again);
+    ChangedFile {
+        file: AcceptedFile {
+            path: path.to_owned(),
+            sha256: after.map(|record| record.sha256),
+            installed: installed.map(|FileRecord { sha256, size, mode, link, .. }| InstalledFile {
+                sha256,
+                size,
+                mode,
+                link,
+            }),
+        },
+        again,
     }
 }
 

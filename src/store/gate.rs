@@ -1,7 +1,7 @@
 //! The gate (life cycle, section 8): the one function that every run, hook, help and completion gets its plugin from.
 //!
-//! It looks at the name, at who may write to the directory and the program, and, where there is a receipt, at the files
-//! that can be executed. A file is read again only where its size or stamp is another than when its digest was taken. One
+//! It looks at the name, at who may write to the directory and the program, where there is a receipt at the files that can be
+//! executed, and where there is a policy at its rules. A file is read again only where its size or stamp is another than when its digest was taken. One
 //! directory, one manifest and one receipt are looked at, however many plugins are installed; of the receipt, only what
 //! concerns files that can be executed.
 //!
@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
 use crate::manifest::platform::Platform;
-use crate::manifest::{MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
+use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
+use crate::policy::{Proof, Refusal, Subject};
 use crate::settings::{Gate, Limits};
+use crate::stamp::Checked;
 use crate::text::Plain;
 
 use super::error::StoreError;
@@ -38,10 +40,11 @@ pub struct Plugin {
     pub metadata: Metadata,
     /// Its receipt, where it has one; [`Receipt::files`] may be left out of it.
     pub receipt: Option<Receipt>,
-    /// Whether its files are held to the receipt: the bytes that are run must be the ones that were compared.
-    pub enforced: bool,
     /// What the gate would have refused if it were not told to warn only.
     pub warnings: Vec<String>,
+    /// The files that were compared with the receipt, as they were then; nothing where nothing was compared, or was only
+    /// warned of.
+    pub checked: Checked,
 }
 
 /// How an installed file differs from its receipt.
@@ -149,6 +152,14 @@ pub enum GateError {
     /// The receipt cannot be read.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+    /// A policy does not let it run.
+    #[error("plugin `{}` must not run", Plain(name))]
+    Policy {
+        /// Its name.
+        name: String,
+        /// The rule, and where it stands.
+        source: Box<Refusal>,
+    },
     /// A file of the plugin cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -176,58 +187,87 @@ impl Store {
     /// Every variant of [`GateError`].
     pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
+        self.check_policy(name.as_str(), &Subject::default())?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
-        let Found { root, dir: dir_name, directory, link, metadata } = found;
+        let Found { root, dir: dir_name, directory, link, metadata, manifest_seen } = found;
         let metadata = metadata.map_err(|source| GateError::Broken {
             name: name.to_string(),
             directory: directory.clone(),
             host: self.host.name().to_owned(),
             source: Box::new(source),
         })?;
-        let mut plugin =
-            Plugin { name, dir: directory, link, metadata, receipt: None, enforced: false, warnings: Vec::new() };
+        let mut plugin = Plugin {
+            name,
+            dir: directory,
+            link,
+            metadata,
+            receipt: None,
+            warnings: Vec::new(),
+            checked: Checked::default(),
+        };
         let file = match ReceiptFile::read_head(&root.receipt(&dir_name)) {
             Err(_) if mode == Gate::Off => None,
             file => file?,
         };
-        let trusted_link = link && file.as_ref().is_none_or(knows_link);
-        plugin.enforced = mode == Gate::Require && !trusted_link;
         let checked = match mode {
-            Gate::Off => Ok(()),
+            Gate::Off => Ok(Checked::default()),
             // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
             // may change, but where everybody may write anybody could have made the link.
-            _ if trusted_link => check_modes(&root.0, &plugin),
-            Gate::Warn | Gate::Require => {
-                check_modes(&root.0, &plugin).and_then(|()| self.check_receipt(&plugin, file.as_ref()))
-            }
+            _ if link && file.as_ref().is_none_or(knows_link) => check_modes(&root.0, &plugin).map(|()| Checked::default()),
+            Gate::Warn | Gate::Require => check_modes(&root.0, &plugin)
+                .and_then(|()| self.check_receipt(&plugin, file.as_ref(), manifest_seen.as_ref())),
         };
         match checked {
             Err(e) if mode == Gate::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
-            checked => checked?,
+            checked => plugin.checked = checked?,
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();
         plugin.receipt = file.and_then(|file| file.of_tree(tree));
+        if !self.policy.is_empty() {
+            let receipt = plugin.receipt.as_ref();
+            let places = receipt.map(Receipt::places).unwrap_or_default();
+            let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
+            let subject = Subject { places: &places, proof: Some(proof), ..Subject::default() };
+            self.check_policy(plugin.name.as_str(), &subject)?;
+        }
         Ok(plugin)
     }
 
-    /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt.
-    fn check_receipt(&self, plugin: &Plugin, file: Option<&ReceiptFile>) -> Result<(), GateError> {
-        let Some(file) = file else { return Ok(()) };
+    /// Asks the policy about the installed plugin `name`. No setting makes less of the answer: it is the organisation's.
+    fn check_policy(&self, name: &str, subject: &Subject<'_>) -> Result<(), GateError> {
+        let subject = Subject { name: Some(name), installed: true, ..*subject };
+        self.policy.judge(&subject).map_err(|why| GateError::Policy { name: name.to_owned(), source: Box::new(why) })
+    }
+
+    /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt. The manifest
+    /// must be the very file that was `read`.
+    fn check_receipt(
+        &self,
+        plugin: &Plugin,
+        file: Option<&ReceiptFile>,
+        read: Option<&fs::Metadata>,
+    ) -> Result<Checked, GateError> {
+        let Some(file) = file else { return Ok(Checked::default()) };
         if let Some(change) = &file.change
             && file.current.is_none()
             && change.old.is_some()
             && change.old == TreeId::of(&plugin.dir).ok().flatten()
         {
             // What is about to be replaced, or was brought back, has no receipt.
-            return Ok(());
+            return Ok(Checked::default());
         }
         let named = tree::named_paths(&plugin.metadata, None);
-        let mut refusal = Ok(());
+        let mut refusal = Ok(Checked::default());
         for receipt in [&file.next, &file.current].into_iter().flatten() {
-            let differences = differences_of_executables(plugin, receipt, &named)?;
+            let mut checked = Checked::default();
+            let mut differences = differences_of_executables(plugin, receipt, &named, &mut checked)?;
+            if read.is_some_and(|read| checked.saw(FILE_NAME, read) == Some(false)) {
+                // Somebody changes it at this moment.
+                differences.push(Difference { path: FILE_NAME.to_owned(), kind: DifferenceKind::Changed });
+            }
             if differences.is_empty() {
-                return Ok(());
+                return Ok(checked);
             }
             refusal = Err(self.changed(plugin, differences, receipt));
         }
@@ -235,16 +275,21 @@ impl Store {
     }
 
     fn changed(&self, plugin: &Plugin, differences: Vec<Difference>, receipt: &Receipt) -> GateError {
-        let host = self.host.name();
-        let mut restore = format!("{host} plugin install --force {}", quoted(&receipt.shown_source()));
+        let restore = self.restore_command(receipt);
+        let accept = format!("{} plugin trust {}", self.host.name(), plugin.name);
+        GateError::Changed { name: plugin.name.to_string(), differences, restore, accept }
+    }
+
+    /// The command that installs again what `receipt` speaks of.
+    pub(super) fn restore_command(&self, receipt: &Receipt) -> String {
+        let mut restore = format!("{} plugin install --force {}", self.host.name(), quoted(&receipt.shown_source()));
         if receipt.kind == Kind::Copy {
             restore.push_str(" --copy");
         }
         if let Some(constraint) = &receipt.constraint {
             restore.push_str(&format!(" --version {}", quoted(constraint)));
         }
-        let accept = format!("{host} plugin trust {}", plugin.name);
-        GateError::Changed { name: plugin.name.to_string(), differences, restore, accept }
+        restore
     }
 
     /// Compares every file of the plugin `name` with its receipt, and says what was added too; nothing for a link or a
@@ -335,6 +380,7 @@ fn differences_of_executables(
     plugin: &Plugin,
     receipt: &Receipt,
     named: &BTreeSet<String>,
+    checked: &mut Checked,
 ) -> Result<Vec<Difference>, GateError> {
     let difference = |path: &str, kind| Difference { path: path.to_owned(), kind };
     if (receipt.kind == Kind::Link) != plugin.link {
@@ -342,8 +388,10 @@ fn differences_of_executables(
     }
     let mut differences = Vec::new();
     for file in &receipt.executables {
-        if let Some(kind) = compare(&plugin.dir, file, receipt.stamped_at)? {
-            differences.push(difference(&file.path, kind));
+        match compare(&plugin.dir, file, receipt.stamped_at)? {
+            Ok(metadata) if !metadata.is_symlink() => checked.add(&file.path, file.sha256, &metadata),
+            Ok(_) => {}
+            Err(kind) => differences.push(difference(&file.path, kind)),
         }
     }
     // A file that a command names and that was not there when the receipt was written.
@@ -356,34 +404,34 @@ fn differences_of_executables(
     Ok(differences)
 }
 
-/// How the file that `record` describes differs from it. Its bytes are read only where its stamp, taken at `stamped_at`,
-/// does not settle it.
-fn compare(dir: &Path, record: &FileRecord, stamped_at: i64) -> Result<Option<DifferenceKind>, TreeError> {
+/// What the file that `record` describes is now, or how it differs. Its bytes are read only where its stamp, taken at
+/// `stamped_at`, does not settle it; what is given back then is of the very file that was read.
+fn compare(dir: &Path, record: &FileRecord, stamped_at: i64) -> Result<Result<fs::Metadata, DifferenceKind>, TreeError> {
     let path = dir.join(&record.path);
     let metadata = match fs::symlink_metadata(&path) {
         Ok(metadata) => metadata,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Some(DifferenceKind::Missing));
+            return Ok(Err(DifferenceKind::Missing));
         }
         Err(source) => return Err(TreeError::Io { path, source }),
     };
     if metadata.is_symlink() != record.link || metadata.is_dir() {
-        return Ok(Some(DifferenceKind::Kind));
+        return Ok(Err(DifferenceKind::Kind));
     }
     let unchanged = |stamp: &Stamp| {
         metadata.len() == record.size && *stamp == Stamp::of(&metadata) && stamp.shows_changes_after(stamped_at)
     };
     if record.stamp.as_ref().is_some_and(unchanged) {
-        return Ok(None);
+        return Ok(Ok(metadata));
     }
     if metadata.len() != record.size {
-        return Ok(Some(DifferenceKind::Changed));
+        return Ok(Err(DifferenceKind::Changed));
     }
-    let now = tree::record(dir, record.path.clone(), &metadata)?;
+    let (now, metadata) = tree::record_seen(dir, record.path.clone(), &metadata)?;
     if now.sha256 != record.sha256 {
-        return Ok(Some(DifferenceKind::Changed));
+        return Ok(Err(DifferenceKind::Changed));
     }
-    Ok((now.is_executable() != record.is_executable()).then_some(DifferenceKind::Mode))
+    Ok(if now.is_executable() == record.is_executable() { Ok(metadata) } else { Err(DifferenceKind::Mode) })
 }
 
 /// How the directory `dir` differs from `receipt`, sorted by path: every file is read.
@@ -398,7 +446,7 @@ pub(super) fn differences_of_all(dir: &Path, receipt: &Receipt, limits: &Limits)
     let mut differences = Vec::new();
     for file in &known {
         // Stamps that show no change after the beginning of time settle nothing.
-        if let Some(kind) = compare(dir, file, i64::MIN)? {
+        if let Err(kind) = compare(dir, file, i64::MIN)? {
             differences.push(Difference { path: file.path.clone(), kind });
         }
     }

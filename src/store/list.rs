@@ -293,7 +293,7 @@ impl Store {
         }))
     }
 
-    fn index_path(&self, root: &Root) -> PathBuf {
+    pub(super) fn index_path(&self, root: &Root) -> PathBuf {
         let key = Sha256Digest::of(root.0.as_os_str().as_encoded_bytes()).to_string();
         self.cache.join("plugin-index").join(format!("{}.json", &key[..16]))
     }
@@ -423,21 +423,27 @@ fn chain(error: &dyn std::error::Error) -> String {
 ///
 /// Its first line is the digest of the second: a torn or damaged file is no index.
 fn read_index(path: &Path) -> HashMap<String, Box<Row>> {
-    let read = || {
-        if !is_ours(path)? {
-            return None;
-        }
-        let bytes = files::read_bounded(path, MAX_INDEX_BYTES).ok()??;
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let (head, body) = bytes.split_at_checked(end)?;
-        let body = body.get(1..)?;
-        if std::str::from_utf8(head).ok()? != Sha256Digest::of(body).to_string() {
-            return None;
-        }
-        let (version, rows): (u32, Vec<Box<Row>>) = serde_json::from_slice(body).ok()?;
-        (version == INDEX_VERSION).then(|| rows.into_iter().map(|row| (row.dir.clone(), row)).collect())
-    };
-    read().unwrap_or_default()
+    try_index(path).unwrap_or_default()
+}
+
+/// Whether what is at `path` can be used as an index.
+pub(super) fn is_index(path: &Path) -> bool {
+    try_index(path).is_some()
+}
+
+fn try_index(path: &Path) -> Option<HashMap<String, Box<Row>>> {
+    if !is_ours(path)? {
+        return None;
+    }
+    let bytes = files::read_bounded(path, MAX_INDEX_BYTES).ok()??;
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (head, body) = bytes.split_at_checked(end)?;
+    let body = body.get(1..)?;
+    if std::str::from_utf8(head).ok()? != Sha256Digest::of(body).to_string() {
+        return None;
+    }
+    let (version, rows): (u32, Vec<Box<Row>>) = serde_json::from_slice(body).ok()?;
+    (version == INDEX_VERSION).then(|| rows.into_iter().map(|row| (row.dir.clone(), row)).collect())
 }
 
 /// Whether the file at `path` belongs to this user (or the administrator) and nobody else may write it: an index in a cache

@@ -26,6 +26,7 @@ mod lock;
 mod receipt;
 mod recover;
 mod staging;
+mod survey;
 mod tree;
 
 #[cfg(test)]
@@ -38,15 +39,17 @@ use std::time::Duration;
 
 use crate::host::{Homes, Host};
 use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
+use crate::policy::Policy;
 use crate::settings::Limits;
 
-pub use commit::{Arrival, Committed, Removed};
+pub use commit::{AcceptedChanges, Arrival, ChangedFile, Committed, Removed};
 pub use error::StoreError;
 pub use gate::{Difference, DifferenceKind, GateError, Plugin, compare_with_package};
 pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
+pub use survey::{Flaw, Survey};
 pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};
 
 use receipt::ReceiptFile;
@@ -61,6 +64,7 @@ pub struct Store {
     roots: Vec<Root>,
     cache: PathBuf,
     limits: Limits,
+    policy: Policy,
     lock_wait: Duration,
 }
 
@@ -72,8 +76,16 @@ impl Store {
             roots: homes.plugins.iter().cloned().map(Root).collect(),
             cache: homes.cache.path.clone(),
             limits,
+            policy: Policy::none(),
             lock_wait: LOCK_WAIT,
         }
+    }
+
+    /// The same store, whose gate keeps the rules of `policy`.
+    #[must_use]
+    pub fn under(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// Sets how long [`Self::lock`] waits for another writer.
@@ -140,15 +152,19 @@ impl Store {
         if !link && !entry.is_dir() {
             return Ok(None);
         }
-        let metadata = manifest::load(&directory, &self.limits)
-            .and_then(|metadata| metadata.check_functions(&self.host, &directory).map(|()| metadata));
+        let loaded = manifest::load_seen(&directory, &self.limits)
+            .and_then(|(metadata, seen)| metadata.check_functions(&self.host, &directory).map(|()| (metadata, seen)));
+        let (metadata, manifest_seen) = match loaded {
+            Ok((metadata, seen)) => (Ok(metadata), Some(seen)),
+            Err(error) => (Err(error), None),
+        };
         // A directory without a manifest is somebody's directory, unless we put it there. A link may point nowhere.
         let bare = metadata.is_err() && !disk::exists(&directory.join(FILE_NAME));
         let dangling = link && !directory.exists();
         if bare && !dangling && !root.receipt(dir).exists() {
             return Ok(None);
         }
-        Ok(Some(Found { root: root.clone(), dir: dir.to_owned(), directory, link, metadata }))
+        Ok(Some(Found { root: root.clone(), dir: dir.to_owned(), directory, link, metadata, manifest_seen }))
     }
 
     /// The receipt of the plugin in `found`, of the tree that is there now.
@@ -173,6 +189,8 @@ pub struct Found {
     pub link: bool,
     /// What its manifest says, or why that cannot be used: a broken plugin.
     pub metadata: Result<Metadata, ManifestError>,
+    /// What the file was that this was read from.
+    manifest_seen: Option<fs::Metadata>,
 }
 
 impl Found {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
+use crate::policy::{Place, Proof};
 use crate::provenance::{Evidence, Signature};
 use crate::text::masked_source;
 
@@ -201,6 +202,17 @@ impl VerifiedBy {
 }
 
 impl VerifiedBy {
+    /// What it is to a policy.
+    pub fn proof(&self) -> Proof<'_> {
+        match (self.by, &self.fingerprint) {
+            (Means::Signature, Some(fingerprint)) => {
+                Proof::Signature { fingerprint: fingerprint.as_str(), subkey: self.subkey.as_deref() }
+            }
+            (Means::Digest, _) => Proof::Digest,
+            (Means::Signature | Means::Local | Means::None, _) => Proof::Nothing,
+        }
+    }
+
     /// The signature that made it trusted, where one did.
     pub fn signature(&self) -> Option<Signature> {
         Some(Signature {
@@ -234,6 +246,12 @@ pub enum HookState {
 }
 
 impl Receipt {
+    /// Where it came from, to a policy: as it was asked for, and as that was resolved.
+    pub fn places(&self) -> Vec<Place> {
+        let texts = std::iter::once(&self.source.asked).chain(&self.source.resolved);
+        texts.map(|text| Place::of(text)).collect()
+    }
+
     /// The source as it may be shown: a URL's query masked.
     pub fn shown_source(&self) -> String {
         masked_source(&self.source.asked)

@@ -12,9 +12,8 @@ use crate::manifest::platform::{self, Platform};
 use crate::manifest::{FILE_NAME, MODULE_NAME, Metadata, PlatformCommand};
 use crate::settings::Limits;
 
-/// How coarse the clocks of file systems are. What was written less than this before its stamp was taken could be written
-/// again without the stamp showing it.
-pub(super) const CLOCK_TICK_NS: i64 = 10_000_000;
+pub(super) use crate::stamp::CLOCK_TICK_NS;
+pub use crate::stamp::Stamp;
 
 /// The executable that completes a plugin's arguments.
 const COMPLETER: &str = "plugin.complete";
@@ -57,48 +56,6 @@ pub enum MadeBy {
     Hook,
     /// Somebody, and the user accepted it.
     User,
-}
-
-/// What a file looks like from outside. As long as none of it changes, its bytes are taken to be the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// When its bytes changed, in nanoseconds since 1970.
-    pub modified: i64,
-    /// When its bytes, mode, owner or links changed; 0 where the system does not tell.
-    pub changed: i64,
-    /// Its number in the file system; 0 where the system does not tell.
-    pub inode: u64,
-}
-
-impl Stamp {
-    /// The stamp in `metadata`.
-    #[cfg(unix)]
-    pub(super) fn of(metadata: &FileMetadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
-        Self {
-            modified: ns(metadata.mtime(), metadata.mtime_nsec()),
-            changed: ns(metadata.ctime(), metadata.ctime_nsec()),
-            inode: metadata.ino(),
-        }
-    }
-
-    /// The stamp in `metadata`.
-    #[cfg(not(unix))]
-    pub(super) fn of(metadata: &FileMetadata) -> Self {
-        let modified = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-            .and_then(|since| i64::try_from(since.as_nanos()).ok())
-            .unwrap_or_default();
-        Self { modified, changed: 0, inode: 0 }
-    }
-
-    /// Whether a change after `taken_at`, when the stamp was taken, would show in it.
-    pub(super) fn shows_changes_after(&self, taken_at: i64) -> bool {
-        self.modified.max(self.changed) < taken_at.saturating_sub(CLOCK_TICK_NS)
-    }
 }
 
 /// Which directory (or link) something is, whatever its name: so that recovery knows on which side of an exchange it is.
@@ -230,21 +187,33 @@ fn slashed(path: &Path) -> Option<String> {
 
 /// The record of the file or link at `dir/path`, whose `metadata` was taken without following links, with a fresh digest.
 pub(super) fn record(dir: &Path, path: String, metadata: &FileMetadata) -> Result<FileRecord, TreeError> {
+    Ok(record_seen(dir, path, metadata)?.0)
+}
+
+/// As [`record`], and what the file was whose digest was taken: another may have come to its place since.
+pub(super) fn record_seen(
+    dir: &Path,
+    path: String,
+    metadata: &FileMetadata,
+) -> Result<(FileRecord, FileMetadata), TreeError> {
     let full = dir.join(&path);
     let failed = |source| TreeError::Io { path: full.clone(), source };
-    let (sha256, size, link) = if metadata.is_symlink() {
+    let (sha256, size, link, metadata) = if metadata.is_symlink() {
         let target = fs::read_link(&full).map_err(failed)?;
         let target = target.as_os_str().as_encoded_bytes();
-        (Sha256Digest::of(target), target.len() as u64, true)
+        (Sha256Digest::of(target), target.len() as u64, true, metadata.clone())
     } else if metadata.is_file() {
-        let (sha256, size) = Sha256Digest::of_file(&full).map_err(failed)?;
-        (sha256, size, false)
+        let file = fs::File::open(&full).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        let (sha256, size) = Sha256Digest::of_reader(file).map_err(failed)?;
+        (sha256, size, false, metadata)
     } else {
         return Err(TreeError::Special { path: full });
     };
     // A link has no mode of its own that would mean anything.
-    let mode = if link { 0o777 } else { mode(metadata) };
-    Ok(FileRecord { path, sha256, size, mode, link, made_by: None, stamp: Some(Stamp::of(metadata)) })
+    let mode = if link { 0o777 } else { mode(&metadata) };
+    let stamp = Some(Stamp::of(&metadata));
+    Ok((FileRecord { path, sha256, size, mode, link, made_by: None, stamp }, metadata))
 }
 
 /// The records of everything below `dir`. A digest of `known` (sorted by path, with stamps) is kept where size and stamp are

@@ -19,15 +19,16 @@ fn install(world: &World, bytes: &[u8]) -> Ran {
     ran
 }
 
-/// The whole tree but for what every command that takes the lock may make.
+/// The whole tree but for what every command that takes the lock may make, and the record of what was tried.
 fn visible(world: &World) -> Vec<(String, String)> {
     snapshot(world.root())
         .into_iter()
         .filter(|(path, what)| {
             let ours = ["home/.local", "home/.local/share", "home/.local/share/tool", "home/.local/share/tool/plugins"];
             let parent = ours.contains(&path.as_str()) && what.starts_with("directory");
+            let audit = path == "home/.local/share/tool/audit.jsonl";
             let state = path.strip_prefix("home/.local/share/tool/plugins/.state");
-            !parent && !matches!(state, Some("" | "/lock" | "/staging" | "/previous"))
+            !parent && !audit && !matches!(state, Some("" | "/lock" | "/staging" | "/previous"))
         })
         .collect()
 }

@@ -1,10 +1,11 @@
-//! Completion through the built program and a real bash: names, `completion.yaml`, `plugin.complete`, the gate (case M8).
+//! Completion through the built program and real shells: names, `completion.yaml`, `plugin.complete`, the gate (case M8).
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Ran, World};
+use crate::support::{Ran, World, peers};
 
 /// A world with a command `deploy` that has a `completion.yaml`, one `ask` that has a `plugin.complete`, a getter, a
 /// post-renderer and a broken plugin.
@@ -101,21 +102,26 @@ fn the_gate_stands_before_plugin_complete() {
 
 /// What a real bash offers at the end of `line` once it has sourced our script.
 fn bash(world: &World, line: &str) -> String {
-    let tool = env!("CARGO_BIN_EXE_tool");
     let script = format!(
-        "PATH=\"{}:$PATH\"; source <(tool completion bash); COMP_LINE={line:?}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE); \
+        "source <(tool completion bash); COMP_LINE={line:?}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE); \
          [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=(''); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-         compopt() {{ printf '%s ' \"$@\"; }}; __tool_complete; printf '%s;' \"${{COMPREPLY[@]}}\"",
-        std::path::Path::new(tool).parent().unwrap().display()
+         compopt() {{ printf '%s ' \"$@\"; }}; __tool_complete; printf '%s;' \"${{COMPREPLY[@]}}\""
     );
-    // The environment of the world, in which bash takes the place of the program.
-    let template = world.command([""]);
-    let mut command = Command::new("bash");
-    command.args(["-c", &script]).env_clear();
-    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(world.path(""));
-    let ran = Ran::of(command.output().unwrap());
+    let ran = in_shell(world, &["bash", "-c", &script]);
     assert_eq!(ran.stderr, "", "{line}");
     ran.stdout
+}
+
+/// Runs a shell in the environment of the world, where `tool` is the program.
+fn in_shell(world: &World, words: &[&str]) -> Ran {
+    let template = world.command([""]);
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).env_clear();
+    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(world.path(""));
+    let mut path = Path::new(env!("CARGO_BIN_EXE_tool")).parent().unwrap().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    Ran::of(command.env("PATH", path).output().unwrap())
 }
 
 #[test]
@@ -139,16 +145,48 @@ fn every_shell_has_a_script() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let ran = world.ok(&format!("completion {shell}"));
         assert!(ran.stdout.contains("__complete") && ran.stdout.contains("tool"), "{shell}");
-        // Where the shell is there, it must at least understand the script.
-        let path = world.write(shell, &ran.stdout);
-        let check = match shell {
-            "bash" | "zsh" => Command::new(shell).arg("-n").arg(&path).output(),
-            "fish" => Command::new(shell).arg("--no-execute").arg(&path).output(),
-            _ => continue,
-        };
-        if let Ok(output) = check {
-            assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
-        }
     }
     assert_eq!(world.tool(["completion", "tcsh"]).code, 2);
+}
+
+#[test]
+fn fish_zsh_and_elvish_complete_too() {
+    if !peers::wanted("completing in fish, zsh and elvish") {
+        return;
+    }
+    let world = world();
+    for shell in ["zsh", "fish", "elvish"] {
+        let ran = world.ok(&format!("completion {shell}"));
+        world.write(&format!("tool.{shell}"), &ran.stdout);
+    }
+
+    let fish = |line: &str| {
+        let ran = in_shell(&world, &["fish", "--no-config", "-c", &format!("source tool.fish; complete -C '{line}'")]);
+        assert_eq!(ran.stderr, "", "{line}");
+        ran.stdout.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(fish("tool depl"), ["deploy"]);
+    assert_eq!(fish("tool deploy st"), ["start", "status"]);
+    assert_eq!(fish("tool plugin uninstall fet"), ["fetch"]);
+
+    // Its completions exist in a terminal only, which `script` makes; the shell's first file asks and leaves.
+    world.write(
+        "rc.elv",
+        "eval (slurp < tool.elvish)\nvar complete = $edit:completion:arg-completer[tool]\n\
+         for words [[tool depl] [tool deploy st] [tool plugin uninstall fet]] {\n\
+         $complete $@words | each {|found| print $found[stem]';' >> found }\n}\nexit\n",
+    );
+    world.write("found", "");
+    let ran = in_shell(&world, &["script", "-qec", "elvish -rc rc.elv", "/dev/null"]);
+    assert_eq!(std::fs::read_to_string(world.path("found")).unwrap(), "deploy;start;status;fetch;", "{}", ran.stdout);
+
+    // And zsh completes what is typed at its prompt, here to a plugin's name, which is then run.
+    world.write("zshrc", "autoload -U compinit; compinit -u -D; source ./tool.zsh; bindkey '^I' complete-word; PS1=READY\n");
+    world.write(
+        "drive.zsh",
+        "zmodload zsh/zpty\nzpty shell 'exec zsh -f -i'\nzpty -w shell 'source ./zshrc'\n\
+         zpty -r -m shell line '*READY*'\nzpty -n -w shell $'tool depl\\t'\nzpty -r -m shell line '*deploy*'\nprint -r -- $line\n",
+    );
+    let ran = in_shell(&world, &["timeout", "30", "zsh", "-f", "drive.zsh"]);
+    assert!(ran.stdout.contains("tool deploy"), "{} {}", ran.stdout, ran.stderr);
 }

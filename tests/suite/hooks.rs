@@ -17,6 +17,9 @@ fn with(tail: &str) -> World {
     world
 }
 
+/// A hook that says that it runs, and ends by a signal alone.
+const WAITING: &str = "hooks: {install: 'touch \"$HELM_PLUGIN_DIR/started\"; sleep 300'}";
+
 const INSTALL: [&str; 4] = ["plugin", "install", "p", "--copy"];
 
 #[test]
@@ -48,7 +51,7 @@ fn hooks_are_chosen_by_platform() {
 
 #[test]
 fn i2_a_hook_that_takes_too_long_is_ended_with_its_children() {
-    let mut world = with("hooks: {install: 'sleep 300 & echo $! > pids; sleep 300'}");
+    let mut world = with("hooks: {install: 'sleep 300 & echo $!; sleep 300'}");
     let config = world.write("config/config.yaml", "hooks: {timeout: 500ms}\n");
     world.set("TOOL_CONFIG_HOME", config.parent().unwrap().to_str().unwrap());
     let start = Instant::now();
@@ -56,7 +59,7 @@ fn i2_a_hook_that_takes_too_long_is_ended_with_its_children() {
     assert!(start.elapsed() < Duration::from_secs(60));
     assert!(ran.code == 1 && ran.stderr.contains("hooks.timeout"), "{}", ran.stderr);
     assert!(!world.plugins().join("p").exists());
-    let pid = fs::read_to_string(world.path("pids")).unwrap();
+    let pid = ran.stdout;
     // Dead is dead, also where nobody has asked for its exit code yet.
     let state = Command::new("ps").args(["-o", "stat=", "-p", pid.trim()]).output().unwrap();
     let state = String::from_utf8(state.stdout).unwrap();
@@ -65,12 +68,12 @@ fn i2_a_hook_that_takes_too_long_is_ended_with_its_children() {
 
 #[test]
 fn i2_an_interrupt_ends_the_hook_and_undoes_the_install() {
-    let world = with("hooks: {install: 'touch started; sleep 300'}");
+    let world = with(WAITING);
     let mut command = world.command(INSTALL);
     // A process group of its own, as a shell gives to what runs in the foreground.
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
-    while !world.path("started").exists() {
+    while !world.plugins().join("p/started").exists() {
         assert!(Instant::now() < until, "the hook does not start");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -84,10 +87,10 @@ fn i2_an_interrupt_ends_the_hook_and_undoes_the_install() {
 
 #[test]
 fn i2_an_interrupt_of_this_program_alone_ends_the_hook_too() {
-    let world = with("hooks: {install: 'touch started; sleep 300'}");
+    let world = with(WAITING);
     let child = world.command(INSTALL).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
-    while !world.path("started").exists() {
+    while !world.plugins().join("p/started").exists() {
         assert!(start.elapsed() < Duration::from_secs(60), "the hook does not start");
         std::thread::sleep(Duration::from_millis(10));
     }

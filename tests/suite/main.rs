@@ -11,10 +11,12 @@
 #![allow(clippy::type_complexity, reason = "tables of cases")]
 
 mod archives; // hostile and odd archives, installed: cases A, M1
+mod audit; // what is written down of it all
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
 mod embedding; // other programs with the same command: the examples
+mod full_disk; // no room left: case K5 for install and update
 mod fuzz_corpora; // the fuzzers' corpora, replayed
 mod getters; // getter plugins as sources, get: cases F, S
 mod hooks; // where, how long, and interrupts: case I2
@@ -30,8 +32,10 @@ mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
 mod running; // tool NAME: cases S, P28
+mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
+mod syncing; // plugin sync of many plugins at once: case F
 mod updating; // update, outdated, pin, rollback: case I5
 #[cfg(feature = "wasm")]
 mod wasm; // plugins of WebAssembly: cases W

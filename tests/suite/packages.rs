@@ -296,3 +296,34 @@ fn k6_gnupg_takes_the_passphrase_from_a_file() {
     world.ok("plugin verify p-1.0.0.tgz");
     forget();
 }
+
+/// Whatever byte of a signed package is changed: it is no longer the package that was signed.
+#[test]
+fn any_changed_byte_of_a_package_is_noticed() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    // Large enough to end with the members that say where things are.
+    let noise: Vec<u8> = (0..700_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    world.write("p/a", &noise);
+    world.write("p/z", &noise);
+    let keys = repository("testdata/keys");
+    world.ok(&format!("plugin package p --sign --keyring {} --quiet", keys.join("tour.sec.asc").display()));
+    let verify = format!("plugin verify p-1.0.0.tgz --keyring {}", keys.join("tour.asc").display());
+    world.ok(&verify);
+    let package = world.path("p-1.0.0.tgz");
+    let sound = fs::read(&package).unwrap();
+    // The header, some of the blocks, and every byte of what stands behind them.
+    let places = (0..20).chain((20..sound.len() - 130).step_by(sound.len() / 20)).chain(sound.len() - 130..sound.len());
+    for place in places {
+        let mut changed = sound.clone();
+        changed[place] ^= 1 << (place % 8);
+        fs::write(&package, changed).unwrap();
+        world.fails(3, &verify);
+    }
+    for other in [&sound[..sound.len() - 1], &[&sound[..], &[0]].concat()] {
+        fs::write(&package, other).unwrap();
+        world.fails(3, &verify);
+    }
+    fs::write(&package, sound).unwrap();
+    world.ok(&verify);
+}

@@ -313,6 +313,27 @@ fn s_a_link_is_refused_where_everybody_may_write() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn s_a_program_that_is_no_script_runs_as_itself() {
+    let world = World::new();
+    for (name, of) in [("p", "/bin/readlink"), ("q", "/bin/cat")] {
+        let manifest = format!("name: {name}\nversion: 1.0.0\ncommand: $TOOL_PLUGIN_DIR/bin/run\n");
+        world.write(&format!("{name}/plugin.yaml"), manifest);
+        world.write(&format!("{name}/bin/run"), fs::read(of).unwrap());
+        fs::set_permissions(world.path(&format!("{name}/bin/run")), fs::Permissions::from_mode(0o755)).unwrap();
+        world.ok(&format!("plugin install {name} --copy"));
+    }
+    // It is executed through an opened file; to itself and to others it is the file at its path.
+    let path = |name: &str| world.plugins().join(name).join("bin/run").display().to_string();
+    assert_eq!(world.ok("p /proc/self/exe").stdout, format!("{}\n", path("p")));
+    assert_eq!(world.ok("q /proc/self/cmdline").stdout, format!("{}\0/proc/self/cmdline\0", path("q")));
+    // The handle is not the program's to have.
+    world.fails(1, "p /proc/self/fd/3");
+    fs::write(world.plugins().join("p/bin/run"), fs::read("/bin/echo").unwrap()).unwrap();
+    world.fails(3, "p x");
+}
+
 #[test]
 fn test_plugins_greet_through_exec() {
     let world = World::new();

@@ -417,3 +417,21 @@ fn lists_and_details_of_plugins() {
     list[0].as_object_mut().unwrap().remove("status");
     assert!(!Schema::read("list").accepts(&list));
 }
+
+#[test]
+fn audit_records() {
+    let world = crate::support::World::new();
+    world.plugin("p", "1.0.0");
+    world.ok("plugin install p --copy");
+    world.fails(1, "plugin rollback p");
+    world.ok(&format!("plugin keyring add {}", crate::support::repository("testdata/keys/tour.asc").display()));
+    let schema = Schema::read("audit");
+    let text = fs::read_to_string(world.root().join("home/.local/share/tool/audit.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    for line in text.lines() {
+        let mut record: Value = serde_json::from_str(line).unwrap();
+        assert!(schema.accepts(&record), "{line}");
+        record.as_object_mut().unwrap().remove("error");
+        assert!(!schema.accepts(&record));
+    }
+}

@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Do not run the install hook
     #[arg(long)]
     no_hooks: bool,
+    /// Accept a plugin that is signed by somebody else than before
+    #[arg(long, help_heading = "Verification")]
+    accept_signer: bool,
     #[command(flatten)]
     trust: TrustArguments,
     #[command(flatten)]
@@ -132,6 +135,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             force: arguments.force,
             copy: arguments.copy,
             hooks: !arguments.no_hooks,
+            accept_signer: arguments.accept_signer,
         };
         let ended = context.manager().install(&request).map_err(Failure::from).and_then(|done| show(&done, context));
         context.keep_first(&mut first_failure, ended);

@@ -11,6 +11,7 @@ use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Format, Table};
 use crate::files;
 use crate::manager::{AddedKey, KeyChange, KeySource};
+use crate::policy::Pattern;
 use crate::provenance::{FullFingerprint, Keyring, Signer, SignerState};
 use crate::settings::parse_duration;
 use crate::source::FetchOptions;
@@ -34,6 +35,8 @@ enum KeyringCommand {
     /// Remove a key
     #[command(visible_alias = "rm")]
     Remove(RemoveArguments),
+    /// Say for which plugins a key may sign; without options, for all
+    Limit(LimitArguments),
     /// Write public keys, to give them to others
     Export(ExportArguments),
 }
@@ -46,12 +49,42 @@ struct AddArguments {
     /// The key's whole fingerprint, known from elsewhere: this key alone is added
     #[arg(long, value_name = "FINGERPRINT")]
     fingerprint: Option<FullFingerprint>,
+    #[command(flatten)]
+    limits: Limits,
     /// Certificates (PEM) to trust instead of the system's
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     ca_file: Option<PathBuf>,
     /// The time that the whole download may take, such as `1m`
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Network")]
     timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+struct LimitArguments {
+    /// The key: its fingerprint, key id or e-mail address
+    #[arg(value_name = "KEY")]
+    key: String,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// What a key may sign.
+#[derive(Debug, Args)]
+struct Limits {
+    /// The key may only sign plugins of this name, in which `*` stands for anything; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    for_name: Vec<String>,
+    /// The key may only sign what comes from here, such as `https://example.com/**`; may be given several times
+    #[arg(long, value_name = "GLOB", value_parser = source)]
+    for_source: Vec<String>,
+}
+
+fn name(text: &str) -> std::result::Result<String, String> {
+    Pattern::name(text).map(|pattern| pattern.to_string())
+}
+
+fn source(text: &str) -> std::result::Result<String, String> {
+    Pattern::source(text).map(|pattern| pattern.to_string())
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +120,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         KeyringCommand::Add(arguments) => add(arguments, context),
         KeyringCommand::List(arguments) => list(arguments, context),
         KeyringCommand::Remove(arguments) => remove(arguments, context),
+        KeyringCommand::Limit(arguments) => limit(arguments, context),
         KeyringCommand::Export(arguments) => export(arguments, context),
     }
 }
@@ -122,7 +156,12 @@ fn add(arguments: &AddArguments, context: &Context<'_>) -> Result {
     } else {
         manager.add_keys(&KeySource::Path(path), arguments.fingerprint.as_ref())?
     };
+    let Limits { for_name, for_source } = &arguments.limits;
     for key in &added {
+        // Without limits, those that a key has stay.
+        if !for_name.is_empty() || !for_source.is_empty() {
+            manager.set_limit(&key.signer.fingerprint, for_name, for_source)?;
+        }
         show(key, context)?;
     }
     note_other_keyring(context);
@@ -139,6 +178,7 @@ fn show(key: &AddedKey, context: &Context<'_>) -> Result {
     let mut lines = vec![format!("{what}: {}", signer.fingerprint)];
     lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
     lines.push(format!("State: {}", state(signer)));
+    lines.extend(may_sign(&signer.fingerprint, context)?);
     context.output.print(&lines.join("\n"))?;
     if let (SignerState::Expired | SignerState::Revoked | SignerState::Unusable, Some(problem)) =
         (signer.state, &signer.problem)
@@ -183,10 +223,27 @@ fn table(signers: &[Signer]) -> Table {
 }
 
 fn remove(arguments: &RemoveArguments, context: &Context<'_>) -> Result {
-    let signer = context.manager().remove_key(&arguments.key)?;
+    let manager = context.manager();
+    let signer = manager.remove_key(&arguments.key)?;
+    // What it could sign no longer matters, and must not speak of a key that comes back some day.
+    manager.set_limit(&signer.fingerprint, &[], &[])?;
     let mut lines = vec![format!("Removed: {}", signer.fingerprint)];
     lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
     Ok(context.output.print(&lines.join("\n"))?)
+}
+
+fn limit(arguments: &LimitArguments, context: &Context<'_>) -> Result {
+    let Limits { for_name, for_source } = &arguments.limits;
+    let fingerprint = context.manager().limit_key(&arguments.key, for_name, for_source)?;
+    let mut lines = vec![format!("Key: {fingerprint}")];
+    let limits = may_sign(&fingerprint, context)?;
+    lines.push(limits.unwrap_or_else(|| "May sign: every plugin".to_owned()));
+    Ok(context.output.print(&lines.join("\n"))?)
+}
+
+/// What a key may sign, where that is limited.
+fn may_sign(fingerprint: &str, context: &Context<'_>) -> Result<Option<String>> {
+    Ok(context.manager().limit_of(fingerprint)?.map(|limit| format!("May sign: {}", Plain(&limit.to_string()))))
 }
 
 fn export(arguments: &ExportArguments, context: &Context<'_>) -> Result {

@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and a `run` that asks the library and shows the answer.
 
+mod doctor;
 mod exec;
 pub(super) mod get;
 mod info;
@@ -71,10 +72,14 @@ pub(crate) enum PluginCommand {
     /// Uninstall plugins
     #[command(visible_aliases = ["rm", "remove"])]
     Uninstall(uninstall::Arguments),
-    /// Accept the changes that were made to an installed plugin's files
+    /// Accept the changes that were made to an installed plugin's files, or show what is trusted
     Trust(trust::Arguments),
+    /// Take back what was trusted: accepted changes, and the signer of a plugin
+    Untrust(trust::UntrustArguments),
     /// Manage the keys that may sign plugins
     Keyring(keyring::Arguments),
+    /// Look for everything that is wrong, and say what to do about it
+    Doctor(doctor::Arguments),
     /// Run a plugin by name, also one that has the name of a built-in command
     Exec(exec::Arguments),
 }
@@ -102,7 +107,9 @@ impl PluginCommand {
             Self::Info(arguments) => info::run(arguments, context),
             Self::Uninstall(arguments) => uninstall::run(arguments, context),
             Self::Trust(arguments) => trust::run(arguments, context),
+            Self::Untrust(arguments) => trust::untrust(arguments, context),
             Self::Keyring(arguments) => keyring::run(arguments, context),
+            Self::Doctor(arguments) => doctor::run(arguments, context),
             Self::Exec(arguments) => exec::run(arguments, context),
         }
     }

@@ -22,11 +22,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     // All are opened before the first runs, so that a mistyped last name does not waste the work of the others.
-    let store = context.manager().store();
+    let manager = context.manager();
     let mut plugins = Vec::with_capacity(arguments.plugins.len());
     for name in &arguments.plugins {
-        let plugin = store.open_plugin(name, context.settings.gate)?;
-        plugin.warnings.iter().for_each(|warning| context.output.warning(warning));
+        let plugin = manager.open(name)?;
         crate::cli::clear_up_after(&plugin);
         plugins.push(plugin);
     }
@@ -34,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let mut document = tempfile::tempfile().map_err(failed)?;
     io::copy(&mut io::stdin().lock(), &mut document).map_err(failed)?;
     for plugin in &plugins {
+        manager.record_run(plugin)?;
         let input = Input::PostRenderer { args: &arguments.arguments, document: &document };
         match plugin.invoke(input, &context.environment(), context.output) {
             Ok(Output::PostRenderer(changed)) => document = changed,

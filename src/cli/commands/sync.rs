@@ -8,6 +8,7 @@ use super::install::{KeyringArguments, NetworkArguments, label};
 use crate::cli::Context;
 use crate::cli::error::{Failure, Result};
 use crate::manager::{Change, LOCK_FILE_NAME, SyncRequest, Synced, Trust};
+use crate::text::Plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// Do not run hooks
     #[arg(long)]
     no_hooks: bool,
+    /// Accept plugins that are signed by somebody else than before
+    #[arg(long, help_heading = "Verification")]
+    accept_signer: bool,
     #[command(flatten)]
     keyring: KeyringArguments,
     #[command(flatten)]
@@ -52,15 +56,32 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         hooks: !arguments.no_hooks,
         fetch: arguments.network.options(None, None, context)?,
         trust,
+        accept_signer: arguments.accept_signer,
     };
     let mut first_failure: Option<Failure> = None;
     let mut changed = false;
-    for synced in context.manager().sync(&request)? {
-        let ended = synced.map_err(Failure::from).and_then(|synced| {
-            changed |= synced.change != Change::None;
-            show(&synced, context)
-        });
+    let results = context.manager().sync(&request)?;
+    let all = results.len();
+    let mut failed = Vec::new();
+    for (name, synced) in results {
+        let ended = match synced {
+            Ok(synced) => {
+                changed |= synced.change != Change::None;
+                show(&synced, context)
+            }
+            Err(error) => {
+                failed.push(name);
+                Err(Failure::from(error))
+            }
+        };
         context.keep_first(&mut first_failure, ended);
+    }
+    if all > 1 && !failed.is_empty() {
+        context.output.notice(&format!(
+            "{} of {all} plugins are not as the lock file has them: {}; `sync` again tries them again",
+            failed.len(),
+            Plain(&failed.join(", "))
+        ));
     }
     if !changed && first_failure.is_none() {
         context.output.notice("every plugin is as the lock file has it");

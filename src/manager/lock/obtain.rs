@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Locked;
 use crate::manager::{InstallError, Manager, Trust};
-use crate::provenance::{self, Evidence, Requirement, Verified};
+use crate::provenance::{Evidence, Requirement, Verified};
 use crate::report::Report;
 use crate::source::{FetchOptions, OciReference, Source};
 use crate::store;
@@ -127,19 +127,20 @@ impl Manager<'_> {
         let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
         let known = locked.archive();
         let unsettled = || ObtainError::Unsettled { name: name.clone(), platform: Locked::platform() };
-        let verify = |fetched, requirement: &Requirement| {
-            provenance::verify(fetched, requirement, &self.settings.limits).map_err(|e| failed(e.into()))
+        let parsed = self.parse_source(&locked.source);
+        let verify = |fetched, requirement: &Requirement, source: &Source| {
+            self.verify_under_policy(fetched, requirement, source, Some(&name)).map_err(|e| failed(e.into()))
         };
 
         let in_mirror = ways.mirror.map(|mirror| mirror.join("packages").join(locked.file_name()));
         if let Some(path) = in_mirror.as_ref().filter(|path| path.exists()) {
             let Some(digest) = known else { return Err(unsettled()) };
             let options = FetchOptions { want_provenance: true, ..local(ways.fetch) };
-            let fetched = self.fetch(&Source::Archive(path.clone()), &options, spool, report);
-            return verify(fetched.map_err(|e| failed(e.into()))?, &Requirement::Digest(digest));
+            let mirror = Source::Archive(path.clone());
+            let fetched = self.fetch(&mirror, &options, spool, report).map_err(|e| failed(e.into()))?;
+            return verify(fetched, &Requirement::Digest(digest), parsed.as_ref().unwrap_or(&mirror));
         }
 
-        let parsed = self.parse_source(&locked.source);
         let offline =
             || ObtainError::Offline { name: name.clone(), from: masked_source(&locked.source), mirror: in_mirror.clone() };
         let source = match parsed {
@@ -171,7 +172,7 @@ impl Manager<'_> {
             None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
             None => return Err(unsettled()),
         };
-        verify(fetched, &requirement)
+        verify(fetched, &requirement, &source)
     }
 
     /// Fetches what the file does not settle for this platform: the same version, signed by the locked signer.
@@ -189,7 +190,7 @@ impl Manager<'_> {
         let requirement = self.requirement(ways.trust).map_err(|e| failed(e.into()))?;
         let options = FetchOptions { want_provenance: matches!(ways.trust, Trust::Signature { .. }), ..options };
         let fetched = self.fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
-        let verified = provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e| failed(e.into()))?;
+        let verified = self.verify_under_policy(fetched, &requirement, source, Some(&name)).map_err(|e| failed(e.into()))?;
         match (verified.evidence(), &locked.signer) {
             (Evidence::Signature(found), Some(signer)) if !found.fingerprint.eq_ignore_ascii_case(&signer.fingerprint) => {
                 let locked = signer.fingerprint.clone();

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use super::obtain::{Ways, source_of};
 use super::{LockFile, LockFileError, Locked, ObtainError};
+use crate::audit::{AuditError, Event};
+use crate::manager::admit::{Arriving, pin_source, places_of_fetched};
 use crate::manager::parallel::{Together, each};
-use crate::manager::{InstallError, Manager, Trust, UninstallError, UpdateError};
+use crate::manager::record::Note;
+use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
+use crate::policy::Place;
 use crate::report::Report;
 use crate::settings::Gate;
 use crate::source::FetchOptions;
@@ -32,6 +36,8 @@ pub struct SyncRequest {
     pub fetch: FetchOptions,
     /// How a package is verified that the file does not settle.
     pub trust: Trust,
+    /// Whether another signer than before is fine.
+    pub accept_signer: bool,
 }
 
 /// What became of one plugin.
@@ -67,12 +73,18 @@ pub enum SyncError {
     /// The lock file cannot be used.
     #[error(transparent)]
     File(#[from] LockFileError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The store cannot be read or changed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Its package cannot be had.
     #[error(transparent)]
     Obtain(#[from] ObtainError),
+    /// It may not come in.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// The package is another plugin, or another version of it.
     #[error("the package of plugin `{name}` is `{}`, but the lock file says `{}`; write the lock file anew", Plain(.found), Plain(.locked))]
     OtherPlugin {
@@ -99,6 +111,9 @@ pub enum SyncError {
     Uninstall(Box<UninstallError>),
 }
 
+/// Of each plugin, by its name, what became of it.
+type Results = Vec<(String, Result<Synced, SyncError>)>;
+
 /// What is in the place of a locked plugin.
 struct There {
     version: Option<String>,
@@ -106,12 +121,12 @@ struct There {
 }
 
 impl Manager<'_> {
-    /// Makes the store equal to a lock file: all its plugins are tried. The results are sorted by name, those that were
-    /// removed last.
+    /// Makes the store equal to a lock file: all its plugins are tried. The results, each with its plugin's name, are sorted by
+    /// name: first those that are as they should be, then those that failed, then those that were to be removed.
     ///
     /// # Errors
     /// The lock file or the store cannot be used; what fails for one plugin is its result.
-    pub fn sync(&self, request: &SyncRequest) -> Result<Vec<Result<Synced, SyncError>>, SyncError> {
+    pub fn sync(&self, request: &SyncRequest) -> Result<Results, SyncError> {
         let file = LockFile::read(&request.lock_file)?;
         let mut results = Vec::new();
         let mut wanted = Vec::new();
@@ -120,23 +135,23 @@ impl Manager<'_> {
                 Ok(true) => {
                     let version = locked.version.as_ref().map(ToString::to_string);
                     let (from, to) = (version.clone(), version);
-                    results.push(Ok(Synced { name: locked.name.to_string(), from, to, change: Change::None }));
+                    let name = locked.name.to_string();
+                    results.push((name.clone(), Ok(Synced { name, from, to, change: Change::None })));
                 }
                 Ok(false) => wanted.push(locked),
-                Err(e) => results.push(Err(e.into())),
+                Err(e) => results.push((locked.name.to_string(), Err(e.into()))),
             }
         }
         if !wanted.is_empty() {
             results.extend(self.bring(&wanted, request)?);
         }
-        results.sort_by(|a, b| match (a, b) {
-            (Ok(a), Ok(b)) => a.name.cmp(&b.name),
-            (a, b) => a.is_err().cmp(&b.is_err()),
-        });
+        // They come in any order: the first failure, which makes the exit code, must not be a matter of chance.
+        results.sort_by(|(a, was), (b, is)| was.is_err().cmp(&is.is_err()).then_with(|| a.cmp(b)));
         if request.prune && !interrupt::requested() {
             for name in self.names_to_update()? {
                 if file.plugins.keys().all(|kept| kept.as_str() != name) {
-                    results.push(self.remove_unnamed(&name, request.hooks));
+                    let removed = self.remove_unnamed(&name, request.hooks);
+                    results.push((name, removed));
                 }
             }
         }
@@ -173,7 +188,7 @@ impl Manager<'_> {
     }
 
     /// Fetches, verifies and stages at once, and puts in place one after the other.
-    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<Vec<Result<Synced, SyncError>>, SyncError> {
+    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<Results, SyncError> {
         let ways = Ways {
             fetch: &request.fetch,
             mirror: request.mirror.as_deref(),
@@ -198,7 +213,15 @@ impl Manager<'_> {
             |locked| self.stage_locked(&lock, locked, &ways, &together),
             |at, staged| {
                 let Some(locked) = wanted.get(at) else { return };
-                results.push(staged.and_then(|staged| self.settle_locked(&lock, staged, locked, request.hooks)));
+                let mut note = Note::of_plugin(Event::Install, locked.name.as_str());
+                note.about.source = Some(locked.source.clone());
+                if store.find(locked.name.as_str()).is_ok_and(|found| found.is_some()) {
+                    note.event = Some(Event::Update);
+                }
+                let settled = self.recorded(note, |note| {
+                    staged.and_then(|(staged, places)| self.settle_locked(&lock, staged, &places, locked, request, note))
+                });
+                results.push((locked.name.to_string(), settled));
             },
         );
         drop(together);
@@ -211,10 +234,16 @@ impl Manager<'_> {
         locked: &Locked,
         ways: &Ways<'_>,
         together: &Together<'_>,
-    ) -> Result<Staged, SyncError> {
+    ) -> Result<(Staged, Vec<Place>), SyncError> {
         let spool = lock.spool()?;
         let part = together.part();
         let verified = self.obtain(locked, ways, spool.path(), &part)?;
+        // Where it is said to come from counts as much as where it was had.
+        let origin = &verified.fetched().origin;
+        let places = match self.parse_source(&locked.source) {
+            Ok(source) => places_of_fetched(&source, origin),
+            Err(_) => vec![Place::of(&locked.source), Place::of(&origin.resolved)],
+        };
         // What is fetched is counted, what is unpacked is not counted again.
         let staged = lock.stage(verified, &Muted(self.report));
         let staged = staged.map_err(|e| SyncError::Install { name: locked.name.to_string(), source: Box::new(e.into()) })?;
@@ -230,16 +259,19 @@ impl Manager<'_> {
                 locked: label(locked.name.as_str(), locked.version.as_ref()),
             });
         }
-        Ok(staged)
+        Ok((staged, places))
     }
 
     fn settle_locked(
         &self,
         lock: &StoreLock<'_>,
         staged: Staged,
+        places: &[Place],
         locked: &Locked,
-        hooks: bool,
+        request: &SyncRequest,
+        note: &mut Note,
     ) -> Result<Synced, SyncError> {
+        let hooks = request.hooks;
         let name = locked.name.to_string();
         let there = match lock.store().find(&name)? {
             Some(found) => {
@@ -249,21 +281,32 @@ impl Manager<'_> {
             }
             None => None,
         };
+        let source = self.parse_source(&locked.source);
+        let admitted = self.admit(&Arriving {
+            name: &name,
+            places,
+            source: source.map_or_else(|_| locked.source.clone(), |source| pin_source(&source)),
+            evidence: staged.evidence(),
+            replaced: there.as_ref().and_then(|there| there.receipt.as_ref()),
+            accept_signer: request.accept_signer,
+        })?;
         let to = staged.metadata().version.as_ref().map(ToString::to_string);
         let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
         let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
-        match there {
+        let synced = match there {
             Some(There { version, .. }) => {
-                self.replace(lock, staged, arrival, version.as_deref(), hooks)
+                self.replace(lock, staged, arrival, version.as_deref(), hooks, note)
                     .map_err(|e| SyncError::Update(Box::new(e)))?;
-                Ok(Synced { name, from: version, to, change: Change::Replaced })
+                Synced { name, from: version, to, change: Change::Replaced }
             }
             None => {
-                self.put(lock, staged, arrival, false, hooks)
+                self.put(lock, staged, arrival, false, hooks, note)
                     .map_err(|source| SyncError::Install { name: name.clone(), source: Box::new(source) })?;
-                Ok(Synced { name, from: None, to, change: Change::Installed })
+                Synced { name, from: None, to, change: Change::Installed }
             }
-        }
+        };
+        self.remember(admitted);
+        Ok(synced)
     }
 }
 
@@ -273,7 +316,7 @@ struct Muted<'a>(&'a dyn Report);
 impl Report for Muted<'_> {
     fn event(&self, event: crate::report::Event<'_>) {
         use crate::report::Event;
-        if matches!(event, Event::Notice(_) | Event::Warning(_)) {
+        if matches!(event, Event::Notice(_) | Event::Warning(_) | Event::Detail(_)) {
             self.0.event(event);
         }
     }

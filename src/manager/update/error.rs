@@ -1,6 +1,7 @@
 //! Why a plugin was not updated.
 
 use super::InstallError;
+use crate::audit::AuditError;
 use crate::digest::Sha256Digest;
 use crate::runtime::HookError;
 use crate::store::{GateError, StoreError};
@@ -29,6 +30,9 @@ pub enum UpdateError {
     /// The store cannot be read, or the plugin has no receipt.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The new version could not be fetched, verified or put in place.
     #[error("plugin `{}` is not updated; {} stays", Plain(.name), Plain(.version))]
     Failed {
@@ -63,19 +67,6 @@ pub enum UpdateError {
         /// The name that the source has.
         offered: String,
     },
-    /// Somebody else signed the new version.
-    #[error(
-        "plugin `{}` is not updated: it was signed by {old}, and the new version is signed by {new}; ask its author, then accept the new signer with `--accept-signer`",
-        Plain(.name)
-    )]
-    OtherSigner {
-        /// The plugin's name.
-        name: String,
-        /// Who signed the installed version, safe to show.
-        old: String,
-        /// Who signed the new version, safe to show.
-        new: String,
-    },
     /// The plugin was verified by digest, and there is nothing to verify its new version by.
     #[error(
         "plugin `{}` is not updated: it was installed by its digest, and its new version has no provenance ({} does not exist); name the new digest if you have it from a place that you trust (what came has `--digest sha256:{found}`), or put a provenance there",
@@ -98,7 +89,7 @@ pub enum UpdateError {
         source: Box<GateError>,
     },
     /// The update hook failed; the update was undone.
-    #[error("the update hook of plugin `{}` failed, so the version {} is back", Plain(.name), Plain(.version))]
+    #[error("the update hook of plugin `{}` {}, so the version is still {}", Plain(.name), .source.what(), Plain(.version))]
     Hook {
         /// The plugin's name.
         name: String,

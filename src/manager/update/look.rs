@@ -50,6 +50,7 @@ impl Manager<'_> {
             return Ok(Glance::Nothing(Unchanged::Exact(version.clone())));
         }
         let source = &origin.source;
+        self.admit_source(source).map_err(|e| failed(e.into()))?;
         if let Source::Directory(directory) = source {
             options.check(source).map_err(|e| failed(e.into()))?;
             let same = self.is_same_directory(directory, receipt).map_err(|e| failed(e.into()))?;

@@ -15,12 +15,16 @@ use semver::Version;
 
 use self::look::Offer;
 use self::origin::{Origin, installed_version};
+use super::admit::{Admitted, places_of};
+use super::hooks::HookFailure;
 use super::install::InstallError;
+use super::record::Note;
 use super::{Manager, Trust};
+use crate::audit::Event;
 use crate::manifest::{self, Metadata};
 use crate::package;
 use crate::provenance::{Evidence, Verified};
-use crate::runtime::{Environment, HookEvent, Subject, run_hook};
+use crate::runtime::HookEvent;
 use crate::source::FetchOptions;
 use crate::store::{self, Arrival, Receipt, Staged, Status, StoreError, StoreLock};
 use crate::text::Plain;
@@ -174,6 +178,19 @@ impl Manager<'_> {
     /// # Errors
     /// Any [`UpdateError`]; the installed version is then in place as it was.
     pub fn update(&self, name: &str, request: &UpdateRequest) -> Result<Update, UpdateError> {
+        // A dry run changes nothing, but what it finds that is not to be trusted is worth a record.
+        let note = Note::of_plugin(Event::Update, name);
+        let note = Note { event: note.event.filter(|_| !request.dry_run), ..note };
+        self.recorded(note, |note| {
+            let update = self.look_and_update(name, request, note)?;
+            if matches!(update.outcome, Outcome::Unchanged(_)) {
+                note.event = None;
+            }
+            Ok(update)
+        })
+    }
+
+    fn look_and_update(&self, name: &str, request: &UpdateRequest, note: &mut Note) -> Result<Update, UpdateError> {
         // Looked at without the lock: a wrong name, or a plugin that stays, must not need a store that can be written.
         let installed = match self.unpinned_subject(name, request.all)? {
             Subjected::Yes(installed) => installed,
@@ -182,7 +199,7 @@ impl Manager<'_> {
         let failed = |source: InstallError| UpdateError::failed(name, installed.receipt.version.as_deref(), source);
         if request.dry_run {
             let scratch = scratch().map_err(|e| failed(e.into()))?;
-            return self.advance(&installed, request, scratch.path(), None);
+            return self.advance(&installed, request, scratch.path(), None, note);
         }
         let store = self.store();
         let lock = store.lock(self.report).map_err(|e| failed(e.into()))?;
@@ -192,7 +209,7 @@ impl Manager<'_> {
             Subjected::No(from, why) => return Ok(unchanged(name, from, why)),
         };
         let spool = lock.spool().map_err(|e| failed(e.into()))?;
-        self.advance(&installed, request, spool.path(), Some(&lock))
+        self.advance(&installed, request, spool.path(), Some(&lock), note)
     }
 
     /// [`Self::subject_to_update`], where a pin counts.
@@ -244,8 +261,10 @@ impl Manager<'_> {
         request: &UpdateRequest,
         spool: &Path,
         lock: Option<&'l StoreLock<'l>>,
+        note: &mut Note,
     ) -> Result<Update, UpdateError> {
         let Installed { receipt, .. } = installed;
+        note.about.source = Some(receipt.source.asked.clone());
         let name = receipt.name.as_str();
         let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
         let stays = |why| Ok(unchanged(name, receipt.version.clone(), why));
@@ -253,14 +272,20 @@ impl Manager<'_> {
         let origin = Origin::new(source, receipt.constraint.as_deref());
 
         let mut arrived_from = store::Source::default();
+        let mut admitted = Admitted::default();
         let (next, fetched_from) = match self.offer(installed, &origin, request, spool)? {
             Offer::Nothing(why) => return stays(why),
-            Offer::Directory(directory) => (self.next_from_directory(&directory, lock).map_err(&failed)?, None),
+            Offer::Directory(directory) => {
+                self.admit_package(name, &places_of(&origin.source), None).map_err(|e| failed(e.into()))?;
+                (self.next_from_directory(&directory, lock).map_err(&failed)?, None)
+            }
             Offer::Package(fetched) => {
                 let from = fetched.origin.clone();
+                note.about.digest = Some(format!("sha256:{}", fetched.digest()));
                 arrived_from.resolved = Some(from.resolved.clone()).filter(|resolved| !resolved.is_empty());
                 arrived_from.revision.clone_from(&from.revision);
-                let verified = self.verify_as_before(receipt, *fetched, request)?;
+                let verified;
+                (verified, admitted) = self.verify_as_before(receipt, *fetched, &origin.source, request)?;
                 (self.next_from_package(verified, lock).map_err(&failed)?, Some(from))
             }
         };
@@ -278,7 +303,8 @@ impl Manager<'_> {
             let (asked, constraint) = followed.recorded();
             let source = Some(store::Source { asked, ..arrived_from });
             let arrival = Arrival { source, constraint, pinned: receipt.pinned };
-            self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks)?;
+            self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks, note)?;
+            self.remember(admitted);
         }
         Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome })
     }
@@ -310,32 +336,26 @@ impl Manager<'_> {
         arrival: Arrival,
         before: Option<&str>,
         hooks: bool,
+        note: &mut Note,
     ) -> Result<(), UpdateError> {
+        note.staged(&staged);
         let name = staged.metadata().name.to_string();
         let name = name.as_str();
         let failed = |source: InstallError| UpdateError::failed(name, before, source);
-        let hook = hooks && staged.metadata().subprocess().is_some_and(|s| s.hooks.contains_key(HookEvent::Update.as_str()));
+        let hook_failed = |source| UpdateError::Hook {
+            name: name.to_owned(),
+            version: before.unwrap_or("before").to_owned(),
+            source: Box::new(source),
+        };
+        let hook = self.agreed_hook(staged.metadata(), HookEvent::Update, hooks).map_err(hook_failed)?;
         let committed = lock.commit(staged, arrival, true, hook).map_err(|e| failed(e.into()))?;
-        if hook {
-            let ran = lock
-                .store()
-                .open_plugin(name, self.settings.gate)
-                .map_err(|e| UpdateError::Gate { name: name.to_owned(), source: Box::new(e) })
-                .and_then(|plugin| {
-                    let environment = Environment::new(self.host, self.homes, self.debug);
-                    let subject = Subject { metadata: &plugin.metadata, dir: &plugin.dir };
-                    run_hook(subject, HookEvent::Update, &environment, &self.settings.hooks).map_err(|source| {
-                        UpdateError::Hook {
-                            name: name.to_owned(),
-                            version: before.unwrap_or("before").to_owned(),
-                            source: Box::new(source),
-                        }
-                    })
-                });
-            if let Err(error) = ran {
-                committed.undo().map_err(|e| failed(e.into()))?;
-                return Err(error);
-            }
+        committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
+        if hook && let Err(failure) = self.run_hook(lock.store(), name, HookEvent::Update) {
+            committed.undo().map_err(|e| failed(e.into()))?;
+            return Err(match failure {
+                HookFailure::Gate(source) => UpdateError::Gate { name: name.to_owned(), source: Box::new(source) },
+                HookFailure::Hook(source) => hook_failed(source),
+            });
         }
         committed.finish().map_err(|e| failed(e.into()))
     }

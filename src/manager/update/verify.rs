@@ -1,20 +1,24 @@
 //! Verifying a new version as the installed one was, and by the same signer.
 
 use super::{UpdateError, UpdateRequest};
+use crate::manager::admit::{Admitted, Arriving, pin_source, places_of_fetched};
 use crate::manager::{InstallError, Manager, Trust};
 use crate::package::Fetched;
-use crate::provenance::{self, Evidence, Requirement, Verified, VerifyError};
+use crate::provenance::{Evidence, Requirement, Verified};
+use crate::source::Source;
 use crate::store::{Means, Receipt};
 use crate::text::Plain;
 
 impl Manager<'_> {
-    /// Verifies a fetched package as the installed one was, or as the user asked, and by the same signer.
+    /// Verifies a package that was fetched from `source` as the installed one was, or as the user asked, and by a signer who may
+    /// sign it.
     pub(super) fn verify_as_before(
         &self,
         receipt: &Receipt,
         fetched: Fetched,
+        source: &Source,
         request: &UpdateRequest,
-    ) -> Result<Verified, UpdateError> {
+    ) -> Result<(Verified, Admitted), UpdateError> {
         let name = receipt.name.as_str();
         let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
         let before = &receipt.verified;
@@ -41,36 +45,38 @@ impl Manager<'_> {
             Trust::Signature { .. } if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
             trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let verified =
-            provenance::verify(fetched, &requirement, &self.settings.limits).map_err(|e: VerifyError| failed(e.into()))?;
-        let (Means::Signature, Some(fingerprint)) = (before.by, &before.fingerprint) else {
-            if matches!(verified.evidence(), Evidence::Skipped) {
+        let places = places_of_fetched(source, &fetched.origin);
+        let verified = self.verify_under_policy(fetched, &requirement, source, Some(name)).map_err(|e| failed(e.into()))?;
+        let admitted = self
+            .admit(&Arriving {
+                name,
+                places: &places,
+                source: pin_source(source),
+                evidence: Some(verified.evidence()),
+                replaced: Some(receipt),
+                accept_signer: request.accept_signer,
+            })
+            .map_err(|e| failed(e.into()))?;
+        self.warn_of_less(name, receipt, verified.evidence());
+        Ok((verified, admitted))
+    }
+
+    /// Says so where a new version is trusted for less than the installed one was.
+    fn warn_of_less(&self, name: &str, receipt: &Receipt, evidence: &Evidence) {
+        let how = match evidence {
+            Evidence::Signature(_) => return,
+            Evidence::Digest(_) => "is verified by the digest that you named",
+            Evidence::Skipped => "is not verified, as you asked",
+        };
+        match receipt.verified.signature() {
+            Some(old) => self.report.warning(&format!(
+                "the version of {} that is installed was signed by {old}; the new one {how}",
+                Plain(name)
+            )),
+            None if matches!(evidence, Evidence::Skipped) => {
                 self.report.warning(&format!("the new version of {} is not verified", Plain(name)));
             }
-            return Ok(verified);
-        };
-        let old = match before.signer.as_deref() {
-            None | Some("") => fingerprint.clone(),
-            Some(signer) => format!("{} ({fingerprint})", Plain(signer)),
-        };
-        match verified.evidence() {
-            Evidence::Signature(signature) if signature.fingerprint.eq_ignore_ascii_case(fingerprint) => {}
-            Evidence::Signature(signature) if request.accept_signer => self.report.notice(&format!(
-                "the signer of {} was {old} and is now {signature}, which you accepted",
-                Plain(name)
-            )),
-            Evidence::Signature(signature) => {
-                return Err(UpdateError::OtherSigner { name: name.to_owned(), old, new: signature.to_string() });
-            }
-            Evidence::Digest(_) => self.report.warning(&format!(
-                "the version of {} that is installed was signed by {old}; the new one is verified by the digest that you named",
-                Plain(name)
-            )),
-            Evidence::Skipped => self.report.warning(&format!(
-                "the version of {} that is installed was signed by {old}; the new one is not verified, as you asked",
-                Plain(name)
-            )),
+            None => {}
         }
-        Ok(verified)
     }
 }

@@ -89,7 +89,7 @@ fn k1_a_known_tree_has_a_known_digest() {
     let package = pack_with(dir.path(), out.path(), &Limits::default(), &Silent, 0, 2).unwrap();
     // Another digest means that every package changes its bytes: a new compressor, level, block size or header. Say so in
     // the change log.
-    assert_eq!(package.digest.to_string(), "6efbf1ce14b2f9424ead49b9440c7491d4e6db3dd419110a45a95dfefbf7497d");
+    assert_eq!(package.digest.to_string(), "8f18e87d5c09d9b4963a8db6d4b1172cf9bff42679e42463b8d910c77326d715");
 }
 
 #[test]
@@ -354,17 +354,59 @@ fn the_manifest_is_found_without_reading_the_rest() {
     assert_eq!(inspect(&place.archive(), &Limits::default()).unwrap(), expected);
     unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap_err();
     // A pointer that leads nowhere is not followed.
-    let at = sound.len() - 26;
+    let at = sound.len() - 34;
     for change in [1, 100, 250] {
         let mut lost = sound.clone();
         lost[at] = lost[at].wrapping_add(change);
         fs::write(place.archive(), &lost).unwrap();
         assert_eq!(inspect(&place.archive(), &Limits::default()).unwrap(), expected, "{change}");
     }
-    for cut in [1, 20, 43, 60] {
+    for cut in [1, 20, 51, 60] {
         fs::write(place.archive(), &sound[..sound.len() - cut]).unwrap();
-        assert_eq!(inspect(&place.archive(), &Limits::default()).is_ok(), cut == 43, "{cut}");
+        assert_eq!(inspect(&place.archive(), &Limits::default()).is_ok(), cut == 51, "{cut}");
     }
+}
+
+/// The sizes of the blocks stand behind them: where they are not true, nothing is unpacked, and where nobody can read them, the
+/// whole is read from its beginning.
+#[test]
+fn blocks_are_only_where_the_package_says_that_they_are() {
+    let dir = plugin_dir(&[("a", &noise(3_000_000)), ("z", &[0; 3_000_000])]);
+    let place = Place::new();
+    pack_into(dir.path(), place.dir.path()).unwrap();
+    let sound = fs::read(place.archive()).unwrap();
+    let tree = |bytes: &[u8]| {
+        fs::write(place.archive(), bytes).unwrap();
+        let staging = place.staging();
+        fs::remove_dir_all(&staging).unwrap();
+        fs::create_dir(&staging).unwrap();
+        unpack(&place.archive(), &place.archive(), &staging, &Limits::default(), &Silent).map(|unpacked| unpacked.files)
+    };
+    let files = tree(&sound).unwrap();
+    assert!(files.iter().any(|file| file.path == "z" && file.size == 3_000_000));
+    let member = sound.windows(4).rposition(|four| four == [0x1f, 0x8b, 8, 4]).unwrap();
+    let sizes = sound[..member].windows(4).rposition(|four| four == [0x1f, 0x8b, 8, 4]).unwrap();
+    let blocks = crate::package::blocks::read(&mut fs::File::open(place.archive()).unwrap()).unwrap().unwrap();
+    assert_eq!(blocks.len(), 12);
+    // Without the two members it is any gzip file.
+    assert_eq!(tree(&sound[..sizes]).unwrap(), files);
+    // The first block said to be a byte shorter, the second a byte longer: all of them fill the file as before.
+    let mut shifted = sound.clone();
+    let first = sizes + 16;
+    assert!(shifted[first] & 0x7f > 0 && shifted[first + 4] & 0x7f < 0x7f);
+    shifted[first] -= 1;
+    shifted[first + 4] += 1;
+    let refused = tree(&shifted);
+    if crate::package::gzip::threads() > 1 {
+        assert!(
+            matches!(&refused, Err(UnpackError::Refused { source, .. }) if matches!(**source, Fault::Gzip { .. })),
+            "{refused:?}"
+        );
+    }
+    // Sizes that do not fill the file say nothing.
+    let mut wrong = sound;
+    wrong[first] -= 1;
+    assert_eq!(tree(&wrong).unwrap(), files);
 }
 
 #[test]

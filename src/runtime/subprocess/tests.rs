@@ -10,7 +10,7 @@ use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
 use crate::report::Silent;
 use crate::runtime::invoke::invoke;
-use crate::runtime::{GetterRequest, HookError, HookEvent, HookOutcome, Input, Output, Process, run_hook};
+use crate::runtime::{Confinement, GetterRequest, HookError, HookEvent, HookOutcome, Input, Output, Process, run_hook};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// A plugin in a directory whose name has a space.
@@ -55,15 +55,16 @@ impl Fixture {
     fn run(&self, args: &[&str]) -> Result<(), InvokeError> {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
         let input = Input::Cli { args: &args, process: Process::Wait };
-        invoke(self.subject(), None, input, &self.environment(), &Silent).map(drop)
+        invoke(self.subject(), input, &self.environment(), &Silent).map(drop)
     }
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
-        run_hook(self.subject(), event, &self.environment(), &HookSettings { timeout: limit, ..HookSettings::default() })
+        let settings = HookSettings { timeout: limit, sandbox: Sandbox::Off, ..HookSettings::default() };
+        run_hook(self.subject(), event, &self.environment(), &settings)
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { metadata: &self.metadata, dir: self.dir.path() }
+        Subject { metadata: &self.metadata, dir: self.dir.path(), checked: None }
     }
 
     /// What the plugin wrote into its file `out`.
@@ -175,7 +176,7 @@ fn hooks_expand_what_their_form_expands() {
     let legacy = Fixture::new(
         "name: p\nversion: 1.0.0\nhooks:\n  install: 'cd \"$HELM_PLUGIN_DIR\" && echo \"$HELM_PLUGIN_NAME $((1+1)) $PWD\" > out'\n",
     );
-    assert_eq!(legacy.hook(HookEvent::Install, MINUTE).unwrap(), HookOutcome::Ran);
+    assert_eq!(legacy.hook(HookEvent::Install, MINUTE).unwrap(), HookOutcome::Ran(Confinement::Off));
     assert_eq!(legacy.out(), format!("p 2 {}\n", legacy.dir.path().canonicalize().unwrap().display()));
     assert_eq!(legacy.hook(HookEvent::Delete, MINUTE).unwrap(), HookOutcome::None);
 
@@ -210,9 +211,6 @@ fn a_hook_sees_what_the_settings_let_it_see() {
     let settings = HookSettings { environment: HookEnvironment::Clean, ..HookSettings::default() };
     run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings).unwrap();
     assert_eq!(fixture.out(), format!("|p|{}\n", std::env::var("PATH").unwrap()));
-    let settings = HookSettings { sandbox: Sandbox::Require, ..HookSettings::default() };
-    let refused = run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings);
-    assert!(matches!(refused, Err(HookError::NoSandbox { .. })));
 }
 
 #[cfg(target_os = "linux")]
@@ -254,7 +252,7 @@ fn request(url: &str) -> GetterRequest {
 fn get(fixture: &Fixture, request: &GetterRequest) -> Result<Vec<u8>, InvokeError> {
     let mut into = Vec::new();
     let input = Input::Getter { request, into: &mut into };
-    let Output::Getter(length) = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)? else { panic!() };
+    let Output::Getter(length) = invoke(fixture.subject(), input, &fixture.environment(), &Silent)? else { panic!() };
     assert_eq!(length, into.len() as u64);
     Ok(into)
 }
@@ -322,7 +320,7 @@ fn render(script: &str, args: &[&str], document: &[u8]) -> Result<Vec<u8>, Invok
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     let mut result = Vec::new();
     let input = Input::PostRenderer { args: &args, document: &file };
-    let output = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)?;
+    let output = invoke(fixture.subject(), input, &fixture.environment(), &Silent)?;
     let Output::PostRenderer(mut rendered) = output else { panic!("{output:?}") };
     rendered.read_to_end(&mut result).unwrap();
     Ok(result)
@@ -351,9 +349,9 @@ fn s_a_post_renderer_that_fails_is_heard() {
     let fixture = Fixture::v1("  platformCommand: [{command: cat}]");
     let document = tempfile::tempfile().unwrap();
     let input = Input::PostRenderer { args: &[], document: &document };
-    let refused = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent);
+    let refused = invoke(fixture.subject(), input, &fixture.environment(), &Silent);
     assert!(matches!(refused, Err(InvokeError::NotAPostRenderer { .. })));
-    let refused = invoke(fixture.subject(), None, Input::Test { name: "Ann" }, &fixture.environment(), &Silent);
+    let refused = invoke(fixture.subject(), Input::Test { name: "Ann" }, &fixture.environment(), &Silent);
     assert!(matches!(refused, Err(InvokeError::NotATest { .. })));
 }
 
@@ -363,9 +361,8 @@ fn a_test_plugin_greets() {
         "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\nruntimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run}]}\n",
     );
     fixture.file("run", "#!/bin/sh\necho \"Hello, $1!\"\n", 0o755);
-    let greet = |environment: &Environment<'_>| {
-        invoke(fixture.subject(), None, Input::Test { name: "Ann Lee" }, environment, &Silent)
-    };
+    let greet =
+        |environment: &Environment<'_>| invoke(fixture.subject(), Input::Test { name: "Ann Lee" }, environment, &Silent);
     let environment = fixture.environment();
     assert!(matches!(greet(&environment), Ok(Output::Test(greeting)) if greeting == "Hello, Ann Lee!"));
     fixture.file("run", "#!/bin/sh\nexit 3\n", 0o755);

@@ -32,7 +32,7 @@ fn answer(program: Option<&str>, ignore_flags: bool, words: &str) -> String {
     let host = Host::tool().global_flag("namespace", true);
     let environment = Environment::new(&host, &homes, false);
     let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
-    let subject = Subject { metadata: &metadata, dir: dir.path() };
+    let subject = Subject { metadata: &metadata, dir: dir.path(), checked: None };
     complete(subject, &tree(), &words, &host, &environment).render()
 }
 

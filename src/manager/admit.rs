@@ -1,0 +1,326 @@
+//! Whether something may come in: the policy's rules about sources, names and signers, what the user lets a key sign, and
+//! who signed a plugin before. Install, update, sync and pull all ask here; what runs is asked about by the store's gate.
+
+use jiff::Timestamp;
+
+use super::{Manager, Trust};
+use crate::package::{Fetched, Origin};
+use crate::policy::{At, Place, Policy, Proof, Refusal, Subject, Verification};
+use crate::provenance::{self, Evidence, KeyringError, Requirement, Signature, Verified, VerifyError};
+use crate::source::{FetchOptions, GitUrl, Source};
+use crate::store::Receipt;
+use crate::text::{Plain, plain};
+use crate::trust::{Pin, Trusted, TrustedError};
+
+/// Why something may not come in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmitError {
+    /// A policy refuses it.
+    #[error("{what} is refused")]
+    Policy {
+        /// The plugin or its source, safe to show.
+        what: String,
+        /// The rule, and where it stands.
+        source: Box<Refusal>,
+    },
+    /// A policy asks for more verification than the user did, and that failed.
+    #[error("the policy {at} asks for {}, whatever else is said", least_in_words(*.least))]
+    Raised {
+        /// The rule.
+        at: At,
+        /// What it asks for.
+        least: Verification,
+        /// What failed.
+        source: Box<UnverifiedError>,
+    },
+    /// It was not verified.
+    #[error(transparent)]
+    Unverified(#[from] UnverifiedError),
+    /// The user lets the key sign other plugins only.
+    #[error("{} is signed by {signer}, who may only sign {limits}; `{host} plugin keyring limit {fingerprint}` changes that", Plain(.name))]
+    Limited {
+        /// The plugin's name.
+        name: String,
+        /// Who signed it, safe to show.
+        signer: String,
+        /// What they may sign, safe to show.
+        limits: String,
+        /// The fingerprint of their key.
+        fingerprint: String,
+        /// The host's name.
+        host: String,
+    },
+    /// Somebody else signed it before.
+    #[error(
+        "{} was signed by {old} until now, and this is signed by {new}; ask its author, then accept the new signer with `--accept-signer`",
+        Plain(.name)
+    )]
+    OtherSigner {
+        /// The plugin's name.
+        name: String,
+        /// Who signed it before, safe to show.
+        old: String,
+        /// Who signed this, safe to show.
+        new: String,
+    },
+    /// What the user trusts is not known.
+    #[error(transparent)]
+    Trusted(#[from] TrustedError),
+}
+
+/// Why something is not verified.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnverifiedError {
+    /// There is no keyring to verify with.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// It is not what was required.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+fn least_in_words(least: Verification) -> &'static str {
+    match least {
+        Verification::Signature => "a signature",
+        Verification::Digest | Verification::None => "a signature or a digest",
+    }
+}
+
+/// A plugin that is about to come in.
+pub(super) struct Arriving<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// Everywhere that it comes from.
+    pub(super) places: &'a [Place],
+    /// The source by which a pin is found; see [`pin_source`].
+    pub(super) source: String,
+    /// Why it is trusted; `None` for a directory of the user's own.
+    pub(super) evidence: Option<&'a Evidence>,
+    /// The receipt of what it replaces.
+    pub(super) replaced: Option<&'a Receipt>,
+    /// Whether another signer than before is fine.
+    pub(super) accept_signer: bool,
+}
+
+/// What is remembered of a plugin once it has come in.
+#[must_use = "a signer is only pinned once this is remembered"]
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    pin: Option<Pin>,
+}
+
+impl Manager<'_> {
+    /// Decides whether a plugin may come in. Nothing is changed: [`Manager::remember`] does that once it is there.
+    pub(super) fn admit(&self, arriving: &Arriving<'_>) -> Result<Admitted, AdmitError> {
+        let Arriving { name, places, evidence, .. } = *arriving;
+        self.admit_package(name, places, evidence)?;
+        match evidence {
+            Some(Evidence::Signature(signature)) => {
+                self.check_signer(&Trusted::load(&self.homes.config.path)?, signature, arriving)
+            }
+            _ => Ok(Admitted::default()),
+        }
+    }
+
+    /// Decides whether a package is fine by itself, whatever was there before.
+    pub(super) fn admit_package(&self, name: &str, places: &[Place], evidence: Option<&Evidence>) -> Result<(), AdmitError> {
+        let proof = evidence.map_or(Proof::Nothing, proof_of);
+        let subject = Subject { name: Some(name), places, proof: Some(proof), installed: false };
+        self.ask_policy(&subject, || format!("plugin `{}`", Plain(name)))?;
+        match evidence {
+            Some(Evidence::Signature(signature)) => {
+                self.check_limit(&Trusted::load(&self.homes.config.path)?, signature, name, places)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a signature by a key that the user lets sign other plugins only.
+    fn check_limit(&self, trusted: &Trusted, signature: &Signature, name: &str, places: &[Place]) -> Result<(), AdmitError> {
+        let Some(limit) = trusted.limit(&signature.fingerprint).filter(|limit| !limit.allows(name, places)) else {
+            return Ok(());
+        };
+        Err(AdmitError::Limited {
+            name: name.to_owned(),
+            signer: signature.to_string(),
+            limits: plain(&limit.to_string()).into_owned(),
+            fingerprint: signature.fingerprint.clone(),
+            host: self.host.name().to_owned(),
+        })
+    }
+
+    /// Refuses another signer than that of what is replaced, or of what first came from there under that name.
+    fn check_signer(
+        &self,
+        trusted: &Trusted,
+        signature: &Signature,
+        arriving: &Arriving<'_>,
+    ) -> Result<Admitted, AdmitError> {
+        let Arriving { name, source, replaced, accept_signer, .. } = arriving;
+        let pinned = trusted.pin(name, source).map(|pin| (pin.fingerprint.clone(), pin.user_id.clone()));
+        let installed = replaced.and_then(|receipt| receipt.verified.signature());
+        let installed = installed.map(|signature| (signature.fingerprint, signature.user_id));
+        let is_other = |(fingerprint, _): &&(String, String)| !fingerprint.eq_ignore_ascii_case(&signature.fingerprint);
+        if let Some((fingerprint, user_id)) = [&installed, &pinned].into_iter().flatten().find(is_other) {
+            let old = match user_id.as_str() {
+                "" => fingerprint.clone(),
+                user_id => format!("{} ({fingerprint})", Plain(user_id)),
+            };
+            if !accept_signer {
+                return Err(AdmitError::OtherSigner { name: (*name).to_owned(), old, new: signature.to_string() });
+            }
+            self.report
+                .notice(&format!("the signer of {} was {old} and is now {signature}, which you accepted", Plain(name)));
+        }
+        let same = pinned.is_some_and(|(fingerprint, _)| fingerprint.eq_ignore_ascii_case(&signature.fingerprint));
+        let pin = (!same).then(|| Pin {
+            name: (*name).to_owned(),
+            source: source.clone(),
+            fingerprint: signature.fingerprint.clone(),
+            user_id: signature.user_id.clone(),
+            since: Timestamp::now(),
+        });
+        Ok(Admitted { pin })
+    }
+
+    /// Pins the signer of what has come in.
+    pub(super) fn remember(&self, admitted: Admitted) {
+        let Some(pin) = admitted.pin else { return };
+        // The plugin is in place: that its signer could not be written down does not undo it.
+        if let Err(error) = Trusted::change(&self.homes.config.path, |trusted| trusted.set_pin(pin)) {
+            self.report.warning(&format!("the signer is not remembered: {error}"));
+        }
+    }
+
+    /// Refuses a source that a policy does not let in, before anything is asked of it.
+    pub(super) fn admit_source(&self, source: &Source) -> Result<(), AdmitError> {
+        self.admit_places(&places_of(source), source)
+    }
+
+    /// Refuses what came from elsewhere than it was asked for, where a policy does not let that in.
+    pub(super) fn admit_origin(&self, source: &Source, origin: &Origin) -> Result<(), AdmitError> {
+        self.admit_places(&places_of_fetched(source, origin), source)
+    }
+
+    fn admit_places(&self, places: &[Place], source: &Source) -> Result<(), AdmitError> {
+        self.ask_policy(&Subject { places, ..Subject::default() }, || format!("the source `{source}`"))
+    }
+
+    fn ask_policy(&self, subject: &Subject<'_>, what: impl Fn() -> String) -> Result<(), AdmitError> {
+        self.policy.judge(subject).map_err(|source| AdmitError::Policy { what: what(), source: Box::new(source) })
+    }
+
+    /// The options of a fetch, with the provenance that a policy may ask for.
+    pub(super) fn options_under_policy(&self, options: &FetchOptions, source: &Source) -> FetchOptions {
+        let wanted = options.want_provenance || self.policy.may_ask_for_a_signature(&places_of(source));
+        FetchOptions { want_provenance: wanted, ..options.clone() }
+    }
+
+    /// Verifies a package as `requirement` asks, and as the policy does where that asks for more: `--verify=false`, a digest
+    /// that the user names and a lock file make no less of it. `name` is the plugin's, where it is known already.
+    pub(super) fn verify_under_policy(
+        &self,
+        mut fetched: Fetched,
+        requirement: &Requirement,
+        source: &Source,
+        name: Option<&str>,
+    ) -> Result<Verified, AdmitError> {
+        let verify = |fetched, requirement: &Requirement| {
+            provenance::verify(fetched, requirement, &self.settings.limits).map_err(UnverifiedError::from)
+        };
+        let places = places_of_fetched(source, &fetched.origin);
+        let Some(rule) = self.policy.least(name, &places) else { return Ok(verify(fetched, requirement)?) };
+        let enough = match requirement {
+            Requirement::Signature { .. } => rule.value < Verification::Signature || !fetched.origin.pinned,
+            Requirement::Digest(digest) => rule.value < Verification::Signature || *digest != fetched.digest(),
+            Requirement::Nothing => false,
+        };
+        if enough {
+            return Ok(verify(fetched, requirement)?);
+        }
+        // A commit or a manifest that is named by its id is as good as a digest, and no better.
+        fetched.origin.pinned &= rule.value < Verification::Signature;
+        let raised = |source| AdmitError::Raised { at: rule.at.clone(), least: rule.value, source: Box::new(source) };
+        let signature = match requirement {
+            Requirement::Signature { .. } => requirement.clone(),
+            _ => {
+                let trust = Trust::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false };
+                self.requirement(&trust).map_err(|e| raised(e.into()))?
+            }
+        };
+        verify(fetched, &signature).map_err(raised)
+    }
+}
+
+impl Policy {
+    /// Whether a signature may be asked for of what comes from `places`, whatever it is called.
+    fn may_ask_for_a_signature(&self, places: &[Place]) -> bool {
+        self.has_signers_by_name() || self.least(None, places).is_some()
+    }
+}
+
+/// What `evidence` is to a policy.
+pub(super) fn proof_of(evidence: &Evidence) -> Proof<'_> {
+    match evidence {
+        Evidence::Signature(signature) => {
+            Proof::Signature { fingerprint: &signature.fingerprint, subkey: signature.subkey.as_deref() }
+        }
+        Evidence::Digest(_) => Proof::Digest,
+        Evidence::Skipped => Proof::Nothing,
+    }
+}
+
+/// Everywhere that `source` may mean before it is fetched. A name in an index is judged by where the index sends us.
+pub(super) fn places_of(source: &Source) -> Vec<Place> {
+    let mut places = Vec::new();
+    match source {
+        Source::Directory(path) | Source::Archive(path) => {
+            places.push(Place::path(path));
+            // Both the link and what it leads to: either could be changed by somebody else.
+            if let Ok(real) = path.canonicalize() {
+                add(&mut places, Place::path(&real));
+            }
+        }
+        Source::Index { .. } => {}
+        Source::Git(GitUrl::Plain(url)) if url.starts_with("file://") => {
+            places.push(Place::of(&source.asked()));
+            let path = percent_encoding::percent_decode_str(url.trim_start_matches("file://")).decode_utf8_lossy();
+            if let Ok(real) = std::path::Path::new(&*path).canonicalize() {
+                add(&mut places, Place::path(&real).as_git());
+            }
+        }
+        Source::GitHub { owner, repo, .. } => places.push(Place::of(&format!("{owner}/{repo}"))),
+        other => places.push(Place::of(&other.asked())),
+    }
+    places
+}
+
+/// Everywhere that a fetched package came from: what was asked for, and what that led to.
+pub(super) fn places_of_fetched(source: &Source, origin: &Origin) -> Vec<Place> {
+    let git = |place: Place| if origin.git.is_some() { place.as_git() } else { place };
+    let mut places: Vec<Place> = places_of(source).into_iter().map(git).collect();
+    for text in [&origin.asked, &origin.resolved] {
+        // The text of a source that has no place of its own, a name in an index, says nothing either.
+        let is_place = text.contains("://") || text.starts_with('/') || text.contains('@');
+        if is_place {
+            add(&mut places, git(Place::of(text)));
+        }
+    }
+    places
+}
+
+fn add(places: &mut Vec<Place>, place: Place) {
+    if !places.contains(&place) {
+        places.push(place);
+    }
+}
+
+/// The source by which the signer of a plugin is pinned: what stays the same from one version to the next.
+pub(super) fn pin_source(source: &Source) -> String {
+    match source {
+        Source::Index { index, name, .. } => index.as_ref().map_or_else(|| name.clone(), |index| format!("{index}/{name}")),
+        source => places_of(source).first().map(Place::without_version).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,116 @@
+//! `plugin doctor --policy`: what each rule says of a plugin or a source, and where it stands.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::manager::Manager;
+use crate::manager::admit::places_of;
+use crate::policy::{Place, Proof, Subject, Verdict};
+use crate::source::SourceError;
+use crate::store::{Listed, Receipt, Status, StoreError};
+use crate::text::plain;
+
+/// What all rules say of one plugin or source.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// The plugin, where one is meant.
+    pub name: Option<String>,
+    /// Where it comes from, safe to show.
+    pub sources: Vec<String>,
+    /// How it is verified, where that is known: `signature`, `digest` or `none`.
+    pub verified: Option<&'static str>,
+    /// Whether every rule is kept, as far as is known.
+    pub allowed: bool,
+    /// The rules, file after file.
+    pub rules: Vec<ExplainedRule>,
+}
+
+/// What one rule says.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedRule {
+    /// The rule, safe to show.
+    pub rule: String,
+    /// The policy.
+    pub file: PathBuf,
+    /// The line in it.
+    pub line: u32,
+    /// `kept`, `refused`, or `silent` where it is about something else.
+    pub verdict: &'static str,
+    /// Why it is refused, safe to show.
+    pub reason: Option<String>,
+}
+
+/// Why nothing can be explained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExplainError {
+    /// It is no plugin, and no source either.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Manager<'_> {
+    /// Explains what the policy says of an installed plugin, of a source, or of all installed plugins. Of a source neither the
+    /// name nor the signer is known before it is fetched: rules about those are not among the answers.
+    ///
+    /// # Errors
+    /// See [`ExplainError`].
+    pub fn explain_policy(&self, what: Option<&str>) -> Result<Vec<Explained>, ExplainError> {
+        let store = self.store();
+        let Some(what) = what else {
+            let plugins = store.list()?.plugins.into_iter().filter(|listed| listed.status != Status::Shadowed);
+            return plugins.map(|listed| self.explain_installed(&listed)).collect();
+        };
+        if let Some(found) = store.find(what)? {
+            let listed = store.list()?.plugins.into_iter().find(|listed| listed.directory == found.directory);
+            if let Some(listed) = listed {
+                return Ok(vec![self.explain_installed(&listed)?]);
+            }
+        }
+        let source = self.parse_source(what)?;
+        let places = places_of(&source);
+        // A bare name may be judged by itself, wherever it would come from.
+        let name = places.is_empty().then_some(what.split('@').next().unwrap_or(what));
+        Ok(vec![self.explain(&Subject { name, places: &places, ..Subject::default() })])
+    }
+
+    fn explain_installed(&self, listed: &Listed) -> Result<Explained, ExplainError> {
+        let store = self.store();
+        let found = store.find(&listed.name)?.filter(|found| found.directory == listed.directory);
+        let receipt = found.and_then(|found| store.receipt(&found).ok().flatten());
+        let places = receipt.as_ref().map(Receipt::places).unwrap_or_default();
+        let proof = receipt.as_ref().map_or(Proof::Nothing, |receipt| receipt.verified.proof());
+        Ok(self.explain(&Subject { name: Some(&listed.name), places: &places, proof: Some(proof), installed: false }))
+    }
+
+    fn explain(&self, subject: &Subject<'_>) -> Explained {
+        let rules: Vec<_> = self
+            .policy
+            .decide(subject)
+            .into_iter()
+            .map(|decision| {
+                let (verdict, reason) = match decision.verdict {
+                    Verdict::Silent => ("silent", None),
+                    Verdict::Kept => ("kept", None),
+                    Verdict::Refused(why) => ("refused", Some(why.to_string())),
+                };
+                let file = decision.at.file.to_path_buf();
+                let rule = plain(&decision.rule).into_owned();
+                ExplainedRule { rule, file, line: decision.at.line, verdict, reason }
+            })
+            .collect();
+        Explained {
+            name: subject.name.map(|name| plain(name).into_owned()),
+            sources: subject.places.iter().map(|place| Place::shown(place).to_owned()).collect(),
+            verified: subject.proof.map(|proof| proof.verification().as_str()),
+            allowed: rules.iter().all(|rule| rule.verdict != "refused"),
+            rules,
+        }
+    }
+}

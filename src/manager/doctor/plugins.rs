@@ -1,0 +1,230 @@
+//! The store and what is installed.
+
+use std::collections::BTreeMap;
+
+use super::{Finding, Mend, chain, chmod};
+use crate::manager::Manager;
+use crate::policy::{Proof, Subject};
+use crate::provenance::{Keyring, Signer, SignerState};
+use crate::store::{Flaw, Listed, Receipt, Status, Survey};
+use crate::text::Plain;
+use crate::trust::Trusted;
+
+impl Manager<'_> {
+    pub(super) fn look_at_plugins(&self) -> Vec<Finding> {
+        let Survey { flaws, plugins } = self.store().survey();
+        let mut findings: Vec<Finding> = flaws.into_iter().map(|flaw| self.finding(flaw)).collect();
+        // Without a keyring that can be read nothing is known of signers; why it cannot be read is told of elsewhere.
+        let signers = Keyring::locate(&[], self.host, self.homes).map(|keyring| keyring.signers()).unwrap_or_default();
+        let signers: BTreeMap<String, Signer> =
+            signers.into_iter().map(|signer| (signer.fingerprint.clone(), signer)).collect();
+        let trusted = self.trusted().unwrap_or_default();
+        for (listed, receipt) in plugins.iter().filter(|(listed, _)| listed.status != Status::Broken) {
+            findings.extend(self.judge_installed(listed, receipt.as_ref()));
+            if let Some(receipt) = receipt {
+                findings.extend(self.judge_signer(&listed.name, receipt, &signers, &trusted));
+            }
+        }
+        for accepted in &trusted.accepted {
+            if !plugins.iter().any(|(listed, _)| listed.name == accepted.name) {
+                let text = format!("changes of `{}` were accepted, which is not installed", Plain(&accepted.name));
+                let finding = Finding::warning("trust-orphan", text).of(&accepted.name);
+                let finding = finding.at(&self.homes.config.path.join(crate::trust::FILE_NAME));
+                findings.push(finding.help(self.fix_help()).mend(Mend::Forget(accepted.name.clone())));
+            }
+        }
+        findings
+    }
+
+    fn fix_help(&self) -> String {
+        format!("{} puts it right", self.command("doctor --fix"))
+    }
+
+    fn finding(&self, flaw: Flaw) -> Finding {
+        let tidy = |finding: Finding| finding.help(self.fix_help()).mend(Mend::Tidy);
+        match flaw {
+            Flaw::Unreadable { path, source } => {
+                Finding::error("unreadable", format!("it cannot be read: {}", chain(source.as_ref())))
+                    .at(&path)
+                    .help("check who owns it and its mode")
+            }
+            Flaw::Writable { plugin, path, everybody, ours } => {
+                let (who, bits, take) = match everybody {
+                    true => ("everybody", "o-w", 0o002),
+                    false => ("a group", "g-w", 0o020),
+                };
+                let text = format!("{who} may change it");
+                let finding = match everybody {
+                    true => Finding::error("writable", text + ", so nothing of it is run"),
+                    false => Finding::warning("group-writable", text),
+                };
+                let finding = finding.at(&path).help(chmod(bits, &path));
+                let finding = plugin.iter().fold(finding, |finding, plugin| finding.of(plugin));
+                // What a link leads to is the user's own.
+                if ours { finding.mend(Mend::Mode(path, take)) } else { finding }
+            }
+            Flaw::Exposed { path } => Finding::warning("exposed", "others may read it, and it is private")
+                .at(&path)
+                .help(chmod("go-rwx", &path))
+                .mend(Mend::Mode(path, 0o077)),
+            Flaw::Leftover { path } => tidy(Finding::warning("leftover", "a killed command left it behind").at(&path)),
+            Flaw::Interrupted { plugin, path } => {
+                let text = format!("a change of plugin `{}` was interrupted", Plain(&plugin));
+                tidy(Finding::warning("interrupted", text).of(&plugin).at(&path))
+            }
+            Flaw::Busy { path } => {
+                Finding::note("busy", "another program is changing the plugins; what it has under way is not looked at")
+                    .at(&path)
+            }
+            Flaw::Receipt { plugin, path, source } => Finding::error("receipt-damaged", chain(&source))
+                .of(&plugin)
+                .at(&path)
+                .help(format!("install the plugin again: {}", self.command("install --force SOURCE"))),
+            Flaw::Orphan { what, path } => {
+                tidy(Finding::warning("orphan", format!("it is {what} of a plugin that is not there")).at(&path))
+            }
+            Flaw::StrayPackage { path } => Finding::note("stray-package", "it is the package of no installed plugin")
+                .at(&path)
+                .help("remove it if nobody needs it"),
+            Flaw::DanglingLink { plugin, path } => {
+                Finding::error("dangling-link", format!("plugin `{}` is a link that leads nowhere", Plain(&plugin)))
+                    .of(&plugin)
+                    .at(&path)
+                    .help(self.command(&format!("uninstall {}", Plain(&plugin))))
+            }
+            Flaw::Broken { plugin, path, problem } => {
+                Finding::error("plugin-broken", format!("plugin `{}` is broken: {problem}", Plain(&plugin)))
+                    .of(&plugin)
+                    .at(&path)
+                    .help(format!(
+                        "install it again with {}, or remove it with {}",
+                        self.command("install --force SOURCE"),
+                        self.command(&format!("uninstall {}", Plain(&plugin)))
+                    ))
+            }
+            Flaw::Shadowed { plugin, path, problem } => {
+                Finding::warning("plugin-shadowed", format!("plugin `{}` is not used: {problem}", Plain(&plugin)))
+                    .of(&plugin)
+                    .at(&path)
+                    .help(format!(
+                        "remove one of the two; {} runs it where a command of {} bears its name",
+                        self.command("exec NAME"),
+                        self.host.name()
+                    ))
+            }
+            Flaw::OtherName { plugin, path } => {
+                Finding::note("other-name", format!("the directory of plugin `{}` bears another name", Plain(&plugin)))
+                    .of(&plugin)
+                    .at(&path)
+                    .help("it works; a plugin whose directory bears the name would be used in its place")
+            }
+            Flaw::NoReceipt { plugin, path } => {
+                let text = format!(
+                    "plugin `{}` has no receipt: it was copied in by hand or by another program, and its files are not checked",
+                    Plain(&plugin)
+                );
+                Finding::note("no-receipt", text)
+                    .of(&plugin)
+                    .at(&path)
+                    .help(format!("{} installs it anew", self.command("install --force SOURCE")))
+            }
+            Flaw::Changed { plugin, path, differences, restore } => {
+                let listed: Vec<_> = differences.iter().map(ToString::to_string).collect();
+                let text = format!("plugin `{}` is not as it was installed: {}", Plain(&plugin), listed.join(", "));
+                Finding::error("plugin-changed", text).of(&plugin).at(&path).help(format!(
+                    "`{restore}` restores it, {} accepts the change",
+                    self.command(&format!("trust {}", Plain(&plugin)))
+                ))
+            }
+            Flaw::PackageMissing { plugin, path } => {
+                let text = format!("the package of plugin `{}`, or its provenance, is no longer kept", Plain(&plugin));
+                Finding::warning("package-missing", text)
+                    .of(&plugin)
+                    .at(&path)
+                    .help("the plugin works; installed again with `--force` its signature can be verified again")
+            }
+            Flaw::PackageChanged { plugin, path } => {
+                let text = format!("the package of plugin `{}` is not the one that was installed", Plain(&plugin));
+                Finding::error("package-changed", text)
+                    .of(&plugin)
+                    .at(&path)
+                    .help(format!("install the plugin again: {}", self.command("install --force SOURCE")))
+            }
+            Flaw::Index { path } => {
+                tidy(Finding::warning("index", "the index of manifests cannot be used, and lists do without").at(&path))
+            }
+        }
+    }
+
+    /// What the policy says of an installed plugin.
+    fn judge_installed(&self, listed: &Listed, receipt: Option<&Receipt>) -> Option<Finding> {
+        let places = receipt.map(Receipt::places).unwrap_or_default();
+        let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
+        let name = Some(listed.name.as_str());
+        let subject = Subject { name, places: &places, proof: Some(proof), installed: true };
+        let (finding, at) = if let Err(refusal) = self.policy.judge(&subject) {
+            (Finding::error("policy-refused", refusal.to_string()), refusal.at().clone())
+        } else {
+            let refusal = self.policy.judge(&Subject { installed: false, ..subject }).err()?;
+            let text = format!("it runs, but could not be installed any more: {refusal}");
+            (Finding::warning("policy-source", text), refusal.at().clone())
+        };
+        let help = format!(
+            "{} removes it, {} shows every rule",
+            self.command(&format!("uninstall {}", Plain(&listed.name))),
+            self.command(&format!("doctor --policy {}", Plain(&listed.name)))
+        );
+        Some(finding.of(&listed.name).at(&at.file).line(Some(at.line)).help(help))
+    }
+
+    /// What has become of the signer of an installed plugin. The gate does not ask: before a run no key is looked at.
+    fn judge_signer(
+        &self,
+        name: &str,
+        receipt: &Receipt,
+        signers: &BTreeMap<String, Signer>,
+        trusted: &Trusted,
+    ) -> Vec<Finding> {
+        let Some(signature) = receipt.verified.signature() else { return Vec::new() };
+        let mut findings = Vec::new();
+        let again = format!("update it with {}, or remove it", self.command(&format!("update {}", Plain(name))));
+        match signers.get(&signature.fingerprint).map(|signer| (signer.state, &signer.problem)) {
+            Some((SignerState::Revoked, _)) => findings.push(
+                Finding::error(
+                    "signer-revoked",
+                    format!("`{}` was signed by {signature}, whose key is revoked", Plain(name)),
+                )
+                .help(format!("ask its author what happened; {again}")),
+            ),
+            Some((SignerState::Unusable, problem)) => {
+                let problem = problem.clone().unwrap_or_default();
+                let text = format!("`{}` was signed by {signature}, whose key no longer counts: {problem}", Plain(name));
+                findings.push(Finding::error("signer-unusable", text).help(again));
+            }
+            Some((SignerState::Expired, _)) => findings.push(
+                Finding::note(
+                    "signer-expired",
+                    format!("`{}` was signed by {signature}, whose key has expired", Plain(name)),
+                )
+                .help("ask its author for the renewed key"),
+            ),
+            Some((SignerState::Valid, _)) => {}
+            // SSH keys are in no keyring.
+            None if signature.fingerprint.starts_with("SHA256:") => {}
+            None => findings.push(
+                Finding::note(
+                    "signer-unknown",
+                    format!("`{}` was signed by {signature}, whose key is no longer in the keyring", Plain(name)),
+                )
+                .help("without it the plugin can neither be updated nor verified again"),
+            ),
+        }
+        let limit = trusted.limit(&signature.fingerprint).filter(|limit| !limit.allows(name, &receipt.places()));
+        if let Some(limit) = limit {
+            let text = format!("`{}` was signed by {signature}, who may only sign {limit}", Plain(name));
+            let help = format!("remove it, or change the limit with {}", self.command("keyring limit KEY"));
+            findings.push(Finding::error("signer-limited", text).help(help));
+        }
+        findings.into_iter().map(|finding| finding.of(name)).collect()
+    }
+}

@@ -1,0 +1,77 @@
+//! Hooks between a verb and the runtime: shown and agreed to before anything changes, then run through the gate.
+//!
+//! What a hook that failed means for the verb is the verb's to say.
+
+use crate::manifest::Metadata;
+use crate::policy::Hooks;
+use crate::runtime::{Confinement, Environment, HookError, HookEvent, HookOutcome, Subject, has_hook, hook_line, run_hook};
+use crate::settings::Sandbox;
+use crate::store::{GateError, Store};
+use crate::text::{Plain, plain_block};
+
+use super::Manager;
+
+/// Why a hook did not do its work.
+#[derive(Debug)]
+pub(super) enum HookFailure {
+    /// The plugin may not be run.
+    Gate(GateError),
+    /// It did not run, or failed.
+    Hook(HookError),
+}
+
+impl Manager<'_> {
+    /// Whether `hooks` are wanted and the plugin has one for `event`, which the user then agreed to: the question comes before
+    /// anything is changed, so that a "no" leaves nothing half made.
+    pub(super) fn agreed_hook(&self, metadata: &Metadata, event: HookEvent, hooks: bool) -> Result<bool, HookError> {
+        if !hooks || !has_hook(metadata, event) {
+            return Ok(false);
+        }
+        let plugin = || metadata.name.clone();
+        if let Some(rule) = self.policy.hooks().filter(|rule| rule.value == Hooks::Forbid) {
+            return Err(HookError::Forbidden { plugin: plugin(), event, at: rule.at.to_string() });
+        }
+        // Without a command for this platform it fails by itself, and says why.
+        let Some(line) = hook_line(metadata, event) else { return Ok(true) };
+        let words: Vec<String> = line.into_iter().map(shown_word).collect();
+        let what = format!("the {event} hook of plugin `{}` runs:\n  {}", metadata.name, words.join(" "));
+        let question = match self.settings.hooks.sandbox {
+            Sandbox::Off if self.hook_policy() == Hooks::Allow => "run it, with all your rights?",
+            _ => "run it?",
+        };
+        if self.report.agrees(&what, question) { Ok(true) } else { Err(HookError::Declined { plugin: plugin(), event }) }
+    }
+
+    /// Runs the hook of the installed plugin `name` through the gate, like everything that runs.
+    pub(super) fn run_hook(&self, store: &Store, name: &str, event: HookEvent) -> Result<(), HookFailure> {
+        let plugin = store.open_plugin(name, self.settings.gate).map_err(HookFailure::Gate)?;
+        plugin.warnings.iter().for_each(|warning| self.report.warning(warning));
+        let environment = Environment::new(self.host, self.homes, self.debug);
+        let mut settings = self.settings.hooks.clone();
+        // The user may ask for more than the organisation does, and not for less.
+        if self.hook_policy() >= Hooks::Sandbox {
+            settings.sandbox = Sandbox::Require;
+        }
+        let ran = run_hook(Subject::from(&plugin), event, &environment, &settings);
+        if let HookOutcome::Ran(confinement @ (Confinement::Impossible | Confinement::ExceptTruncation)) =
+            ran.map_err(HookFailure::Hook)?
+        {
+            self.report.detail(&format!("about the {event} hook of plugin `{}`: {confinement}", Plain(name)));
+        }
+        Ok(())
+    }
+
+    /// What the organisation lets hooks do.
+    fn hook_policy(&self) -> Hooks {
+        self.policy.hooks().map_or(Hooks::Allow, |rule| rule.value)
+    }
+}
+
+/// A word of a command line as a shell would need it, and safe to show; the lines of a script stay lines.
+fn shown_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,${}".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", plain_block(word).replace('\'', "'\\''").replace('\n', "\n  "))
+}

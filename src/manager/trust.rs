@@ -1,0 +1,206 @@
+//! `plugin trust`, `plugin untrust` and the limits of keys: what the user accepts, and taking that back.
+
+use jiff::Timestamp;
+
+use super::Manager;
+use super::keyring::OwnKeyringError;
+use super::record::Note;
+use crate::audit::{AuditError, Event};
+use crate::provenance::FullFingerprint;
+use crate::store::{ChangedFile, Difference, StoreError};
+use crate::text::Plain;
+use crate::trust::{Accepted, AcceptedFile, Limit, Pin, Trusted, TrustedError};
+
+/// What was taken back.
+#[derive(Debug, Clone, Default)]
+pub struct Untrusted {
+    /// The files whose changes are no longer accepted.
+    pub files: Vec<String>,
+    /// The signers who are no longer pinned.
+    pub pins: Vec<Pin>,
+}
+
+/// Why trust was not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// Nothing of that name is trusted, and nothing is installed.
+    #[error("plugin `{}` is not installed, and nothing is trusted under this name; `{host} plugin trust` shows what is", Plain(.name))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The host's name.
+        host: String,
+    },
+    /// The store cannot be read or changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `trust.yaml` cannot be read or written.
+    #[error(transparent)]
+    File(#[from] TrustedError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+/// Why a key's limits were not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// No key is meant, or several are.
+    #[error(transparent)]
+    Key(#[from] OwnKeyringError),
+    /// `trust.yaml` cannot be read or written.
+    #[error(transparent)]
+    File(#[from] TrustedError),
+    /// A policy wants it written down, and that cannot be.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+impl Manager<'_> {
+    /// What the user trusts.
+    ///
+    /// # Errors
+    /// See [`TrustedError`].
+    pub fn trusted(&self) -> Result<Trusted, TrustedError> {
+        Trusted::load(&self.homes.config.path)
+    }
+
+    /// Accepts the changes that were made to the files of the plugin `name`, and says which they were. What was installed is
+    /// remembered, so that [`Manager::untrust`] can take that back.
+    ///
+    /// # Errors
+    /// See [`TrustError`].
+    pub fn trust(&self, name: &str) -> Result<Vec<Difference>, TrustError> {
+        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
+            let store = self.store();
+            let Some(found) = store.find(name)? else {
+                return Err(StoreError::NotInstalled { name: name.to_owned() }.into());
+            };
+            // A file that cannot be used is said before anything is accepted.
+            self.trusted()?;
+            let accepted = store.lock(self.report)?.trust(name)?;
+            if accepted.differences.is_empty() {
+                note.event = None;
+                return Ok(Vec::new());
+            }
+            if let Some(receipt) = store.receipt(&found)? {
+                note.receipt(&receipt);
+            }
+            let changed = Trusted::change(&self.homes.config.path, |trusted| accept(trusted, name, accepted.files));
+            if let Err(error) = changed {
+                self.report.warning(&format!("the change is accepted, but cannot be taken back: {error}"));
+            }
+            Ok(accepted.differences)
+        })
+    }
+
+    /// Takes back what was trusted under the name `name`: accepted changes of its files, and the pins of its signers.
+    ///
+    /// # Errors
+    /// See [`TrustError`].
+    pub fn untrust(&self, name: &str) -> Result<Untrusted, TrustError> {
+        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
+            let untrusted = self.take_back(name)?;
+            if untrusted.files.is_empty() && untrusted.pins.is_empty() {
+                note.event = None;
+            }
+            Ok(untrusted)
+        })
+    }
+
+    fn take_back(&self, name: &str) -> Result<Untrusted, TrustError> {
+        let store = self.store();
+        let trusted = self.trusted()?;
+        let accepted = trusted.accepted.iter().find(|accepted| accepted.name == name);
+        let is_installed = store.find(name)?.is_some();
+        if !is_installed && accepted.is_none() && trusted.pins.iter().all(|pin| pin.name != name) {
+            return Err(TrustError::Unknown { name: name.to_owned(), host: self.host.name().to_owned() });
+        }
+        let mut untrusted = Untrusted::default();
+        if let Some(accepted) = accepted.filter(|_| is_installed) {
+            untrusted.files = store.lock(self.report)?.take_back(name, &accepted.files)?;
+        }
+        untrusted.pins = Trusted::change(&self.homes.config.path, |trusted| {
+            trusted.accepted.retain(|accepted| accepted.name != name);
+            let (gone, kept) = std::mem::take(&mut trusted.pins).into_iter().partition(|pin| pin.name == name);
+            trusted.pins = kept;
+            gone
+        })?;
+        Ok(untrusted)
+    }
+
+    /// Lets the key that `selector` means sign plugins of these names from these sources alone; without either, all. Gives its
+    /// fingerprint.
+    ///
+    /// # Errors
+    /// See [`LimitError`].
+    pub fn limit_key(&self, selector: &str, names: &[String], sources: &[String]) -> Result<String, LimitError> {
+        // A key need not be in our own keyring: others count too.
+        let fingerprint = match selector.parse::<FullFingerprint>() {
+            Ok(fingerprint) => fingerprint.to_string(),
+            Err(_) if selector.starts_with("SHA256:") => selector.to_owned(),
+            Err(_) => self.select_key(selector)?.fingerprint,
+        };
+        self.set_limit(&fingerprint, names, sources)?;
+        Ok(fingerprint)
+    }
+
+    /// Lets the key `fingerprint` sign plugins of these names from these sources alone; without either, all.
+    ///
+    /// # Errors
+    /// See [`LimitError`].
+    pub fn set_limit(&self, fingerprint: &str, names: &[String], sources: &[String]) -> Result<(), LimitError> {
+        // Without a limit there is nothing to lift.
+        if names.is_empty() && sources.is_empty() && self.trusted()?.limit(fingerprint).is_none() {
+            return Ok(());
+        }
+        let mut note = Note { event: Some(Event::Keyring), ..Note::default() };
+        note.about.signer = Some(fingerprint.to_owned());
+        self.recorded(note, |note| {
+            let set = |trusted: &mut Trusted| trusted.set_limit(fingerprint, names.to_vec(), sources.to_vec());
+            if !Trusted::change(&self.homes.config.path, set)? {
+                note.event = None;
+            }
+            Ok(())
+        })
+    }
+
+    /// What the key `fingerprint` may sign, where that is limited.
+    ///
+    /// # Errors
+    /// See [`TrustedError`].
+    pub fn limit_of(&self, fingerprint: &str) -> Result<Option<Limit>, TrustedError> {
+        Ok(self.trusted()?.limit(fingerprint).cloned())
+    }
+}
+
+/// Notes that `files` of the plugin `name` were accepted.
+fn accept(trusted: &mut Trusted, name: &str, files: Vec<ChangedFile>) {
+    let since = Timestamp::now();
+    let at = match trusted.accepted.iter().position(|accepted| accepted.name == name) {
+        Some(at) => at,
+        None => {
+            trusted.accepted.push(Accepted { name: name.to_owned(), since, files: Vec::new() });
+            trusted.accepted.len() - 1
+        }
+    };
+    let Some(accepted) = trusted.accepted.get_mut(at) else { return };
+    accepted.since = since;
+    for ChangedFile { mut file, again } in files {
+        let earlier = accepted.files.iter().position(|other| other.path == file.path);
+        if let Some(earlier) = earlier.map(|at| accepted.files.remove(at)) {
+            // What was installed is what the first of several changes replaced; a file whose removal was accepted has come back.
+            let returned = file.installed.is_none() && earlier.sha256.is_none();
+            if again || returned {
+                file.installed = earlier.installed;
+            }
+        }
+        accepted.files.push(file);
+    }
+    // A file that came and went again leaves nothing to take back.
+    accepted.files.retain(|file: &AcceptedFile| file.sha256.is_some() || file.installed.is_some());
+    accepted.files.sort_by(|a, b| a.path.cmp(&b.path));
+    trusted.accepted.retain(|accepted| !accepted.files.is_empty());
+}

@@ -1,0 +1,407 @@
+//! What is wrong with the store, for those who ask: every directory, receipt, file and package is looked at, and nothing is
+//! changed. What can be put right without a loss, [`Store::tidy`] does.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Sha256Digest;
+use crate::report::Report;
+
+use super::error::StoreError;
+use super::gate::{self, Difference};
+use super::list::{self, Listed, Status};
+use super::receipt::{Receipt, ReceiptError, ReceiptFile};
+use super::tree::{self, TreeError};
+use super::{Root, Store, disk, is_package_of, prov};
+
+/// Something that is not as it should be.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// Something cannot be read.
+    Unreadable {
+        /// What.
+        path: PathBuf,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Others may write to it.
+    Writable {
+        /// The plugin, where it is one's.
+        plugin: Option<String>,
+        /// The file or directory.
+        path: PathBuf,
+        /// Whether everybody may, and not a group alone.
+        everybody: bool,
+        /// Whether it is in the store, rather than in a directory that is linked.
+        ours: bool,
+    },
+    /// Others may read what is private.
+    Exposed {
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// A killed command left it behind.
+    Leftover {
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// A change was interrupted, and nobody has finished or undone it yet.
+    Interrupted {
+        /// The plugin.
+        plugin: String,
+        /// Its receipt.
+        path: PathBuf,
+    },
+    /// Another program is changing the store.
+    Busy {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A receipt cannot be used.
+    Receipt {
+        /// The plugin.
+        plugin: String,
+        /// The receipt.
+        path: PathBuf,
+        /// Why not.
+        source: ReceiptError,
+    },
+    /// A receipt, or a version before, of no plugin.
+    Orphan {
+        /// What it is.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// A package of no plugin.
+    StrayPackage {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A link that leads nowhere.
+    DanglingLink {
+        /// The plugin.
+        plugin: String,
+        /// The link.
+        path: PathBuf,
+    },
+    /// A plugin does not load.
+    Broken {
+        /// The plugin.
+        plugin: String,
+        /// Its directory.
+        path: PathBuf,
+        /// Why not, safe to show.
+        problem: String,
+    },
+    /// Another plugin, or a command of the host, is used in the place of a plugin.
+    Shadowed {
+        /// The plugin.
+        plugin: String,
+        /// Its directory.
+        path: PathBuf,
+        /// By what, safe to show.
+        problem: String,
+    },
+    /// A plugin's directory bears another name.
+    OtherName {
+        /// The plugin.
+        plugin: String,
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// A plugin has no receipt.
+    NoReceipt {
+        /// The plugin.
+        plugin: String,
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// Files are not as they were installed.
+    Changed {
+        /// The plugin.
+        plugin: String,
+        /// Its directory.
+        path: PathBuf,
+        /// How they differ.
+        differences: Vec<Difference>,
+        /// The command that installs it again.
+        restore: String,
+    },
+    /// The package that was kept of a plugin is gone.
+    PackageMissing {
+        /// The plugin.
+        plugin: String,
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The package that was kept of a plugin is another one now.
+    PackageChanged {
+        /// The plugin.
+        plugin: String,
+        /// The package.
+        path: PathBuf,
+    },
+    /// The index of manifests cannot be used.
+    Index {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What [`Store::survey`] found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// What is wrong.
+    pub flaws: Vec<Flaw>,
+    /// The plugins, with their receipts where they have good ones.
+    pub plugins: Vec<(Listed, Option<Receipt>)>,
+}
+
+impl Store {
+    /// Looks at everything. Nothing is changed, but for the index of manifests, as with every list.
+    pub fn survey(&self) -> Survey {
+        let mut survey = Survey::default();
+        for root in &self.roots {
+            let index = self.index_path(root);
+            if disk::exists(&index) && !list::is_index(&index) {
+                survey.flaws.push(Flaw::Index { path: index });
+            }
+        }
+        match self.list() {
+            Ok(listing) => {
+                for listed in listing.plugins {
+                    let receipt = self.survey_plugin(&listed, &mut survey.flaws);
+                    survey.plugins.push((listed, receipt));
+                }
+            }
+            Err(e) => survey.flaws.push(unreadable(self.directory(), e)),
+        }
+        for root in &self.roots {
+            survey_root(root, &mut survey);
+        }
+        survey
+    }
+
+    /// Looks at one plugin; its receipt, where it has a good one.
+    fn survey_plugin(&self, listed: &Listed, flaws: &mut Vec<Flaw>) -> Option<Receipt> {
+        let plugin = listed.name.clone();
+        let path = listed.directory.clone();
+        let (Some(parent), Some(dir)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else { return None };
+        let root = Root(parent.to_owned());
+        match (listed.status, &listed.problem) {
+            _ if listed.link && !path.exists() => {
+                flaws.push(Flaw::DanglingLink { plugin: plugin.clone(), path: path.clone() });
+            }
+            (Status::Broken, problem) => flaws.push(Flaw::Broken {
+                plugin: plugin.clone(),
+                path: path.clone(),
+                problem: problem.clone().unwrap_or_default(),
+            }),
+            (Status::Shadowed, problem) => flaws.push(Flaw::Shadowed {
+                plugin: plugin.clone(),
+                path: path.clone(),
+                problem: problem.clone().unwrap_or_default(),
+            }),
+            (Status::Ok, _) if dir != plugin => {
+                flaws.push(Flaw::OtherName { plugin: plugin.clone(), path: path.clone() });
+            }
+            (Status::Ok, _) => {}
+        }
+        survey_modes(&plugin, &path, listed.link, flaws);
+        let receipt_path = root.receipt(dir);
+        let receipt = match ReceiptFile::read(&receipt_path) {
+            Ok(file) => file.and_then(|file| file.of_tree(super::TreeId::of(&path).ok().flatten())),
+            Err(source) => {
+                flaws.push(Flaw::Receipt { plugin, path: receipt_path, source });
+                return None;
+            }
+        };
+        let Some(receipt) = receipt else {
+            if listed.status != Status::Broken {
+                flaws.push(Flaw::NoReceipt { plugin, path });
+            }
+            return None;
+        };
+        match gate::differences_of_all(&path, &receipt, &self.limits) {
+            Ok(differences) if differences.is_empty() => {}
+            // A link that leads nowhere has been told of.
+            Ok(_) if listed.link && !path.exists() => {}
+            Ok(differences) => {
+                let restore = self.restore_command(&receipt);
+                flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, restore });
+            }
+            Err(TreeError::Io { path, source }) => flaws.push(unreadable(&path, source)),
+            Err(e) => flaws.push(unreadable(&path, e)),
+        }
+        survey_package(&plugin, &root, &receipt, flaws);
+        Some(receipt)
+    }
+
+    /// Puts right what can be without a loss: finishes or undoes interrupted changes, clears what killed commands left, removes
+    /// receipts and former versions of plugins that are gone, and an index that cannot be used.
+    ///
+    /// # Errors
+    /// [`StoreError`], where the store cannot be locked or changed.
+    pub fn tidy(&self, report: &dyn Report) -> Result<(), StoreError> {
+        for root in &self.roots {
+            let index = self.index_path(root);
+            if disk::exists(&index) && !list::is_index(&index) {
+                disk::remove_file(&index).map_err(|source| StoreError::io("remove", &index, source))?;
+            }
+        }
+        if !self.directory().is_dir() {
+            return Ok(());
+        }
+        // Taking the lock clears up by itself. What is an orphan is only sure with it.
+        let _lock = self.lock(report)?;
+        for path in orphans(self.root()).into_iter().map(|(_, path)| path) {
+            disk::remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the package that is kept of a plugin is the one that was installed.
+fn survey_package(plugin: &str, root: &Root, receipt: &Receipt, flaws: &mut Vec<Flaw>) {
+    let Some((archive, file)) = receipt.archive.as_ref().and_then(|archive| Some((archive, archive.file.as_ref()?))) else {
+        return;
+    };
+    // A receipt is a file like any other: it names no path.
+    if !is_package_of(file, &receipt.name) {
+        return;
+    }
+    let path = root.0.join(file);
+    match Sha256Digest::of_file(&path) {
+        Ok((digest, _)) if digest == archive.sha256 => {}
+        Ok(_) => flaws.push(Flaw::PackageChanged { plugin: plugin.to_owned(), path: path.clone() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            flaws.push(Flaw::PackageMissing { plugin: plugin.to_owned(), path: path.clone() });
+        }
+        Err(e) => flaws.push(unreadable(&path, e)),
+    }
+    if archive.provenance && !prov(&path).exists() {
+        flaws.push(Flaw::PackageMissing { plugin: plugin.to_owned(), path: prov(&path) });
+    }
+}
+
+/// Who may write to a plugin: each file for everybody, and the first one for a group.
+fn survey_modes(plugin: &str, path: &Path, link: bool, flaws: &mut Vec<Flaw>) {
+    let mut group = false;
+    // Behind a link nothing is ours but the question who could change what is run.
+    let depth = if link { 0 } else { usize::MAX };
+    for entry in walkdir::WalkDir::new(path).follow_root_links(true).max_depth(depth).into_iter().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_symlink() || !cfg!(unix) {
+            continue;
+        }
+        let mode = tree::mode(&metadata);
+        let everybody = mode & 0o002 != 0;
+        if everybody || (mode & 0o020 != 0 && !std::mem::replace(&mut group, true)) {
+            let plugin = Some(plugin.to_owned());
+            flaws.push(Flaw::Writable { plugin, path: entry.path().to_owned(), everybody, ours: !link });
+        }
+    }
+}
+
+/// Looks at what is in a plugin directory beside the plugins.
+fn survey_root(root: &Root, survey: &mut Survey) {
+    let Ok(metadata) = fs::metadata(&root.0) else { return };
+    let flaws = &mut survey.flaws;
+    let mode = tree::mode(&metadata);
+    if cfg!(unix) && mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        let everybody = mode & 0o002 != 0;
+        flaws.push(Flaw::Writable { plugin: None, path: root.0.clone(), everybody, ours: true });
+    }
+    for path in [root.state(), root.staging(), root.previous_dir()] {
+        if cfg!(unix) && fs::metadata(&path).is_ok_and(|metadata| tree::mode(&metadata) & 0o077 != 0) {
+            flaws.push(Flaw::Exposed { path });
+        }
+    }
+    let files = names(&root.state());
+    for name in files.iter().filter(|name| name.ends_with(".json")) {
+        let path = root.state().join(name);
+        if cfg!(unix) && fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && tree::mode(&metadata) & 0o077 != 0) {
+            flaws.push(Flaw::Exposed { path });
+        }
+    }
+    // What a command that is at work has under way is no leftover.
+    if is_locked(&root.lock()) {
+        flaws.push(Flaw::Busy { path: root.lock() });
+        return;
+    }
+    for name in names(&root.staging()) {
+        flaws.push(Flaw::Leftover { path: root.staging().join(name) });
+    }
+    for dir in [root.state(), root.previous_dir()] {
+        for name in names(&dir).into_iter().filter(|name| name.starts_with(disk::TEMPORARY)) {
+            flaws.push(Flaw::Leftover { path: dir.join(name) });
+        }
+    }
+    for name in &files {
+        let path = root.state().join(name);
+        if let Some(plugin) = name.strip_suffix(".json").filter(|_| is_under_way(&path)) {
+            flaws.push(Flaw::Interrupted { plugin: plugin.to_owned(), path });
+        }
+    }
+    flaws.extend(orphans(root).into_iter().map(|(what, path)| Flaw::Orphan { what, path }));
+    let packages = names(&root.0).into_iter().filter(|name| name.ends_with(".tgz"));
+    for file in packages.filter(|file| file.rsplit_once(".tgz").is_some()) {
+        let of = |(listed, receipt): &(Listed, Option<Receipt>)| {
+            let kept = receipt.as_ref().and_then(|receipt| receipt.archive.as_ref()?.file.as_deref());
+            is_package_of(&file, &listed.name) && kept.is_none_or(|kept| kept == file)
+        };
+        if !survey.plugins.iter().any(of) {
+            survey.flaws.push(Flaw::StrayPackage { path: root.0.join(&file) });
+        }
+    }
+}
+
+/// Receipts and former versions of plugins that are not there, with what they are. A change that is under way speaks of none.
+fn orphans(root: &Root) -> Vec<(&'static str, PathBuf)> {
+    let is_there = |dir: &str| disk::exists(&root.plugin(dir));
+    let mut found = Vec::new();
+    let mut busy = BTreeSet::new();
+    for name in names(&root.state()) {
+        let path = root.state().join(&name);
+        let Some(dir) = name.strip_suffix(".json").filter(|dir| !dir.starts_with('.')) else { continue };
+        if is_under_way(&path) {
+            busy.insert(dir.to_owned());
+        } else if !is_there(dir) {
+            found.push(("a receipt", path));
+        }
+    }
+    for name in names(&root.previous_dir()) {
+        let dir = ["", ".json", ".tgz", ".tgz.prov"].into_iter().rev().find_map(|end| name.strip_suffix(end));
+        let Some(dir) = dir.filter(|dir| !dir.starts_with('.') && !busy.contains(*dir)) else { continue };
+        if !is_there(dir) {
+            found.push(("a former version", root.previous_dir().join(&name)));
+        }
+    }
+    found
+}
+
+/// Whether the receipt at `path` was written ahead of a change that has not ended.
+fn is_under_way(path: &Path) -> bool {
+    ReceiptFile::may_be_ahead(path).unwrap_or_default()
+        && ReceiptFile::read(path).is_ok_and(|file| file.is_some_and(|file| file.change.is_some()))
+}
+
+/// Whether somebody holds the lock at `path`.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// The names in a directory, sorted; none where it cannot be read.
+fn names(dir: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn unreadable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Flaw {
+    Flaw::Unreadable { path: path.to_owned(), source: source.into() }
+}
