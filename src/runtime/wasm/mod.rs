@@ -45,16 +45,15 @@ const MODULE_BYTES: u64 = 256 << 20;
 /// Where compiled modules are kept, in the host's cache.
 const CACHE: &str = "wasm";
 
-/// Asks `input` of a module; `digest` is what the gate found it to be.
+/// Asks `input` of a module.
 pub(super) fn invoke(
     subject: Subject<'_>,
     config: &Extism,
-    digest: Option<Sha256Digest>,
     input: Input<'_>,
     environment: &Environment<'_>,
     report: &dyn Report,
 ) -> Result<Output, InvokeError> {
-    let caller = Caller { subject, config, digest, environment, report };
+    let caller = Caller { subject, config, environment, report };
     match input {
         Input::Cli { args, .. } => caller.cli(args).map(Output::Cli),
         Input::Getter { request, into } => caller.get(request, into).map(Output::Getter),
@@ -67,7 +66,6 @@ pub(super) fn invoke(
 struct Caller<'a> {
     subject: Subject<'a>,
     config: &'a Extism,
-    digest: Option<Sha256Digest>,
     environment: &'a Environment<'a>,
     report: &'a dyn Report,
 }
@@ -164,9 +162,9 @@ impl Caller<'_> {
 
     /// Calls the module with `input`.
     fn run(&self, input: Vec<u8>, streams: Streams, limits: Limits) -> Result<Ended, WasmError> {
-        let Subject { metadata, dir } = self.subject;
+        let Subject { metadata, dir, checked } = self.subject;
         let path = dir.join(MODULE_NAME);
-        let module = read(&path, self.digest)?;
+        let module = read(&path, checked.and_then(|checked| checked.digest(MODULE_NAME)))?;
         let temp_dir = match self.config.create_temp_dir {
             true => Some(Spool::within(&std::env::temp_dir()).map_err(|error| WasmError::TempDir { source: error.into() })?),
             false => None,
@@ -232,7 +230,7 @@ impl Caller<'_> {
     }
 }
 
-/// Reads a module once; these bytes are compared with `digest`, and run.
+/// Reads a module once; these bytes are compared with `digest`, the one of what the gate saw, and run.
 fn read(path: &Path, digest: Option<Sha256Digest>) -> Result<Vec<u8>, WasmError> {
     let bytes = match files::read_bounded(path, MODULE_BYTES) {
         Ok(Some(bytes)) => bytes,
@@ -270,5 +268,37 @@ impl io::Write for Limited<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.into.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w11_only_the_bytes_that_the_gate_saw_are_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(MODULE_NAME);
+        let module = b"\0asm\x01\0\0\0";
+        std::fs::write(&path, module).unwrap();
+        let seen = Sha256Digest::of(module);
+        assert_eq!(read(&path, Some(seen)).unwrap(), module);
+        assert_eq!(read(&path, None).unwrap(), module);
+        std::fs::write(&path, b"\0asm\x01\0\0\0\0").unwrap();
+        assert!(matches!(read(&path, Some(seen)), Err(WasmError::Changed { .. })));
+        for bad in [&b""[..], b"(module)", b"\0as"] {
+            std::fs::write(&path, bad).unwrap();
+            assert!(matches!(read(&path, None), Err(WasmError::Invalid { .. })));
+        }
+        assert!(matches!(read(dir.path(), None), Err(WasmError::Read { .. })));
+    }
+
+    #[test]
+    fn a_getter_gives_no_more_than_it_may() {
+        let mut kept = Vec::new();
+        let mut limited = Limited { into: &mut kept, left: 4, exceeded: false };
+        limited.write_all(b"abc").unwrap();
+        assert!(limited.write_all(b"de").is_err() && limited.exceeded);
+        assert_eq!(kept, b"abc");
     }
 }
