@@ -3,6 +3,7 @@
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod admit;
+mod create;
 mod doctor;
 mod getter;
 mod hooks;
@@ -22,6 +23,7 @@ mod update;
 mod verify;
 
 pub use admit::{AdmitError, UnverifiedError};
+pub use create::{CreateError, CreateRequest, Created, Readiness};
 pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};

@@ -15,6 +15,7 @@ mod audit; // what is written down of it all
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
+mod creating; // plugin create
 mod doctor; // plugin doctor: what it finds, mends and explains
 mod embedding; // other programs with the same command: the examples
 mod full_disk; // no room left: case K5 for install and update

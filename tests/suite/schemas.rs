@@ -540,3 +540,15 @@ fn audit_records() {
         assert!(!schema.accepts(&record));
     }
 }
+
+#[test]
+fn new_plugins() {
+    let schema = Schema::read("create");
+    let world = crate::support::World::new();
+    for (name, words) in [("a", ""), ("b", " --runtime extism"), ("c", " --lang rust --no-build --type getter")] {
+        let made = world.ok(&format!("plugin create {name} -o json{words}")).json();
+        assert!(schema.accepts(&made), "{made}");
+        assert_eq!(made["ready"], json!(name != "c"), "{made}");
+    }
+    assert!(!schema.accepts(&json!({"name": "a"})));
+}
