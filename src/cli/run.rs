@@ -70,6 +70,7 @@ fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
 /// Asks something of `plugin`, prints its answer, and ends as it ended.
 fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
     context.manager().record_run(plugin)?;
+    crate::cli::clear_up_after(plugin);
     match plugin.invoke(input, &context.environment(), context.output) {
         Ok(Answer::Cli(bytes)) => Ok(context.output.pass_on(&bytes)?),
         Ok(Answer::Test(greeting)) => Ok(context.output.print(&greeting)?),
@@ -138,7 +139,7 @@ pub(super) fn env(context: &Context<'_>) -> Result {
     row(name("CACHE_HOME"), homes.cache.path.display().to_string(), &homes.cache.origin);
     let plugins = std::env::join_paths(&homes.plugins).unwrap_or_default();
     row(name("PLUGINS"), plugins.to_string_lossy().into_owned(), &homes.plugins_origin);
-    for key in ["KEYRING", "NO_PLUGINS", "DEBUG"] {
+    for key in ["KEYRING", "POLICY", "NO_PLUGINS", "DEBUG"] {
         if let Some((name, value)) = host.variable(key) {
             row(name.clone(), value.to_string_lossy().into_owned(), &Origin::Environment(name));
         }

@@ -12,7 +12,7 @@ use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
 use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, StoreError, StoreLock};
 
-use super::admit::{Arriving, pin_source, places_of, places_of_fetched};
+use super::admit::{Arriving, pin_source};
 use super::hooks::HookFailure;
 use super::record::Note;
 use super::{AdmitError, GetError, Manager};
@@ -143,7 +143,7 @@ impl Manager<'_> {
         let store = self.store();
         let staged;
         let lock;
-        let mut places = places_of(&source);
+        let mut places = self.places_of(&source);
         if let Source::Directory(directory) = &source {
             request.fetch.check(&source)?;
             self.admit_source(&source)?;
@@ -165,7 +165,7 @@ impl Manager<'_> {
             };
             let origin = fetched.origin.clone();
             note.about.digest = Some(format!("sha256:{}", fetched.digest()));
-            places = places_of_fetched(&source, &origin);
+            places = self.places_of_fetched(&source, &origin);
             let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::admit::places_of_fetched;
 use super::install::InstallError;
 use super::record::Note;
 use super::update::scratch;
@@ -85,7 +84,7 @@ impl Manager<'_> {
             None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
             None => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let places = places_of_fetched(&source, &fetched.origin);
+        let places = self.places_of_fetched(&source, &fetched.origin);
         let verified = self.verify_under_policy(fetched, &requirement, &source, None).map_err(|e| failed(e.into()))?;
         if matches!(verified.evidence(), Evidence::Skipped) {
             self.report.warning(&format!("{source} is not verified, as you asked"));

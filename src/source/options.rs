@@ -68,6 +68,8 @@ pub struct FetchOptions {
     pub insecure_skip_tls_verify: bool,
     /// `--plain-http`. An HTTP URL names its scheme itself, so there it only confirms `http://` and contradicts `https://`.
     pub plain_http: bool,
+    /// Whether git must not follow a server to another place, since nobody would learn of it: where places are judged.
+    pub refuse_git_redirects: bool,
     /// `--timeout`: for the whole fetch.
     pub timeout: Option<Duration>,
     /// `http:` of the settings.

@@ -174,7 +174,7 @@ impl StoreLock<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoPrevious`], [`StoreError::Manifest`], [`StoreError::Receipt`],
-    /// [`StoreError::Io`].
+    /// [`StoreError::Policy`], [`StoreError::Io`].
     pub fn rollback(&self, name: &str) -> Result<Committed<'_>, StoreError> {
         let found = self.installed(name)?;
         let dir = found.dir.clone();
@@ -184,9 +184,13 @@ impl StoreLock<'_> {
             return Err(StoreError::NoPrevious { name: name.to_owned() });
         };
         let metadata = manifest::load(&previous, self.store.limits())?;
+        let mut next = ReceiptFile::read(&self.root().previous_receipt(&dir))?.and_then(|file| file.current);
+        // What could not run then stays where it is.
+        self.store
+            .judge_installed(metadata.name.as_str(), next.as_ref())
+            .map_err(|source| StoreError::Policy { name: name.to_owned(), source: Box::new(source) })?;
         let interrupts_wait = interrupt::Change::begin();
         let current = self.current_receipt(&dir)?;
-        let mut next = ReceiptFile::read(&self.root().previous_receipt(&dir))?.and_then(|file| file.current);
         if let Some(next) = &mut next {
             next.tree = new;
             next.updated_at = Timestamp::now();

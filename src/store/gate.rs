@@ -40,8 +40,6 @@ pub struct Plugin {
     pub metadata: Metadata,
     /// Its receipt, where it has one; [`Receipt::files`] may be left out of it.
     pub receipt: Option<Receipt>,
-    /// Whether its files are held to the receipt: the bytes that are run must be the ones that were compared.
-    pub enforced: bool,
     /// What the gate would have refused if it were not told to warn only.
     pub warnings: Vec<String>,
     /// The files that were compared with the receipt, as they were then; nothing where nothing was compared, or was only
@@ -189,7 +187,10 @@ impl Store {
     /// Every variant of [`GateError`].
     pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
-        self.check_policy(name.as_str(), &Subject::default())?;
+        // A name that is denied is refused whatever bears it.
+        self.policy
+            .judge(&Subject { name: Some(name.as_str()), installed: true, ..Subject::default() })
+            .map_err(|why| GateError::Policy { name: name.to_string(), source: Box::new(why) })?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
         let Found { root, dir: dir_name, directory, link, metadata, manifest_seen } = found;
@@ -205,7 +206,6 @@ impl Store {
             link,
             metadata,
             receipt: None,
-            enforced: false,
             warnings: Vec::new(),
             checked: Checked::default(),
         };
@@ -213,13 +213,11 @@ impl Store {
             Err(_) if mode == Gate::Off => None,
             file => file?,
         };
-        let trusted_link = link && file.as_ref().is_none_or(knows_link);
-        plugin.enforced = mode == Gate::Require && !trusted_link;
         let checked = match mode {
             Gate::Off => Ok(Checked::default()),
             // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
             // may change, but where everybody may write anybody could have made the link.
-            _ if trusted_link => check_modes(&root.0, &plugin).map(|()| Checked::default()),
+            _ if link && file.as_ref().is_none_or(knows_link) => check_modes(&root.0, &plugin).map(|()| Checked::default()),
             Gate::Warn | Gate::Require => check_modes(&root.0, &plugin)
                 .and_then(|()| self.check_receipt(&plugin, file.as_ref(), manifest_seen.as_ref())),
         };
@@ -229,20 +227,20 @@ impl Store {
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();
         plugin.receipt = file.and_then(|file| file.of_tree(tree));
-        if !self.policy.is_empty() {
-            let receipt = plugin.receipt.as_ref();
-            let places = receipt.map(Receipt::places).unwrap_or_default();
-            let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
-            let subject = Subject { places: &places, proof: Some(proof), ..Subject::default() };
-            self.check_policy(plugin.name.as_str(), &subject)?;
-        }
+        self.judge_installed(plugin.name.as_str(), plugin.receipt.as_ref())
+            .map_err(|why| GateError::Policy { name: plugin.name.to_string(), source: Box::new(why) })?;
         Ok(plugin)
     }
 
-    /// Asks the policy about the installed plugin `name`. No setting makes less of the answer: it is the organisation's.
-    fn check_policy(&self, name: &str, subject: &Subject<'_>) -> Result<(), GateError> {
-        let subject = Subject { name: Some(name), installed: true, ..*subject };
-        self.policy.judge(&subject).map_err(|why| GateError::Policy { name: name.to_owned(), source: Box::new(why) })
+    /// Asks the policy about the installed plugin `name` with this receipt. No setting makes less of the answer: it is the
+    /// organisation's.
+    pub(super) fn judge_installed(&self, name: &str, receipt: Option<&Receipt>) -> Result<(), Refusal> {
+        if self.policy.is_empty() {
+            return Ok(());
+        }
+        let places = receipt.map(Receipt::places).unwrap_or_default();
+        let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
+        self.policy.judge(&Subject { name: Some(name), places: &places, proof: Some(proof), installed: true })
     }
 
     /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt. The manifest

@@ -16,6 +16,7 @@ mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
 mod creating; // plugin create
+mod doctor; // plugin doctor: what it finds, mends and explains
 mod embedding; // other programs with the same command: the examples
 mod full_disk; // no room left: case K5 for install and update
 mod fuzz_corpora; // the fuzzers' corpora, replayed
@@ -31,6 +32,7 @@ mod packages; // package, sign: cases K
 mod peers_git; // git daemon, signed tags: cases V
 mod peers_nginx; // a real web server: cases F, P25
 mod peers_registry; // a real registry, skopeo, helm: cases O
+mod policy; // policy.yaml on every way in and before every run: cases F, P, S
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
@@ -40,4 +42,7 @@ mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
+mod trusting; // trust.yaml: limits, pins, accepted changes: cases S
 mod updating; // update, outdated, pin, rollback: case I5
+#[cfg(feature = "wasm")]
+mod wasm; // plugins of WebAssembly: cases W

@@ -229,6 +229,7 @@ impl NetworkArguments {
             key_file: self.key_file.clone(),
             insecure_skip_tls_verify: self.insecure_skip_tls_verify,
             plain_http: self.plain_http,
+            refuse_git_redirects: false,
             timeout: self.timeout,
             http: context.settings.http.clone(),
             limits: context.settings.limits.clone(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::obtain::{Ways, source_of};
 use super::{LockFile, LockFileError, Locked, ObtainError};
 use crate::audit::{AuditError, Event};
-use crate::manager::admit::{Arriving, pin_source, places_of_fetched};
+use crate::manager::admit::{Arriving, pin_source};
 use crate::manager::parallel::{Together, each};
 use crate::manager::record::Note;
 use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
@@ -225,9 +225,7 @@ impl Manager<'_> {
                     note.event = Some(Event::Update);
                 }
                 let settled = self.recorded(note, |note| {
-                    staged.and_then(|(staged, places)| {
-                        self.settle_locked(&lock, staged, &places, locked, present, request, note)
-                    })
+                    staged.and_then(|staged| self.settle_locked(&lock, staged, locked, present, request, note))
                 });
                 results.push((locked.name.to_string(), settled));
             },
@@ -249,7 +247,7 @@ impl Manager<'_> {
         // Where it is said to come from counts as much as where it was had.
         let origin = &verified.fetched().origin;
         let places = match self.parse_source(&locked.source) {
-            Ok(source) => places_of_fetched(&source, origin),
+            Ok(source) => self.places_of_fetched(&source, origin),
             Err(_) => vec![Place::of(&locked.source), Place::of(&origin.resolved)],
         };
         // What is fetched is counted, what is unpacked is not counted again.
@@ -273,8 +271,7 @@ impl Manager<'_> {
     fn settle_locked(
         &self,
         lock: &StoreLock<'_>,
-        staged: Staged,
-        places: &[Place],
+        (staged, places): (Staged, Vec<Place>),
         locked: &Locked,
         present: bool,
         request: &SyncRequest,
@@ -294,7 +291,7 @@ impl Manager<'_> {
         let source = self.parse_source(&locked.source);
         let admitted = self.admit(&Arriving {
             name: &name,
-            places,
+            places: &places,
             source: source.map_or_else(|_| locked.source.clone(), |source| pin_source(&source)),
             evidence: staged.evidence(),
             replaced: there.as_ref().and_then(|there| there.receipt.as_ref()),

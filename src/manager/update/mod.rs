@@ -15,7 +15,7 @@ use semver::Version;
 
 use self::look::Offer;
 use self::origin::{Origin, installed_version};
-use super::admit::{Admitted, places_of};
+use super::admit::Admitted;
 use super::hooks::HookFailure;
 use super::install::InstallError;
 use super::record::Note;
@@ -276,7 +276,7 @@ impl Manager<'_> {
         let (next, fetched_from) = match self.offer(installed, &origin, request, spool)? {
             Offer::Nothing(why) => return stays(why),
             Offer::Directory(directory) => {
-                self.admit_package(name, &places_of(&origin.source), None).map_err(|e| failed(e.into()))?;
+                self.admit_package(name, &self.places_of(&origin.source), None).map_err(|e| failed(e.into()))?;
                 (self.next_from_directory(&directory, lock).map_err(&failed)?, None)
             }
             Offer::Package(fetched) => {

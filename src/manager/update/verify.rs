@@ -1,7 +1,7 @@
 //! Verifying a new version as the installed one was, and by the same signer.
 
 use super::{UpdateError, UpdateRequest};
-use crate::manager::admit::{Admitted, Arriving, pin_source, places_of_fetched};
+use crate::manager::admit::{Admitted, Arriving, pin_source};
 use crate::manager::{InstallError, Manager, Trust};
 use crate::package::Fetched;
 use crate::provenance::{Evidence, Requirement, Verified};
@@ -49,7 +49,7 @@ impl Manager<'_> {
             Trust::Signature { .. } if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
             trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let places = places_of_fetched(source, &fetched.origin);
+        let places = self.places_of_fetched(source, &fetched.origin);
         let verified = self.verify_under_policy(fetched, &requirement, source, Some(name)).map_err(|e| failed(e.into()))?;
         let admitted = self
             .admit(&Arriving {
