@@ -35,7 +35,7 @@ pub enum Input<'a> {
     PostRenderer {
         /// The user's arguments.
         args: &'a [OsString],
-        /// The document; it is read from its beginning.
+        /// The document; it is read from its beginning. A program gets this very file as its standard input.
         document: &'a File,
     },
     /// `test/v1`: greet somebody.

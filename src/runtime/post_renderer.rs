@@ -41,18 +41,12 @@ pub(super) fn run_post_renderer(
     let size = document.metadata().map_err(system)?.len();
     let mut result = tempfile::tempfile().map_err(system)?;
 
-    program.command().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // The plugin reads the file itself: no copy through a pipe, and nobody who could wait for it, whether it reads or not.
+    program.command().stdin(Stdio::from(document)).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
     let (sender, stderr) = mpsc::channel();
     if let Some(pipe) = child.stderr.take() {
         thread::spawn(move || sender.send(last_bytes(pipe)));
-    }
-    // Neither side waits for the other: no document is too large, and a plugin need not read it.
-    if let Some(mut stdin) = child.stdin.take() {
-        thread::spawn(move || {
-            // A plugin that has seen enough closes the pipe, which is no failure; whether it did well, its end tells.
-            let _ = io::copy(&mut document, &mut stdin);
-        });
     }
     if let Some(mut stdout) = child.stdout.take()
         && let Err(error) = io::copy(&mut stdout, &mut result)
