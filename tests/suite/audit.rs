@@ -202,7 +202,7 @@ fn the_log_may_lie_elsewhere_and_full_files_are_put_aside() {
     world.ok("plugin install p --copy");
     world.ok("plugin uninstall p");
     let event = |path: PathBuf| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap()["event"].clone();
-    assert_eq!(event(elsewhere.clone()), "uninstall");
+    assert_eq!(event(elsewhere), "uninstall");
     assert_eq!(event(world.path("logs/plugins.jsonl.1")), "install");
     assert!(!log(&world).exists());
 }

@@ -122,7 +122,7 @@ fn each_thing_that_is_wrong_is_found() {
         ("trust", |w| fs::write(config(w).join("trust.yaml"), "pins: {}\n").unwrap()),
         ("allowed-signers", |w| fs::write(config(w).join("allowed_signers"), "# fine\nann@example.com\n").unwrap()),
         ("keyring-skipped", |w| {
-            fs::write(config(w).join("keyring/x.asc"), "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx").unwrap()
+            fs::write(config(w).join("keyring/x.asc"), "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx").unwrap();
         }),
         ("key-expired", |w| put_key(w, "expiring.pgp")),
         ("key-revoked", |w| put_key(w, "revoked.pgp")),
