@@ -4,11 +4,15 @@
 //! This module also finds the host's directories and reads its environment variables under all their names. What
 //! `config.yaml` sets is in [`crate::settings`].
 
+mod functions;
+
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use semver::Version;
+
+pub use functions::HostFunctions;
 
 /// A program with plugins.
 #[derive(Debug, Clone)]
@@ -19,6 +23,7 @@ pub struct Host {
     folder: String,
     reserved: Vec<String>,
     global_flags: Vec<GlobalFlag>,
+    functions: HostFunctions,
 }
 
 /// A flag of the host that is also the host's when it stands between a plugin's arguments, as Helm has it.
@@ -46,6 +51,7 @@ impl Host {
             folder: name.to_owned(),
             reserved: Vec::new(),
             global_flags: Vec::new(),
+            functions: HostFunctions::default(),
         }
     }
 
@@ -105,6 +111,23 @@ impl Host {
     pub fn global_flag(mut self, name: &str, takes_value: bool) -> Self {
         self.global_flags.push(GlobalFlag { name: name.to_owned(), takes_value });
         self
+    }
+
+    /// Offers WebAssembly plugins a function: one that lists `name` under `hostFunctions` may import it from `extism:host/user`, and
+    /// calls it with bytes for bytes (JSON, say). An error ends the plugin's call with that reason.
+    #[must_use]
+    pub fn host_function(
+        mut self,
+        name: &str,
+        function: impl Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.functions.insert(name, std::sync::Arc::new(function));
+        self
+    }
+
+    /// The functions that WebAssembly plugins are offered.
+    pub fn functions(&self) -> &HostFunctions {
+        &self.functions
     }
 
     /// The program's name, as users type it.

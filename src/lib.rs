@@ -22,6 +22,7 @@
 //! | [`source`] | what an install argument means, and how its bytes get here |
 //! | [`store`] | plugins on disk: layout, lock, staging, receipts, the gate before every run |
 //! | [`runtime`] | how a plugin is started: environment, subprocess, hooks |
+//! | [`scaffold`] | what a new plugin looks like |
 //! | [`manager`] | the verbs: install, uninstall, list, verify |
 //! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
@@ -42,6 +43,7 @@ pub mod policy;
 pub mod provenance;
 pub mod report;
 pub mod runtime;
+pub mod scaffold;
 pub mod settings;
 pub mod source;
 pub mod stamp;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use crate::audit::AuditError;
 use crate::cli::output::{Output, OutputError};
 use crate::manager::{
-    AdmitError, ChangeError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError, LockError,
-    LockFileError, ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError,
+    AdmitError, ChangeError, CreateError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError,
+    LockError, LockFileError, ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError,
     UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
@@ -143,6 +143,10 @@ macro_rules! failures {
 
 failures! {
     SourceError => source,
+    CreateError => |error: &CreateError| match error {
+        CreateError::Reserved { .. } => code::USAGE,
+        _ => code::FAILED,
+    },
     GetError => get,
     KeyringError => keyring,
     StoreError => store,

@@ -23,10 +23,11 @@ use self::globals::Globals;
 use self::output::Output;
 use crate::host::{Homes, Host};
 use crate::manager::Manager;
+use crate::manifest::RuntimeConfig;
 use crate::policy::Policy;
 use crate::runtime::Environment;
 use crate::settings::Settings;
-use crate::store::interrupt;
+use crate::store::{Plugin, interrupt};
 
 /// What every command gets.
 pub(crate) struct Context<'a> {
@@ -231,6 +232,13 @@ fn end(context: &Context<'_>, command: impl FnOnce(&Context<'_>) -> Result) -> E
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.end(context.output),
+    }
+}
+
+/// From now on Ctrl-C clears the temporary directory of `plugin`, where it gets one from us.
+pub(crate) fn clear_up_after(plugin: &Plugin) {
+    if matches!(&plugin.metadata.runtime, RuntimeConfig::Extism(extism) if extism.create_temp_dir) {
+        clear_up_on_interrupt();
     }
 }
 

@@ -70,6 +70,7 @@ fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
 /// Asks something of `plugin`, prints its answer, and ends as it ended.
 fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
     context.manager().record_run(plugin)?;
+    crate::cli::clear_up_after(plugin);
     match plugin.invoke(input, &context.environment(), context.output) {
         Ok(Answer::Cli(bytes)) => Ok(context.output.pass_on(&bytes)?),
         Ok(Answer::Test(greeting)) => Ok(context.output.print(&greeting)?),

@@ -3,6 +3,7 @@
 //! Nothing is printed here and no argument is read: [`crate::cli`] does both.
 
 mod admit;
+mod create;
 mod doctor;
 mod getter;
 mod hooks;
@@ -22,11 +23,14 @@ mod update;
 mod verify;
 
 pub use admit::{AdmitError, UnverifiedError};
+pub use create::{CreateError, CreateRequest, Created, Readiness};
 pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
+#[doc(hidden)]
+pub use lock::read_foreign;
 pub use lock::{
     Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
     ObtainError, Signer, SyncError, SyncRequest, SyncResults, Synced,

@@ -4,6 +4,7 @@
 //! [`crate::package`], [`crate::provenance`] and [`crate::store`].
 
 pub mod completion;
+mod hosts;
 mod legacy;
 pub mod lint;
 mod name;
@@ -17,10 +18,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::files;
+use crate::host::Host;
 use crate::settings::Limits;
 use crate::text::Plain;
 use crate::yaml::{self, Node, YamlError};
 
+pub use hosts::{HostPattern, HostPatternError};
 pub use name::{NameError, PluginName};
 pub use problem::{Problem, Severity};
 
@@ -96,6 +99,26 @@ impl Metadata {
         match &self.runtime {
             RuntimeConfig::Subprocess(subprocess) => Some(subprocess),
             RuntimeConfig::Extism(_) => None,
+        }
+    }
+
+    /// Whether `host` has every function that it asks for; `dir` is its directory, for messages.
+    ///
+    /// # Errors
+    /// [`ManifestError::NoHostFunction`].
+    pub fn check_functions(&self, host: &Host, dir: &Path) -> Result<(), ManifestError> {
+        let RuntimeConfig::Extism(extism) = &self.runtime else { return Ok(()) };
+        match extism.host_functions.iter().find(|name| !host.functions().has(name)) {
+            Some(name) => {
+                let offered: Vec<String> = host.functions().names().map(|name| format!("`{name}`")).collect();
+                Err(ManifestError::NoHostFunction {
+                    path: dir.join(FILE_NAME),
+                    name: name.clone(),
+                    host: host.name().to_owned(),
+                    offered: offered.join(", "),
+                })
+            }
+            None => Ok(()),
         }
     }
 
@@ -205,7 +228,7 @@ pub struct Extism {
     pub max_var_bytes: Option<i64>,
     /// Settings that the module can read.
     pub config: BTreeMap<String, String>,
-    /// Hosts (globs) that the module may call.
+    /// Hosts that the module may call; each is a [`HostPattern`].
     pub allowed_hosts: Vec<String>,
     /// Whether it gets a temporary directory at `/tmp`.
     pub create_temp_dir: bool,
@@ -258,6 +281,19 @@ pub enum ManifestError {
         path: PathBuf,
         /// All that is wrong, in the order of the file; at least one.
         problems: Vec<Problem>,
+    },
+    /// The plugin is for a host that has more functions for modules.
+    #[error("{} asks for the host function `{}`, which {host} does not have (it offers {}); the plugin is for another program, or for a newer one",
+        shown(.path), Plain(.name), if .offered.is_empty() { "none" } else { .offered })]
+    NoHostFunction {
+        /// The manifest.
+        path: PathBuf,
+        /// The function.
+        name: String,
+        /// The host's name.
+        host: String,
+        /// The functions that it has.
+        offered: String,
     },
     /// An extism plugin without its module.
     #[error("wasm binary missing for extism/v1 plugin: {}; build the module and put it there", shown(.path))]

@@ -6,7 +6,10 @@ use crate::text::Plain;
 use crate::yaml::{Entry, Node};
 
 use super::problem::{Checker, Severity, shorten};
-use super::{ApiVersion, CliConfig, Config, Extism, Metadata, PlatformCommand, ProtocolCommand, RuntimeConfig, Subprocess};
+use super::{
+    ApiVersion, CliConfig, Config, Extism, HostPattern, Metadata, PlatformCommand, ProtocolCommand, RuntimeConfig,
+    Subprocess,
+};
 
 const KEYS: [&str; 8] = ["apiVersion", "name", "type", "runtime", "version", "sourceURL", "config", "runtimeConfig"];
 const TYPES: [&str; 4] = ["cli/v1", "getter/v1", "postrenderer/v1", "test/v1"];
@@ -158,7 +161,7 @@ fn extism(entries: &[Entry], checker: &mut Checker) -> Extism {
                     config.config.insert(entry.key.clone(), checker.text(&entry.value, "config"));
                 }
             }
-            "allowedHosts" => config.allowed_hosts = checker.texts(node, "allowedHosts"),
+            "allowedHosts" => config.allowed_hosts = allowed_hosts(node, checker),
             "fileSystem" => {
                 for entry in checker.entries(node, "fileSystem") {
                     match &*entry.key {
@@ -179,6 +182,20 @@ fn extism(entries: &[Entry], checker: &mut Checker) -> Extism {
         }
     }
     config
+}
+
+/// The hosts that a module may call. One that cannot be understood must not be taken for another.
+fn allowed_hosts(node: &Node, checker: &mut Checker) -> Vec<String> {
+    let mut found = Vec::new();
+    for item in checker.items(node, "allowedHosts") {
+        let pattern = checker.text(item, "allowedHosts");
+        if let (Err(error), Some(_)) = (HostPattern::parse(&pattern), item.as_str()) {
+            let help = "write a host such as `example.com` or `*.example.com`, with `:8443` for one port alone";
+            checker.error(item.at, "allowed-host", format!("allowedHosts: {error}"), help);
+        }
+        found.push(pattern);
+    }
+    found
 }
 
 /// A list of commands by platform.

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::host::{Homes, Host};
@@ -16,6 +16,8 @@ pub struct Environment<'h> {
     variables: Vec<(String, OsString)>,
     /// Whether of this process's own variables only the plain ones are handed on.
     clean: bool,
+    cache: PathBuf,
+    debug: bool,
 }
 
 /// What a program needs to find its files, its user and its language, and no secret is kept in.
@@ -46,7 +48,7 @@ impl<'h> Environment<'h> {
     ///
     /// Plugins for Helm rely on `HELM_BIN`, `HELM_PLUGINS`, `HELM_DEBUG` and the homes; each has both names.
     pub fn new(host: &'h Host, homes: &Homes, debug: bool) -> Self {
-        let mut new = Self { host, variables: Vec::with_capacity(20), clean: false };
+        let mut new = Self { host, variables: Vec::with_capacity(20), clean: false, cache: homes.cache.path.clone(), debug };
         let program = env::current_exe().ok().or_else(|| env::args_os().next().map(Into::into));
         new.set("BIN", program.unwrap_or_default());
         // Directories with a separator in their name cannot be on a list, nor have come from one; then the first must do.
@@ -71,6 +73,21 @@ impl<'h> Environment<'h> {
     #[must_use]
     pub fn clean(&self) -> Self {
         Self { clean: true, ..self.clone() }
+    }
+
+    /// The host.
+    pub fn host(&self) -> &'h Host {
+        self.host
+    }
+
+    /// The host's `<cache>`.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// Whether everything is to be said.
+    pub fn debug(&self) -> bool {
+        self.debug
     }
 
     /// Sets `key` under every name that the host has for it (`DEBUG`: `TOOL_DEBUG` and `HELM_DEBUG`).
@@ -119,7 +136,6 @@ impl<'h> Environment<'h> {
 mod tests {
     use super::*;
     use crate::host::{Chosen, Origin};
-    use std::path::PathBuf;
 
     fn homes() -> Homes {
         let home = |path: &str| Chosen { path: path.into(), origin: Origin::Default };

@@ -11,8 +11,7 @@ use super::getter::run_getter;
 use super::post_renderer::run_post_renderer;
 use super::subprocess::{InvokeError, greet, replace_by_cli, run_cli};
 use super::{Environment, GetterRequest, Subject};
-use crate::digest::Sha256Digest;
-use crate::manifest::{Config, MODULE_NAME, Metadata, RuntimeConfig};
+use crate::manifest::{Config, Metadata, RuntimeConfig};
 use crate::report::Report;
 use crate::store::Plugin;
 
@@ -95,16 +94,13 @@ impl Plugin {
         environment: &Environment<'_>,
         report: &dyn Report,
     ) -> Result<Output, InvokeError> {
-        let receipt = self.receipt.as_ref().filter(|_| self.enforced);
-        let module = receipt.and_then(|receipt| receipt.executables.iter().find(|file| file.path == MODULE_NAME));
-        invoke(self.into(), module.map(|file| file.sha256), input, environment, report)
+        invoke(self.into(), input, environment, report)
     }
 }
 
-/// [`Plugin::invoke`]; `digest` is what the gate found the module to be, where it looked.
+/// [`Plugin::invoke`].
 pub(super) fn invoke(
     subject: Subject<'_>,
-    digest: Option<Sha256Digest>,
     input: Input<'_>,
     environment: &Environment<'_>,
     report: &dyn Report,
@@ -112,8 +108,13 @@ pub(super) fn invoke(
     check_type(subject.metadata, &input)?;
     let subprocess = match &subject.metadata.runtime {
         RuntimeConfig::Subprocess(subprocess) => subprocess,
+        #[cfg(feature = "wasm")]
+        RuntimeConfig::Extism(config) => {
+            return super::wasm::invoke(subject, config, input, environment, report);
+        }
+        #[cfg(not(feature = "wasm"))]
         RuntimeConfig::Extism(_) => {
-            let _ = (digest, report);
+            let _ = report;
             return Err(InvokeError::NoWebAssembly { plugin: subject.metadata.name.clone() });
         }
     };

@@ -12,6 +12,8 @@ mod process;
 mod program;
 mod sandbox;
 mod subprocess;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 use std::path::Path;
 
@@ -22,6 +24,8 @@ pub use self::invoke::{Input, Output, Process};
 pub use self::program::StartError;
 pub use self::sandbox::{Confinement, SandboxError};
 pub use self::subprocess::{InvokeError, ask};
+#[cfg(feature = "wasm")]
+pub use self::wasm::WasmError;
 
 use crate::manifest::Metadata;
 use crate::stamp::Checked;

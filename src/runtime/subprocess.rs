@@ -39,7 +39,18 @@ pub enum InvokeError {
         /// Its type.
         plugin_type: String,
     },
+    /// The plugin is a module of WebAssembly, and failed.
+    #[cfg(feature = "wasm")]
+    #[error("cannot run plugin `{plugin}`")]
+    Wasm {
+        /// The plugin.
+        plugin: PluginName,
+        /// Why.
+        #[source]
+        source: Box<super::WasmError>,
+    },
     /// The plugin is a module of WebAssembly, and nothing here runs one.
+    #[cfg(not(feature = "wasm"))]
     #[error(
         "plugin `{plugin}` needs the runtime extism/v1, and this program was built without WebAssembly; build it with the feature `wasm`"
     )]

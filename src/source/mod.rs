@@ -128,6 +128,19 @@ pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Resu
 }
 
 /// The end-to-end tests' server, for the tests of this module too.
+/// Reads `data` as everything that a server, a repository or another program's file may say, and as what a user may name a source or a
+/// version. It is for the fuzz targets, which reach these readers by no other way: whatever the bytes, none of them may panic.
+#[doc(hidden)]
+pub fn read_foreign(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = Source::parse(&text, &Known::default());
+    let _ = version::Range::parse(&text);
+    git::read_foreign(data);
+    github::read_foreign(data);
+    http::read_foreign(&text);
+    oci::read_foreign(data);
+}
+
 #[cfg(test)]
 #[path = "../../tests/suite/support/http_server.rs"]
 mod http_server;

@@ -40,8 +40,6 @@ pub struct Plugin {
     pub metadata: Metadata,
     /// Its receipt, where it has one; [`Receipt::files`] may be left out of it.
     pub receipt: Option<Receipt>,
-    /// Whether its files are held to the receipt: the bytes that are run must be the ones that were compared.
-    pub enforced: bool,
     /// What the gate would have refused if it were not told to warn only.
     pub warnings: Vec<String>,
     /// The files that were compared with the receipt, as they were then; nothing where nothing was compared, or was only
@@ -208,7 +206,6 @@ impl Store {
             link,
             metadata,
             receipt: None,
-            enforced: false,
             warnings: Vec::new(),
             checked: Checked::default(),
         };
@@ -216,13 +213,11 @@ impl Store {
             Err(_) if mode == Gate::Off => None,
             file => file?,
         };
-        let trusted_link = link && file.as_ref().is_none_or(knows_link);
-        plugin.enforced = mode == Gate::Require && !trusted_link;
         let checked = match mode {
             Gate::Off => Ok(Checked::default()),
             // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
             // may change, but where everybody may write anybody could have made the link.
-            _ if trusted_link => check_modes(&root.0, &plugin).map(|()| Checked::default()),
+            _ if link && file.as_ref().is_none_or(knows_link) => check_modes(&root.0, &plugin).map(|()| Checked::default()),
             Gate::Warn | Gate::Require => check_modes(&root.0, &plugin)
                 .and_then(|()| self.check_receipt(&plugin, file.as_ref(), manifest_seen.as_ref())),
         };

@@ -62,12 +62,12 @@ pub fn on_signal(exit: impl FnOnce()) {
 }
 
 /// Says that `path` is to go when an interrupt comes.
-pub(super) fn register(path: &Path) {
+pub(crate) fn register(path: &Path) {
     UNDER_WAY.state().scratch.push(path.to_owned());
 }
 
 /// Takes back [`register`].
-pub(super) fn unregister(path: &Path) {
+pub(crate) fn unregister(path: &Path) {
     UNDER_WAY.state().scratch.retain(|other| other != path);
 }
 

@@ -467,6 +467,12 @@ fn parse(bytes: &[u8], path: &Path) -> Result<ReceiptFile, ReceiptError> {
     }
 }
 
+/// Reads `data` as a receipt, for the fuzz targets: see [`crate::source::read_foreign`].
+#[doc(hidden)]
+pub fn read_foreign(data: &[u8]) {
+    let _ = parse(data, Path::new("receipt.json"));
+}
+
 /// Where `needle` first is in `bytes`.
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)

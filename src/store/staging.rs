@@ -94,7 +94,7 @@ impl StoreLock<'_> {
         let fetched = verified.fetched();
         let unpacked = package::unpack(&fetched.path, &fetched.called(), &into, self.store.limits(), report)?;
         verified.check_manifest(&unpacked.metadata)?;
-        self.check_name(&unpacked.metadata)?;
+        self.check_fit(&unpacked.metadata)?;
         let tree = scratch.path().join(unpacked.metadata.name.as_str());
         disk::rename(&unpacked.root, &tree).map_err(|source| StoreError::io("rename", &unpacked.root, source))?;
 
@@ -197,16 +197,17 @@ impl StoreLock<'_> {
         let winding = dir.components().any(|part| part == std::path::Component::ParentDir);
         let absolute = if winding { real.clone() } else { std::path::absolute(dir).unwrap_or_else(|_| real.clone()) };
         let metadata = manifest::load(&absolute, self.store.limits())?;
-        self.check_name(&metadata)?;
+        self.check_fit(&metadata)?;
         Ok((absolute, real, metadata))
     }
 
-    /// A built-in command keeps its name (cli, dispatch).
-    fn check_name(&self, metadata: &Metadata) -> Result<(), StoreError> {
+    /// A built-in command keeps its name (cli, dispatch), and a module that needs more than this host has is of no use here.
+    fn check_fit(&self, metadata: &Metadata) -> Result<(), StoreError> {
         let name = metadata.name.as_str();
         if self.store.host.is_reserved(name) {
             return Err(StoreError::Reserved { name: name.to_owned(), host: self.store.host.name().to_owned() });
         }
+        metadata.check_functions(&self.store.host, Path::new(""))?;
         Ok(())
     }
 }

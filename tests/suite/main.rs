@@ -15,6 +15,7 @@ mod audit; // what is written down of it all
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
+mod creating; // plugin create
 mod doctor; // plugin doctor: what it finds, mends and explains
 mod embedding; // other programs with the same command: the examples
 mod full_disk; // no room left: case K5 for install and update
@@ -43,3 +44,5 @@ mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
 mod trusting; // trust.yaml: limits, pins, accepted changes: cases S
 mod updating; // update, outdated, pin, rollback: case I5
+#[cfg(feature = "wasm")]
+mod wasm; // plugins of WebAssembly: cases W

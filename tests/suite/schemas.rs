@@ -178,7 +178,7 @@ fn m5_v1_manifests() {
          platformCommand: [{command: x}]}]}",
         "type: postrenderer/v1\nruntime: subprocess\nconfig: ~\nruntimeConfig: {platformHooks: {install: [{command: x}]}}",
         "type: test/v1\nruntime: extism/v1\nruntimeConfig: {memory: {maxPages: 16, maxVarBytes: -1}, config: {a: 1}, timeout: 5, foo: 1}",
-        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {fileSystem: {createTempDir: yes}, allowedHosts: ['*'], hostFunctions: [f], \
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {fileSystem: {createTempDir: yes}, allowedHosts: ['*', ~, 'a.example:8443', '[::1]:80'], hostFunctions: [f], \
          entryFuncName: g}",
     ];
     let bad = [
@@ -201,6 +201,9 @@ fn m5_v1_manifests() {
         "type: test/v1\nruntime: extism/v1\nruntimeConfig: {memory: {maxPages: 4294967296}}",
         "type: test/v1\nruntime: extism/v1\nruntimeConfig: {timeout: soon}",
         "type: test/v1\nruntime: extism/v1\nruntimeConfig: {fileSystem: {createTempDir: 1}}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {allowedHosts: ['https://example.com']}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {allowedHosts: ['a b']}",
+        "type: test/v1\nruntime: extism/v1\nruntimeConfig: {allowedHosts: ['u@h', 'h']}",
     ];
     let (good, mut bad) = (good.map(v1), bad.map(v1).to_vec());
     bad.push("apiVersion: v1\nname: p\ntype: cli/v1\nruntime: subprocess".to_owned());
@@ -536,4 +539,16 @@ fn audit_records() {
         record.as_object_mut().unwrap().remove("error");
         assert!(!schema.accepts(&record));
     }
+}
+
+#[test]
+fn new_plugins() {
+    let schema = Schema::read("create");
+    let world = crate::support::World::new();
+    for (name, words) in [("a", ""), ("b", " --runtime extism"), ("c", " --lang rust --no-build --type getter")] {
+        let made = world.ok(&format!("plugin create {name} -o json{words}")).json();
+        assert!(schema.accepts(&made), "{made}");
+        assert_eq!(made["ready"], json!(name != "c"), "{made}");
+    }
+    assert!(!schema.accepts(&json!({"name": "a"})));
 }

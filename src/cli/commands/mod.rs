@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and a `run` that asks the library and shows the answer.
 
+mod create;
 mod doctor;
 mod exec;
 pub(super) mod get;
@@ -31,6 +32,8 @@ use super::error::Result;
 // No doc comment: clap would take it for the group's help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Make a new plugin to start from
+    Create(create::Arguments),
     /// Report every problem of a plugin directory or package
     Lint(lint::Arguments),
     /// Make a package of a plugin directory, and sign it
@@ -88,6 +91,7 @@ impl PluginCommand {
     /// Runs the command.
     pub(crate) fn run(&self, context: &Context<'_>) -> Result {
         match self {
+            Self::Create(arguments) => create::run(arguments, context),
             Self::Lint(arguments) => lint::run(arguments, context),
             Self::Package(arguments) => package::run(arguments, context),
             Self::Sign(arguments) => sign::run(arguments, context),

@@ -25,7 +25,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let manager = context.manager();
     let mut plugins = Vec::with_capacity(arguments.plugins.len());
     for name in &arguments.plugins {
-        plugins.push(manager.open(name)?);
+        let plugin = manager.open(name)?;
+        crate::cli::clear_up_after(&plugin);
+        plugins.push(plugin);
     }
     let failed = |source| Failure::new(code::FAILED, source);
     let mut document = tempfile::tempfile().map_err(failed)?;

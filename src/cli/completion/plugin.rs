@@ -51,6 +51,10 @@ pub fn complete(
     }
     let ignores = subject.metadata.cli().is_some_and(|cli| cli.ignore_flags);
     let args = if ignores { commands } else { [before, vec![current]].concat() };
+    // Who installed a module installed something that can reach nothing: no program comes along with it.
+    if subject.metadata.subprocess().is_none() {
+        return found;
+    }
     // Neither a missing program nor a failing one is worth a word in the middle of a command line.
     if let Ok(answer) = runtime::ask(subject, PROGRAM_NAME, &args, environment, LIMIT) {
         let answer = read(&String::from_utf8_lossy(&answer));

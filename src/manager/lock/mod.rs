@@ -9,6 +9,8 @@ mod sync;
 
 use std::path::{Path, PathBuf};
 
+#[doc(hidden)]
+pub use document::read_foreign;
 pub use document::{FILE_NAME as LOCK_FILE_NAME, LockFile, LockFileError, Locked, Signer};
 pub(super) use export::with_prov;
 pub use export::{ExportError, Exported};

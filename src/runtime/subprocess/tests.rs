@@ -55,7 +55,7 @@ impl Fixture {
     fn run(&self, args: &[&str]) -> Result<(), InvokeError> {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
         let input = Input::Cli { args: &args, process: Process::Wait };
-        invoke(self.subject(), None, input, &self.environment(), &Silent).map(drop)
+        invoke(self.subject(), input, &self.environment(), &Silent).map(drop)
     }
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
@@ -252,7 +252,7 @@ fn request(url: &str) -> GetterRequest {
 fn get(fixture: &Fixture, request: &GetterRequest) -> Result<Vec<u8>, InvokeError> {
     let mut into = Vec::new();
     let input = Input::Getter { request, into: &mut into };
-    let Output::Getter(length) = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)? else { panic!() };
+    let Output::Getter(length) = invoke(fixture.subject(), input, &fixture.environment(), &Silent)? else { panic!() };
     assert_eq!(length, into.len() as u64);
     Ok(into)
 }
@@ -320,7 +320,7 @@ fn render(script: &str, args: &[&str], document: &[u8]) -> Result<Vec<u8>, Invok
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     let mut result = Vec::new();
     let input = Input::PostRenderer { args: &args, document: &file };
-    let output = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent)?;
+    let output = invoke(fixture.subject(), input, &fixture.environment(), &Silent)?;
     let Output::PostRenderer(mut rendered) = output else { panic!("{output:?}") };
     rendered.read_to_end(&mut result).unwrap();
     Ok(result)
@@ -349,9 +349,9 @@ fn s_a_post_renderer_that_fails_is_heard() {
     let fixture = Fixture::v1("  platformCommand: [{command: cat}]");
     let document = tempfile::tempfile().unwrap();
     let input = Input::PostRenderer { args: &[], document: &document };
-    let refused = invoke(fixture.subject(), None, input, &fixture.environment(), &Silent);
+    let refused = invoke(fixture.subject(), input, &fixture.environment(), &Silent);
     assert!(matches!(refused, Err(InvokeError::NotAPostRenderer { .. })));
-    let refused = invoke(fixture.subject(), None, Input::Test { name: "Ann" }, &fixture.environment(), &Silent);
+    let refused = invoke(fixture.subject(), Input::Test { name: "Ann" }, &fixture.environment(), &Silent);
     assert!(matches!(refused, Err(InvokeError::NotATest { .. })));
 }
 
@@ -361,9 +361,8 @@ fn a_test_plugin_greets() {
         "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\nruntimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run}]}\n",
     );
     fixture.file("run", "#!/bin/sh\necho \"Hello, $1!\"\n", 0o755);
-    let greet = |environment: &Environment<'_>| {
-        invoke(fixture.subject(), None, Input::Test { name: "Ann Lee" }, environment, &Silent)
-    };
+    let greet =
+        |environment: &Environment<'_>| invoke(fixture.subject(), Input::Test { name: "Ann Lee" }, environment, &Silent);
     let environment = fixture.environment();
     assert!(matches!(greet(&environment), Ok(Output::Test(greeting)) if greeting == "Hello, Ann Lee!"));
     fixture.file("run", "#!/bin/sh\nexit 3\n", 0o755);

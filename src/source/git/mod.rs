@@ -123,5 +123,12 @@ fn file_name(url: &GitUrl, commit: &str) -> String {
     text::plain(&format!("{name}-{}.tgz", commit.get(..12).unwrap_or(commit))).into_owned()
 }
 
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(data: &[u8]) {
+    object::read_foreign(data);
+    tree::read_foreign(data);
+    refs::read_foreign(&String::from_utf8_lossy(data));
+}
+
 #[cfg(test)]
 mod tests;

@@ -328,3 +328,8 @@ fn is_archive_type(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     ARCHIVE_TYPES.iter().any(|known| known.eq_ignore_ascii_case(essence))
 }
+
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(text: &str) {
+    let _ = content_range(text);
+}

@@ -441,5 +441,11 @@ fn random() -> f64 {
     (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(text: &str) {
+    netrc::read_foreign(text);
+    download::read_foreign(text);
+}
+
 #[cfg(test)]
 mod tests;

@@ -252,5 +252,14 @@ fn get_provenance(registry: &mut Registry<'_>, layer: &Descriptor, options: &Fet
     Ok(bytes)
 }
 
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = manifest::Document::read(data, "application/vnd.oci.image.manifest.v1+json");
+    let _ = OciReference::parse(&text);
+    auth::read_foreign(&text);
+    docker::read_foreign(data);
+}
+
 #[cfg(test)]
 mod tests;

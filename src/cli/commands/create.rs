@@ -1,0 +1,204 @@
+//! `plugin create`.
+
+use std::path::{MAIN_SEPARATOR, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::error::{Failure, Result, code};
+use crate::cli::output;
+use crate::manager::{CreateRequest, Readiness};
+use crate::manifest::PluginName;
+use crate::scaffold::{self, Flavour};
+use crate::text::Plain;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The new plugin's name, and its directory's
+    #[arg(value_name = "NAME", value_parser = PluginName::new)]
+    name: PluginName,
+    /// What the plugin is for
+    #[arg(long = "type", value_name = "TYPE", default_value = "cli")]
+    kind: Kind,
+    /// What runs it
+    #[arg(long, value_name = "RUNTIME", default_value = "subprocess")]
+    runtime: Runtime,
+    /// What it is written in; without this, what is simplest for its runtime
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<Language>,
+    /// Where to make the plugin's directory
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    destination: PathBuf,
+    /// Do not build a program in Rust, but leave that to you
+    #[arg(long)]
+    no_build: bool,
+    /// How to print what was made
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// A command of the host
+    #[value(alias = "cli/v1")]
+    Cli,
+    /// Downloads URLs of a scheme of its own
+    #[value(alias = "getter/v1")]
+    Getter,
+    /// Changes documents on their way
+    #[value(alias = "postrenderer/v1")]
+    Postrenderer,
+    /// For tests of hosts
+    #[value(alias = "test/v1")]
+    Test,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Runtime {
+    /// Programs
+    Subprocess,
+    /// A module of WebAssembly
+    #[value(alias = "extism/v1")]
+    Extism,
+    /// A server that stays
+    #[value(alias = "grpc/v1")]
+    Grpc,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Language {
+    /// POSIX sh
+    Sh,
+    /// Rust
+    Rust,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[value(alias = "text")]
+    Table,
+    /// One JSON object
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// What is printed for programs.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    version: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    runtime: &'static str,
+    language: &'static str,
+    directory: String,
+    files: &'a [String],
+    ready: bool,
+}
+
+impl From<Kind> for scaffold::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Cli => Self::Cli,
+            Kind::Getter => Self::Getter,
+            Kind::Postrenderer => Self::PostRenderer,
+            Kind::Test => Self::Test,
+        }
+    }
+}
+
+impl Arguments {
+    fn flavour(&self) -> std::result::Result<Flavour, scaffold::ChoiceError> {
+        let runtime = match self.runtime {
+            Runtime::Subprocess => scaffold::Runtime::Subprocess,
+            Runtime::Extism => scaffold::Runtime::Extism,
+            Runtime::Grpc => scaffold::Runtime::Grpc,
+        };
+        let language = self.lang.map(|language| match language {
+            Language::Sh => scaffold::Language::Sh,
+            Language::Rust => scaffold::Language::Rust,
+        });
+        Flavour::choose(runtime, language)
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    let flavour = arguments.flavour().map_err(|error| Failure::new(code::USAGE, error))?;
+    let kind = scaffold::Kind::from(arguments.kind);
+    let name = &arguments.name;
+    crate::cli::clear_up_on_interrupt();
+    let request = CreateRequest {
+        name: name.clone(),
+        kind,
+        flavour,
+        destination: arguments.destination.clone(),
+        build: !arguments.no_build,
+    };
+    let created = context.manager().create(&request)?;
+    let directory = created.directory.to_string_lossy().into_owned();
+    let shown = Shown {
+        name: name.as_str(),
+        version: scaffold::VERSION,
+        kind: kind.type_name(),
+        runtime: flavour.runtime_name(),
+        language: flavour.language_name(),
+        directory: directory.clone(),
+        files: &created.files,
+        ready: created.program == Readiness::Ready,
+    };
+    let text = || {
+        let (kind, runtime, language) = (shown.kind, shown.runtime, shown.language);
+        format!("Created {name} {} in {} ({kind}, {runtime}, {language})", scaffold::VERSION, Plain(&directory))
+    };
+    match arguments.output {
+        Format::Table => context.output.print(&text())?,
+        Format::Json => context.output.value(output::Format::Json, &shown, String::new)?,
+        Format::Yaml => context.output.value(output::Format::Yaml, &shown, String::new)?,
+    }
+    if created.program == Readiness::NoCargo {
+        context
+            .output
+            .warning("there is no `cargo` on PATH, so the plugin's program is not built: https://rustup.rs brings it");
+    }
+    #[cfg(not(feature = "wasm"))]
+    if flavour == Flavour::Module {
+        context
+            .output
+            .warning("this program was built without WebAssembly: it can package and install the plugin, but not run it");
+    }
+    context.output.notice(&next_steps(&directory, created.program, name, kind, context));
+    Ok(())
+}
+
+/// What an author does next, as lines to type.
+fn next_steps(
+    directory: &str,
+    program: Readiness,
+    name: &PluginName,
+    kind: scaffold::Kind,
+    context: &Context<'_>,
+) -> String {
+    let host = context.host.name();
+    let mut place = quoted(directory);
+    // A word alone would be taken for the name of something else.
+    if !place.contains(MAIN_SEPARATOR) {
+        place = format!(".{MAIN_SEPARATOR}{place}");
+    }
+    let mut lines = vec!["Next:".to_owned()];
+    if program != Readiness::Ready {
+        lines.push(format!("  {place}/build.sh"));
+    }
+    lines.push(format!("  {host} plugin install {place}"));
+    lines.push(format!("  {}", scaffold::trial(name, kind, context.host)));
+    lines.push(format!("{directory}/README.md tells how to change, test, sign and publish it."));
+    lines.join("\n")
+}
+
+/// `path` as one word for a shell.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%\\".contains(c);
+    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}

@@ -1,0 +1,304 @@
+//! The `extism/v1` runtime: a module of WebAssembly that gets a message and gives one back, and can reach nothing that its manifest
+//! does not ask for.
+//!
+//! The interface is Extism's, so that what its plug-in kits make runs here; the house serves it itself, on wasmtime. Why, says
+//! `docs/dependencies.md`. [`call`] runs a module, [`kernel`] is what the module can call, [`state`] what it may use.
+
+mod call;
+mod engine;
+mod error;
+mod exchange;
+mod http;
+mod kernel;
+mod state;
+mod stream;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+pub use self::error::WasmError;
+
+use self::call::{Job, Streams};
+use self::state::{Ended, Level, Limits, News};
+use self::stream::Tail;
+use super::invoke::{Input, Output};
+use super::messages::{
+    self, Answer, CliInput, CliOutput, GetterOutput, MessageError, PostRendererInput, PostRendererOutput, TestInput,
+    TestOutput,
+};
+use super::{Environment, InvokeError, Subject};
+use crate::digest::Sha256Digest;
+use crate::files;
+use crate::manifest::{Extism, MODULE_NAME};
+use crate::report::Report;
+use crate::store::Spool;
+use crate::text::Plain;
+
+/// The function that is called, unless the manifest names another.
+const ENTRY: &str = "helm_plugin_main";
+
+/// How large a module may be.
+const MODULE_BYTES: u64 = 256 << 20;
+
+/// Where compiled modules are kept, in the host's cache.
+const CACHE: &str = "wasm";
+
+/// Asks `input` of a module.
+pub(super) fn invoke(
+    subject: Subject<'_>,
+    config: &Extism,
+    input: Input<'_>,
+    environment: &Environment<'_>,
+    report: &dyn Report,
+) -> Result<Output, InvokeError> {
+    let caller = Caller { subject, config, environment, report };
+    match input {
+        Input::Cli { args, .. } => caller.cli(args).map(Output::Cli),
+        Input::Getter { request, into } => caller.get(request, into).map(Output::Getter),
+        Input::PostRenderer { args, document } => caller.render(args, document).map(Output::PostRenderer),
+        Input::Test { name } => caller.greet(name).map(Output::Test),
+    }
+}
+
+/// Who asks whom.
+struct Caller<'a> {
+    subject: Subject<'a>,
+    config: &'a Extism,
+    environment: &'a Environment<'a>,
+    report: &'a dyn Report,
+}
+
+impl Caller<'_> {
+    fn cli(&self, args: &[OsString]) -> Result<Vec<u8>, InvokeError> {
+        let ignored = self.subject.metadata.cli().is_some_and(|cli| cli.ignore_flags);
+        let extra_args = messages::texts(if ignored { &[] } else { args }).map_err(|source| self.message(source))?;
+        let answer: CliOutput = self.ask(&CliInput { extra_args }, Streams::Inherited, self.limits())?;
+        Ok(answer.to_bytes())
+    }
+
+    fn get(&self, request: &super::GetterRequest, into: &mut dyn io::Write) -> Result<u64, InvokeError> {
+        let plugin = || self.subject.metadata.name.clone();
+        let scheme = request.scheme();
+        if !self.subject.metadata.protocols().iter().any(|own| own.eq_ignore_ascii_case(scheme)) {
+            return Err(InvokeError::NoSuchScheme { plugin: plugin(), scheme: scheme.to_owned() });
+        }
+        let mut limits = self.limits();
+        let hurried = request.timeout.filter(|timeout| *timeout < limits.time);
+        limits.time = hurried.unwrap_or(limits.time);
+        let host = self.environment.host();
+        let message = request.to_message(&format!("{}/{}", host.name(), host.version()));
+        let answer: GetterOutput = match self.ask(&message, Streams::Kept(Tail::default()), limits) {
+            Err(InvokeError::Wasm { source, .. }) if hurried.is_some() && matches!(*source, WasmError::TimedOut { .. }) => {
+                return Err(InvokeError::TimedOut { plugin: plugin() });
+            }
+            answer => answer?,
+        };
+        let mut into = Limited { into, left: request.max_bytes, exceeded: false };
+        let written = answer.write_to(&mut into).map_err(|source| self.message(source))?;
+        match written {
+            Ok(bytes) => Ok(bytes),
+            Err(_) if into.exceeded => Err(InvokeError::TooMuch { plugin: plugin(), limit: request.max_bytes }),
+            Err(source) => Err(InvokeError::Stream { plugin: plugin(), source }),
+        }
+    }
+
+    fn render(&self, args: &[OsString], document: &File) -> Result<File, InvokeError> {
+        let plugin = || self.subject.metadata.name.clone();
+        let system = |source| InvokeError::Stream { plugin: plugin(), source };
+        let extra_args = messages::texts(args).map_err(|source| self.message(source))?;
+        let limits = self.limits();
+        let mut document = document.try_clone().map_err(system)?;
+        document.rewind().map_err(system)?;
+        // What cannot be handed over need not be read.
+        let room = state::State::exchange_bytes(&limits) as u64;
+        let mut bytes = Vec::new();
+        document.take(room + 1).read_to_end(&mut bytes).map_err(system)?;
+        if bytes.len() as u64 > room {
+            return Err(self.failed(WasmError::Exchange { limit: limits.pages }));
+        }
+        let manifests = String::from_utf8(bytes).map_err(|_| self.message(MessageError::Document))?;
+        let is_empty = manifests.is_empty();
+        let input = PostRendererInput { manifests, extra_args };
+        let answer: PostRendererOutput = self.ask(&input, Streams::Kept(Tail::default()), limits)?;
+        let changed = answer.into_manifests().map_err(|source| self.message(source))?;
+        if changed.is_empty() && !is_empty {
+            return Err(InvokeError::EmptyResult { plugin: plugin(), stderr: String::new() });
+        }
+        let mut result = tempfile::tempfile().map_err(system)?;
+        result.write_all(changed.as_bytes()).and_then(|()| result.rewind()).map_err(system)?;
+        Ok(result)
+    }
+
+    fn greet(&self, name: &str) -> Result<String, InvokeError> {
+        let input = TestInput { name: name.to_owned() };
+        let answer: TestOutput = self.ask(&input, Streams::Kept(Tail::default()), self.limits())?;
+        answer.into_greeting().map_err(|source| self.message(source))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::of(self.config)
+    }
+
+    /// Sends a message, and reads the answer.
+    fn ask<A: Answer>(&self, input: &impl serde::Serialize, streams: Streams, limits: Limits) -> Result<A, InvokeError> {
+        let tail = match &streams {
+            Streams::Inherited => None,
+            Streams::Kept(tail) => Some(tail.clone()),
+        };
+        let input = messages::to_bytes(input).map_err(|source| self.message(source))?;
+        let ended = self.run(input, streams, limits).map_err(|source| self.failed(source))?;
+        let said = tail.map(|tail| tail.text()).unwrap_or_default();
+        let Ended { code, output, error } = ended;
+        if code != 0 || error.is_some() {
+            let stderr = [said, error.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+            let code = if code == 0 { 1 } else { code };
+            return Err(InvokeError::Exit { plugin: self.subject.metadata.name.clone(), code, stderr: stderr.join("\n") });
+        }
+        said.lines().for_each(|line| self.hear(Level::Info, line));
+        A::parse(&output).map_err(|source| self.message(source))
+    }
+
+    /// Calls the module with `input`.
+    fn run(&self, input: Vec<u8>, streams: Streams, limits: Limits) -> Result<Ended, WasmError> {
+        let Subject { metadata, dir, checked } = self.subject;
+        let path = dir.join(MODULE_NAME);
+        let module = read(&path, checked.and_then(|checked| checked.digest(MODULE_NAME)))?;
+        let temp_dir = match self.config.create_temp_dir {
+            true => Some(Spool::within(&std::env::temp_dir()).map_err(|error| WasmError::TempDir { source: error.into() })?),
+            false => None,
+        };
+        let environment = self.environment.for_plugin(&metadata.name, dir);
+        let debug = self.environment.debug();
+        let job = Job {
+            name: metadata.name.to_string(),
+            module,
+            path,
+            manifest: self.config.clone(),
+            limits,
+            input,
+            // Only what the host itself sets: what else this process has in its environment is none of a module's business.
+            environment: environment
+                .variables()
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value.to_str()?.to_owned())))
+                .collect(),
+            streams,
+            temp_dir: temp_dir.as_ref().map(|spool| spool.path().to_owned()),
+            cache: self.cache(),
+            functions: self.environment.host().functions().clone(),
+            level: if debug { Level::Trace } else { Level::Info },
+        };
+        call::run(job, |news| match news {
+            News::Log(level, text) => self.hear(*level, text),
+            News::Begun { from_cache } if debug => {
+                let from = if *from_cache { "taken from the cache" } else { "compiled" };
+                self.report.notice(&format!("the module of plugin `{}` was {from}", metadata.name));
+            }
+            _ => {}
+        })
+    }
+
+    /// Where compiled modules are kept, if they can be.
+    fn cache(&self) -> Option<PathBuf> {
+        let directory = self.environment.cache().join(CACHE);
+        match engine::usable(&directory) {
+            Ok(usable) => usable.then_some(directory),
+            Err(warning) => {
+                self.report.warning(&warning);
+                None
+            }
+        }
+    }
+
+    /// Passes on a line that the module says.
+    fn hear(&self, level: Level, text: &str) {
+        let line = format!("{}: {}", self.subject.metadata.name, Plain(text.trim_end()));
+        match level {
+            Level::Error | Level::Warn => self.report.warning(&line),
+            Level::Info | Level::Debug | Level::Trace => self.report.notice(&line),
+        }
+    }
+
+    fn failed(&self, source: WasmError) -> InvokeError {
+        InvokeError::Wasm { plugin: self.subject.metadata.name.clone(), source: Box::new(source) }
+    }
+
+    fn message(&self, source: MessageError) -> InvokeError {
+        InvokeError::Message { plugin: self.subject.metadata.name.clone(), source }
+    }
+}
+
+/// Reads a module once; these bytes are compared with `digest`, the one of what the gate saw, and run.
+fn read(path: &Path, digest: Option<Sha256Digest>) -> Result<Vec<u8>, WasmError> {
+    let bytes = match files::read_bounded(path, MODULE_BYTES) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(WasmError::TooLarge { path: path.to_owned(), limit: MODULE_BYTES }),
+        Err(source) => return Err(WasmError::Read { path: path.to_owned(), source }),
+    };
+    // The engine would also read the text form, which nobody means to ship.
+    if !bytes.starts_with(b"\0asm") {
+        let reason = if bytes.is_empty() { "it is empty" } else { "it does not begin as one" };
+        return Err(WasmError::Invalid { path: path.to_owned(), reason: reason.to_owned() });
+    }
+    match digest {
+        Some(digest) if digest != Sha256Digest::of(&bytes) => Err(WasmError::Changed { path: path.to_owned() }),
+        _ => Ok(bytes),
+    }
+}
+
+/// A writer that takes no more than it may.
+struct Limited<'a> {
+    into: &'a mut dyn io::Write,
+    left: u64,
+    exceeded: bool,
+}
+
+impl io::Write for Limited<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() as u64 > self.left {
+            self.exceeded = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let written = self.into.write(bytes)?;
+        self.left -= written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.into.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w11_only_the_bytes_that_the_gate_saw_are_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(MODULE_NAME);
+        let module = b"\0asm\x01\0\0\0";
+        std::fs::write(&path, module).unwrap();
+        let seen = Sha256Digest::of(module);
+        assert_eq!(read(&path, Some(seen)).unwrap(), module);
+        assert_eq!(read(&path, None).unwrap(), module);
+        std::fs::write(&path, b"\0asm\x01\0\0\0\0").unwrap();
+        assert!(matches!(read(&path, Some(seen)), Err(WasmError::Changed { .. })));
+        for bad in [&b""[..], b"(module)", b"\0as"] {
+            std::fs::write(&path, bad).unwrap();
+            assert!(matches!(read(&path, None), Err(WasmError::Invalid { .. })));
+        }
+        assert!(matches!(read(dir.path(), None), Err(WasmError::Read { .. })));
+    }
+
+    #[test]
+    fn a_getter_gives_no_more_than_it_may() {
+        let mut kept = Vec::new();
+        let mut limited = Limited { into: &mut kept, left: 4, exceeded: false };
+        limited.write_all(b"abc").unwrap();
+        assert!(limited.write_all(b"de").is_err() && limited.exceeded);
+        assert_eq!(kept, b"abc");
+    }
+}

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Runs the plugin's program as a host does, and compares what comes out.
+set -u
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+HELM_PLUGIN_NAME=@name@
+HELM_PLUGIN_DIR=$here
+export HELM_PLUGIN_NAME HELM_PLUGIN_DIR
+program=$here/bin/@name@
+failed=0
+
+# is WHAT EXPECTED FOUND
+is() {
+  if [ "$2" = "$3" ]; then
+    printf 'ok      %s\n' "$1"
+  else
+    printf 'FAILED  %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$3"
+    failed=1
+  fi
+}
+
+version=$(sed -n 's/^version:[[:space:]]*//p' "$here/plugin.yaml")
+is "greets" "Hello, world!" "$("$program" hello)"
+is "greets by name" "Hello, Ann Lee!" "$("$program" hello "Ann Lee")"
+is "greets loudly" "HELLO, ANN!" "$("$program" hello --loud Ann)"
+is "knows its version" "$version" "$("$program" --version)"
+is "helps" "Usage: @name@ COMMAND" "$("$program" --help | head -n 1)"
+"$program" nonsense 2>/dev/null
+is "refuses an unknown command" 2 "$?"
+"$program" hello --nonsense 2>/dev/null
+is "refuses an unknown flag" 2 "$?"
+
+exit "$failed"

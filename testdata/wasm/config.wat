@@ -1,0 +1,13 @@
+;; Gives back its setting `answer`, through a variable, and logs it: {"data": <value>}. The setting is JSON.
+(data (i32.const 0) "answer")
+(data (i32.const 100) "{\"data\":")
+(func (export "other_main") (result i32)
+  (local $len i32)
+  (call $var_set (call $block (i32.const 0) (i32.const 1)) (call $config_get (call $block (i32.const 0) (i32.const 6))))
+  (local.set $len (call $fetch (call $var_get (call $block (i32.const 0) (i32.const 1))) (i32.const 108)))
+  (call $log_info (call $block (i32.const 108) (local.get $len)))
+  (call $log_warn (call $block (i32.const 0) (i32.const 6)))
+  (call $log_debug (call $block (i32.const 1) (i32.const 5)))
+  (i32.store8 (i32.add (i32.const 108) (local.get $len)) (i32.const 125))
+  (call $answer (i32.const 100) (i32.add (local.get $len) (i32.const 9)))
+  (i32.const 0))
