@@ -349,3 +349,18 @@ fn test_plugins_greet_through_exec() {
     world.fails(7, "plugin exec greeter");
     world.fails(2, "greeter Ann");
 }
+
+#[test]
+#[cfg(not(feature = "wasm"))]
+fn without_webassembly_such_plugins_are_kept_and_not_run() {
+    let world = World::new();
+    world.write("p/plugin.yaml", "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: cli/v1\nruntime: extism/v1\n");
+    world.write("p/plugin.wasm", b"\0asm\x01\0\0\0");
+    world.ok("plugin lint p");
+    world.ok("plugin install p --copy");
+    assert_eq!(world.ok("plugin list -o json").json()[0]["status"], "ok");
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("built without WebAssembly"), "{}", ran.stderr);
+    world.ok("plugin package p --sign=false");
+    world.ok("plugin uninstall p");
+}
