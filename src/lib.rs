@@ -25,8 +25,8 @@
 //! | [`manager`] | the verbs: install, uninstall, list, verify |
 //! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
-//! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `package`, `provenance` >
-//! `manifest` > `host`. The small modules [`audit`], [`digest`], [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
+//! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `trust` > `policy` > `package`,
+//! `provenance` > `manifest` > `host`. The small modules [`audit`], [`digest`], [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
 //! and [`yaml`] serve all of them.
 
 pub mod audit;

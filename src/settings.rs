@@ -190,9 +190,9 @@ impl Default for HookSettings {
 #[serde(rename_all = "lowercase")]
 pub enum Sandbox {
     /// Where the system can.
-    #[default]
     Auto,
-    /// Never.
+    /// Never. The default, since there are plugins for Helm whose hooks keep something in `/tmp` or in the user's home.
+    #[default]
     Off,
     /// Always; where the system cannot, hooks do not run.
     Require,

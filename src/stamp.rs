@@ -80,6 +80,7 @@ impl Checked {
         Some(self.find(path)?.looks_like(metadata))
     }
 
+    #[cfg_attr(not(unix), allow(dead_code, reason = "programs are started by name"))]
     /// Whether the opened `file` is what was checked at `path`; `None` where nothing was. Its bytes are read only where it looks
     /// other than then.
     pub(crate) fn is(&self, path: &str, file: &File, metadata: &Metadata) -> Option<io::Result<bool>> {

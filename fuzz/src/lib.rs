@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use plugsmith::package;
+use plugsmith::policy::PolicyFile;
 use plugsmith::provenance::{self, Evidence, Keyring, Message, Requirement, Verified};
 use plugsmith::report::Silent;
+use plugsmith::runtime::messages::{self, Answer as _};
 use plugsmith::settings::Limits;
 use plugsmith::source::{self, FetchOptions};
 use sequoia_openpgp as openpgp;
@@ -28,6 +30,24 @@ pub fn manifest(data: &[u8]) {
         let name = metadata.name.as_str();
         assert!(!name.is_empty() && name.len() <= 100 && !name.starts_with('-') && !name.contains(['/', '\\', '.', ':']));
     }
+}
+
+/// Any bytes as what a server, git, or another program's file says: an error or a value, never a panic, and soon.
+pub fn answers(data: &[u8]) {
+    plugsmith::source::read_foreign(data);
+    plugsmith::provenance::read_foreign(data);
+    let _ = messages::CliOutput::parse(data).map(|answer| answer.data);
+    let _ = messages::GetterOutput::parse(data);
+    let _ = messages::PostRendererOutput::parse(data).map(messages::PostRendererOutput::into_manifests);
+    let _ = messages::TestOutput::parse(data).map(messages::TestOutput::into_greeting);
+}
+
+/// Any bytes as the files that decide what is allowed and what is installed: lock file, policy, trust and receipt.
+pub fn records(data: &[u8]) {
+    plugsmith::manager::read_foreign(data);
+    plugsmith::store::read_foreign(data);
+    let _ = plugsmith::trust::Trusted::parse(data);
+    let _ = PolicyFile::parse(data, Path::new("policy.yaml"));
 }
 
 /// Any bytes as a keyring: binary, armored, concatenated, or a GnuPG keybox. Its public part can be read again.

@@ -306,6 +306,7 @@ fn keyring(error: &KeyringError) -> u8 {
 fn store(error: &StoreError) -> u8 {
     match error {
         StoreError::Verify(_) => code::VERIFICATION,
+        StoreError::Policy { source, .. } => refusal(source),
         StoreError::Manifest(ManifestError::Missing { .. }) | StoreError::NotADirectory { .. } => code::NOT_THERE,
         error if error.is_not_found() => code::NOT_THERE,
         _ => code::FAILED,

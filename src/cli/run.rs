@@ -139,7 +139,7 @@ pub(super) fn env(context: &Context<'_>) -> Result {
     row(name("CACHE_HOME"), homes.cache.path.display().to_string(), &homes.cache.origin);
     let plugins = std::env::join_paths(&homes.plugins).unwrap_or_default();
     row(name("PLUGINS"), plugins.to_string_lossy().into_owned(), &homes.plugins_origin);
-    for key in ["KEYRING", "NO_PLUGINS", "DEBUG"] {
+    for key in ["KEYRING", "POLICY", "NO_PLUGINS", "DEBUG"] {
         if let Some((name, value)) = host.variable(key) {
             row(name.clone(), value.to_string_lossy().into_owned(), &Origin::Environment(name));
         }

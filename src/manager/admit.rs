@@ -160,8 +160,8 @@ impl Manager<'_> {
     ) -> Result<Admitted, AdmitError> {
         let Arriving { name, source, replaced, accept_signer, .. } = arriving;
         let pinned = trusted.pin(name, source).map(|pin| (pin.fingerprint.clone(), pin.user_id.clone()));
-        let installed = replaced.and_then(|receipt| receipt.verified.signature());
-        let installed = installed.map(|signature| (signature.fingerprint, signature.user_id));
+        let installed = replaced.and_then(|receipt| receipt.verified.signed_by());
+        let installed = installed.map(|(fingerprint, user_id)| (fingerprint.to_owned(), user_id.to_owned()));
         let is_other = |(fingerprint, _): &&(String, String)| !fingerprint.eq_ignore_ascii_case(&signature.fingerprint);
         if let Some((fingerprint, user_id)) = [&installed, &pinned].into_iter().flatten().find(is_other) {
             let old = match user_id.as_str() {
@@ -196,12 +196,36 @@ impl Manager<'_> {
 
     /// Refuses a source that a policy does not let in, before anything is asked of it.
     pub(super) fn admit_source(&self, source: &Source) -> Result<(), AdmitError> {
-        self.admit_places(&places_of(source), source)
+        self.admit_places(&self.places_of(source), source)
     }
 
     /// Refuses what came from elsewhere than it was asked for, where a policy does not let that in.
     pub(super) fn admit_origin(&self, source: &Source, origin: &Origin) -> Result<(), AdmitError> {
-        self.admit_places(&places_of_fetched(source, origin), source)
+        self.admit_places(&self.places_of_fetched(source, origin), source)
+    }
+
+    /// Everywhere that `source` may mean before it is fetched.
+    pub(super) fn places_of(&self, source: &Source) -> Vec<Place> {
+        let mut places = named_places(source);
+        // Where a variable says that GitHub is elsewhere, that is where everything comes from.
+        if let (Source::GitHub { .. }, Some((_, address))) = (source, self.host.variable("GITHUB_API")) {
+            add(&mut places, Place::of(&format!("{}/", address.to_string_lossy().trim_end_matches('/'))));
+        }
+        places
+    }
+
+    /// Everywhere that a fetched package came from: what was asked for, and what that led to.
+    pub(super) fn places_of_fetched(&self, source: &Source, origin: &Origin) -> Vec<Place> {
+        let git = |place: Place| if origin.git.is_some() { place.as_git() } else { place };
+        let mut places: Vec<Place> = self.places_of(source).into_iter().map(git).collect();
+        for text in [&origin.asked, &origin.resolved] {
+            // The text of a source that has no place of its own, a name in an index, says nothing either.
+            let is_place = text.contains("://") || text.starts_with('/') || text.contains('@');
+            if is_place {
+                add(&mut places, git(Place::of(text)));
+            }
+        }
+        places
     }
 
     fn admit_places(&self, places: &[Place], source: &Source) -> Result<(), AdmitError> {
@@ -214,8 +238,9 @@ impl Manager<'_> {
 
     /// The options of a fetch, with the provenance that a policy may ask for.
     pub(super) fn options_under_policy(&self, options: &FetchOptions, source: &Source) -> FetchOptions {
-        let wanted = options.want_provenance || self.policy.may_ask_for_a_signature(&places_of(source));
-        FetchOptions { want_provenance: wanted, ..options.clone() }
+        let wanted = options.want_provenance || self.policy.may_ask_for_a_signature(&self.places_of(source));
+        let refuse_git_redirects = self.policy.judges_sources();
+        FetchOptions { want_provenance: wanted, refuse_git_redirects, ..options.clone() }
     }
 
     /// Verifies a package as `requirement` asks, and as the policy does where that asks for more: `--verify=false`, a digest
@@ -230,7 +255,7 @@ impl Manager<'_> {
         let verify = |fetched, requirement: &Requirement| {
             provenance::verify(fetched, requirement, &self.settings.limits).map_err(UnverifiedError::from)
         };
-        let places = places_of_fetched(source, &fetched.origin);
+        let places = self.places_of_fetched(source, &fetched.origin);
         let Some(rule) = self.policy.least(name, &places) else { return Ok(verify(fetched, requirement)?) };
         let enough = match requirement {
             Requirement::Signature { .. } => rule.value < Verification::Signature || !fetched.origin.pinned,
@@ -273,11 +298,12 @@ pub(super) fn proof_of(evidence: &Evidence) -> Proof<'_> {
 }
 
 /// Everywhere that `source` may mean before it is fetched. A name in an index is judged by where the index sends us.
-pub(super) fn places_of(source: &Source) -> Vec<Place> {
+fn named_places(source: &Source) -> Vec<Place> {
     let mut places = Vec::new();
     match source {
         Source::Directory(path) | Source::Archive(path) => {
-            places.push(Place::path(path));
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            places.push(Place::path(&path));
             // Both the link and what it leads to: either could be changed by somebody else.
             if let Ok(real) = path.canonicalize() {
                 add(&mut places, Place::path(&real));
@@ -297,20 +323,6 @@ pub(super) fn places_of(source: &Source) -> Vec<Place> {
     places
 }
 
-/// Everywhere that a fetched package came from: what was asked for, and what that led to.
-pub(super) fn places_of_fetched(source: &Source, origin: &Origin) -> Vec<Place> {
-    let git = |place: Place| if origin.git.is_some() { place.as_git() } else { place };
-    let mut places: Vec<Place> = places_of(source).into_iter().map(git).collect();
-    for text in [&origin.asked, &origin.resolved] {
-        // The text of a source that has no place of its own, a name in an index, says nothing either.
-        let is_place = text.contains("://") || text.starts_with('/') || text.contains('@');
-        if is_place {
-            add(&mut places, git(Place::of(text)));
-        }
-    }
-    places
-}
-
 fn add(places: &mut Vec<Place>, place: Place) {
     if !places.contains(&place) {
         places.push(place);
@@ -321,6 +333,6 @@ fn add(places: &mut Vec<Place>, place: Place) {
 pub(super) fn pin_source(source: &Source) -> String {
     match source {
         Source::Index { index, name, .. } => index.as_ref().map_or_else(|| name.clone(), |index| format!("{index}/{name}")),
-        source => places_of(source).first().map(Place::without_version).unwrap_or_default(),
+        source => named_places(source).first().map(Place::without_version).unwrap_or_default(),
     }
 }

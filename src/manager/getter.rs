@@ -12,7 +12,6 @@ use crate::source::{self, FetchOptions, Known, Source, SourceError};
 use crate::store::{GateError, Spool, Status, StoreError};
 use crate::text::Plain;
 
-use super::admit::{places_of, places_of_fetched};
 use super::record::Note;
 use super::{AdmitError, Manager};
 
@@ -141,10 +140,10 @@ impl Manager<'_> {
             let what = format!("the source `{source}`");
             self.policy.judge_denied(places).map_err(|source| AdmitError::Policy { what, source: Box::new(source) })
         };
-        judge(&places_of(&source))?;
+        judge(&self.places_of(&source))?;
         let spool = Spool::within(directory)?;
         let fetched = self.fetch_any(&source, options, spool.path(), self.report)?;
-        judge(&places_of_fetched(&source, &fetched.origin))?;
+        judge(&self.places_of_fetched(&source, &fetched.origin))?;
         Ok(Downloaded { fetched, _spool: spool })
     }
 

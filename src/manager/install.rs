@@ -12,7 +12,7 @@ use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
 use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, StoreError, StoreLock};
 
-use super::admit::{Arriving, pin_source, places_of, places_of_fetched};
+use super::admit::{Arriving, pin_source};
 use super::hooks::HookFailure;
 use super::record::Note;
 use super::{AdmitError, GetError, Manager};
@@ -143,7 +143,7 @@ impl Manager<'_> {
         let store = self.store();
         let staged;
         let lock;
-        let mut places = places_of(&source);
+        let mut places = self.places_of(&source);
         if let Source::Directory(directory) = &source {
             request.fetch.check(&source)?;
             self.admit_source(&source)?;
@@ -152,20 +152,20 @@ impl Manager<'_> {
         } else {
             // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
             let signed = matches!(request.trust, Trust::Signature { .. });
-            let pinned = signed && source.is_pinned(request.fetch.version.as_deref());
-            let requirement = if pinned { None } else { Some(self.requirement(&request.trust)?) };
+            let may_vouch = signed && source.may_vouch(request.fetch.version.as_deref());
+            let requirement = if may_vouch { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
             let fetched = self.fetch(&source, &request.fetch, spool.path(), self.report)?;
             let requirement = match requirement {
                 Some(requirement) => requirement,
-                // All its bytes hang on the id that the user gave: the digest of what came is as good as theirs.
-                None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+                // Its source vouches for the digest of what came, by an id that the user gave or by its checksums.
+                None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();
             note.about.digest = Some(format!("sha256:{}", fetched.digest()));
-            places = places_of_fetched(&source, &origin);
+            places = self.places_of_fetched(&source, &origin);
             let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));

@@ -86,6 +86,14 @@ impl Manager<'_> {
         self.store().list()
     }
 
+    /// The names of installed plugins that the key `fingerprint` signed; a store that cannot be read holds none.
+    pub fn signed_by(&self, fingerprint: &str) -> Vec<String> {
+        let mut plugins = self.list().unwrap_or_default().plugins;
+        let is_signer = |key: &String| key.eq_ignore_ascii_case(fingerprint);
+        plugins.retain(|listed| listed.verified.fingerprint.as_ref().is_some_and(is_signer));
+        plugins.into_iter().map(|listed| listed.name).collect()
+    }
+
     /// Everything that is known of the plugin `name`.
     ///
     /// # Errors

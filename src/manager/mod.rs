@@ -27,9 +27,11 @@ pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
+#[doc(hidden)]
+pub use lock::read_foreign;
 pub use lock::{
     Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
-    ObtainError, Signer, SyncError, SyncRequest, Synced,
+    ObtainError, Signer, SyncError, SyncRequest, SyncResults, Synced,
 };
 pub use pin::RolledBack;
 pub use pull::{PullError, Pulled};

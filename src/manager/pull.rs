@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::admit::places_of_fetched;
 use super::install::InstallError;
 use super::record::Note;
 use super::update::scratch;
@@ -75,17 +74,17 @@ impl Manager<'_> {
     ) -> Result<Pulled, PullError> {
         let failed = |e: InstallError| PullError::Fetch(e);
         let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
-        let pinned = matches!(trust, Trust::Signature { .. }) && source.is_pinned(fetch.version.as_deref());
-        let requirement = if pinned { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
+        let may_vouch = matches!(trust, Trust::Signature { .. }) && source.may_vouch(fetch.version.as_deref());
+        let requirement = if may_vouch { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
         let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
         note.about.digest = Some(format!("sha256:{}", fetched.digest()));
         let requirement = match requirement {
             Some(requirement) => requirement,
-            None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+            None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
             None => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let places = places_of_fetched(&source, &fetched.origin);
+        let places = self.places_of_fetched(&source, &fetched.origin);
         let verified = self.verify_under_policy(fetched, &requirement, &source, None).map_err(|e| failed(e.into()))?;
         if matches!(verified.evidence(), Evidence::Skipped) {
             self.report.warning(&format!("{source} is not verified, as you asked"));

@@ -86,10 +86,23 @@ pub struct Origin {
     pub resolved: String,
     /// The commit or the manifest digest, where the source has one.
     pub revision: Option<String>,
+    /// What tells a web server's version of the package from another: an entity tag, else a date.
+    pub validator: Option<String>,
     /// Whether the user named exactly this commit or manifest by its digest, which counts as verified by digest.
     pub pinned: bool,
     /// What vouches for a git commit, where the package was made from one.
     pub git: Option<GitOrigin>,
+    /// The release that it is a file of, where it is one.
+    pub release: Option<ReleaseOrigin>,
+}
+
+/// What is known of the release that a package is a file of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseOrigin {
+    /// The tag of the release.
+    pub tag: String,
+    /// The checksums file of the release that gives this package its digest, where somebody looked and there is one.
+    pub checksums: Option<String>,
 }
 
 /// What is known of the git commit that a package was made from.
@@ -126,6 +139,13 @@ impl Fetched {
             "" => self.path.clone(),
             asked => crate::text::masked_source(asked).into(),
         }
+    }
+
+    /// Whether its source vouches for its digest, so that it counts as verified by digest without a signature: all bytes hang on
+    /// an id that the user gave, or there is no provenance in its release and the release's checksums give this digest.
+    pub fn is_vouched_for(&self) -> bool {
+        let by_release = self.origin.release.as_ref().is_some_and(|release| release.checksums.is_some());
+        self.origin.pinned || (by_release && self.provenance.is_none())
     }
 
     /// The file's name at its source.

@@ -236,6 +236,12 @@ impl Policy {
         least.filter(|least| least.value != Verification::None)
     }
 
+    /// Whether a rule is about sources.
+    pub fn judges_sources(&self) -> bool {
+        let by_source = |rule: &Ruled<SignerRule>| rule.value.source.is_some();
+        self.files.iter().any(|file| file.allow.is_some() || !file.deny.is_empty() || file.signers.iter().any(by_source))
+    }
+
     /// Whether a rule says by name who must have signed.
     pub fn has_signers_by_name(&self) -> bool {
         self.files.iter().flat_map(|file| &file.signers).any(|rule| rule.value.name.is_some())

@@ -238,7 +238,7 @@ impl Policy {
         candidates
     }
 
-    /// Reads all policies for `host`. Where there are none, that costs one attempt to open each.
+    /// Reads all policies for `host`. Where there are none, that costs one look at each place.
     ///
     /// # Errors
     /// See [`PolicyError`]: one file that cannot be used is enough.
@@ -281,24 +281,23 @@ impl PolicyFile {
     pub fn read(candidate: &Candidate) -> Result<Option<Self>, PolicyError> {
         let Candidate { path, named_by } = candidate;
         let read = |source| PolicyError::Read { path: path.clone(), named_by: named_by.clone(), source };
-        let mut options = OpenOptions::new();
-        options.read(true);
-        // A pipe must not keep us waiting for its other end.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
-        let file = match options.open(path) {
-            Ok(file) => file,
+        // Before every run this is all that happens where there is no policy. A link that leads nowhere was meant to be one.
+        match path.symlink_metadata() {
+            Ok(_) => {}
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                // A link that leads nowhere was meant to be a policy.
-                let dangling = path.symlink_metadata().is_ok();
                 return match named_by {
-                    None if dangling => Err(read(e)),
                     None => Ok(None),
                     Some(_) => Err(PolicyError::Missing { path: path.clone(), named_by: named_by.clone() }),
                 };
             }
             Err(e) => return Err(read(e)),
-        };
+        }
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // A pipe must not keep us waiting for its other end.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
+        let file = options.open(path).map_err(read)?;
         let metadata = file.metadata().map_err(read)?;
         if !metadata.is_file() {
             return Err(PolicyError::NotAFile { path: path.clone(), named_by: named_by.clone() });

@@ -34,6 +34,12 @@ mod ssh;
 mod statement;
 mod verify;
 
+/// Reads `data` as an SSH signature, for the fuzz targets: see [`crate::source::read_foreign`].
+#[doc(hidden)]
+pub fn read_foreign(data: &[u8]) {
+    ssh::read_foreign(data);
+}
+
 #[cfg(test)]
 mod tests;
 

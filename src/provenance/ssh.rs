@@ -201,6 +201,14 @@ fn signed_at(payload: &[u8]) -> Option<Timestamp> {
     Timestamp::from_second(time.split(' ').next()?.parse().ok()?).ok()
 }
 
+/// Reads `data` as a signature of git's, for the fuzz targets: see [`crate::source::read_foreign`].
+pub(super) fn read_foreign(data: &[u8]) {
+    if let Ok(key) = key_of(data) {
+        let _ = weakness(&key);
+    }
+    let _ = weakness(data);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -99,6 +99,7 @@ pub enum StartError {
 }
 
 /// An opened file that is executed, whatever lies at its path by then: the name of a handle can be turned to no other file.
+#[cfg_attr(not(unix), expect(dead_code, reason = "programs are started by name"))]
 #[derive(Debug)]
 struct Handle {
     /// Open until it has been executed.

@@ -77,10 +77,13 @@ pub(super) enum Failed {
 pub(super) fn spawn(program: &mut Program, writable: [&Path; 2], required: bool) -> Result<(Child, Confinement), Failed> {
     let confined = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let confinement = linux::confine(writable, required).map_err(Failed::Sandbox)?;
-            if confinement == Confinement::Impossible {
-                return Ok(None);
-            }
+            let confinement = match linux::confine(writable, required) {
+                Ok(Confinement::Impossible) => return Ok(None),
+                Ok(confinement) => confinement,
+                Err(error) if required => return Err(Failed::Sandbox(error)),
+                // Whatever stands in the way, such as a filter of system calls: the system cannot.
+                Err(_) => return Ok(None),
+            };
             program.spawn().map(|child| Some((child, confinement))).map_err(Failed::Start)
         });
         let gone = || Failed::Sandbox(SandboxError::Refused { source: io::Error::other("its thread ended early") });

@@ -21,9 +21,9 @@ pub(super) fn fetch(
 ) -> Result<Fetched, SourceError> {
     let client = Client::new(url, options, report)?;
     let file = SpoolFile::create(spool)?;
-    let (path, digest, size, resolved) =
+    let (path, digest, size, resolved, validator) =
         match client.download(url, &url.file_name(), file, options.http.max_bytes, matches!(source, Source::Web(_)))? {
-            Download::Done { path, digest, size, resolved } => (path, digest, size, resolved),
+            Download::Done { path, digest, size, resolved, validator } => (path, digest, size, resolved, validator),
             Download::Other { content_type } => {
                 return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
             }
@@ -34,7 +34,7 @@ pub(super) fn fetch(
         fetched.provenance = get_provenance(&client, &provenance, options.limits.provenance_bytes)?;
     }
     fetched.provenance_at = provenance.to_string();
-    fetched.origin = Origin { asked: source.asked(), resolved, ..Origin::default() };
+    fetched.origin = Origin { asked: source.asked(), resolved, validator, ..Origin::default() };
     Ok(fetched)
 }
 

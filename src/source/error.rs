@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::git::GitError;
+use super::github::GitHubError;
 use super::http::HttpError;
 use super::oci::OciError;
 
@@ -192,6 +193,9 @@ pub enum SourceError {
     /// A registry failed.
     #[error(transparent)]
     Oci(#[from] OciError),
+    /// A GitHub release does not give the package.
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
     /// HTTP failed.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -204,6 +208,7 @@ impl SourceError {
             Self::NotFound { .. } | Self::Http(HttpError::NotFound { .. }) | Self::Oci(OciError::UnknownVersion { .. }) => {
                 true
             }
+            Self::GitHub(error) => error.is_not_found(),
             Self::Git(GitError::NotFound { .. } | GitError::UnknownVersion { .. } | GitError::Empty { .. }) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Http(HttpError::TlsFile { source, .. }) => {
@@ -228,6 +233,7 @@ impl SourceError {
                 | Self::BadReference { .. }
                 | Self::Option { .. }
                 | Self::Git(GitError::BadVersion { .. })
+                | Self::GitHub(GitHubError::Api { .. })
         )
     }
 
@@ -241,7 +247,7 @@ impl SourceError {
                 | Self::ProvenanceFailing { .. }
                 | Self::ProvenanceUnreachable { .. }
                 | Self::Oci(OciError::Digest { .. } | OciError::Size { .. })
-        )
+        ) || matches!(self, Self::GitHub(error) if error.is_verification())
     }
 
     /// What it means that the provenance at `at` could not be had. A server that says there is none is no matter for this:
@@ -250,9 +256,10 @@ impl SourceError {
         match error {
             HttpError::Unauthorized { .. } | HttpError::Refused { .. } => Self::ProvenanceForbidden { at, status: 401 },
             HttpError::Forbidden { .. } => Self::ProvenanceForbidden { at, status: 403 },
-            HttpError::NotFound { status, .. } | HttpError::Status { status, .. } | HttpError::RetryLater { status, .. } => {
-                Self::ProvenanceFailing { at, status }
-            }
+            HttpError::NotFound { status, .. }
+            | HttpError::Status { status, .. }
+            | HttpError::RateLimit { status, .. }
+            | HttpError::RetryLater { status, .. } => Self::ProvenanceFailing { at, status },
             HttpError::TooLarge { limit, .. } => Self::ProvenanceTooLarge { at, limit },
             error => Self::ProvenanceUnreachable { at, source: Box::new(error) },
         }

@@ -208,6 +208,11 @@ impl Source {
         }
     }
 
+    /// Whether it may be verified by something that needs no keyring: see [`crate::package::Fetched::is_vouched_for`].
+    pub fn may_vouch(&self, version: Option<&str>) -> bool {
+        self.is_pinned(version) || matches!(self, Self::GitHub { .. })
+    }
+
     /// The scheme, host and port that a user name and password would go to; `None` where none goes anywhere.
     pub fn server(&self) -> Option<String> {
         match self {

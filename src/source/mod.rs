@@ -8,6 +8,7 @@ mod archive_url;
 mod error;
 mod getter;
 mod git;
+mod github;
 mod grammar;
 mod http;
 mod local;
@@ -23,12 +24,14 @@ use std::path::Path;
 pub use error::SourceError;
 pub use getter::{GetterDownload, fetch_by_getter};
 pub use git::GitError;
+pub use github::{GitHubAccess, GitHubError, Token as GitHubToken};
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::HttpError;
 pub use oci::{OciError, Publication, Pushed, push};
 pub use options::{FetchOptions, Secret};
 pub use weburl::WebUrl;
 
+use crate::digest::Sha256Digest;
 use crate::package::Fetched;
 use crate::report::Report;
 
@@ -49,7 +52,8 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
         Source::Web(url) => web::fetch(source, url, options, spool, report),
         Source::Git(url) => git::fetch(source, url, options, spool, report),
         Source::Oci(reference) => oci::fetch(reference, options, spool, report),
-        Source::Getter { .. } | Source::GitHub { .. } | Source::Index { .. } => {
+        Source::GitHub { owner, repo, version } => github::fetch(owner, repo, version.as_deref(), options, spool, report),
+        Source::Getter { .. } | Source::Index { .. } => {
             Err(SourceError::Unsupported { what: source.to_string(), kind: source.kind() })
         }
     }
@@ -60,8 +64,10 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
 pub struct Resolved {
     /// The tag or branch, where one was found.
     pub version: Option<String>,
-    /// The commit, or the digest of the manifest: what the receipt of an installed plugin keeps.
-    pub revision: String,
+    /// The commit, or the digest of the manifest, where the source has such: what the receipt of an installed plugin keeps.
+    pub revision: Option<String>,
+    /// The digest of the package, where the source says it.
+    pub archive: Option<Sha256Digest>,
     /// Whether the version names this very thing, an exact tag or a commit, so that an update does not move it.
     pub exact: bool,
 }
@@ -81,8 +87,25 @@ pub fn resolve(
     match source {
         Source::Git(url) => git::resolve(url, options, directory).map(Some),
         Source::Oci(reference) => oci::resolve(reference, options, report).map(Some),
+        Source::GitHub { owner, repo, version } => {
+            github::resolve(owner, repo, version.as_deref(), options, report).map(Some)
+        }
         _ => Ok(None),
     }
+}
+
+/// Whether the web server of `source` says that it still has what bore `validator`, so that nothing need be downloaded to know.
+/// False where it does not say so, or where the source is no URL of a package.
+pub fn is_unchanged(source: &Source, validator: &str, options: &FetchOptions, report: &dyn Report) -> bool {
+    let (Source::Http(url) | Source::Web(url)) = source else { return false };
+    options.check(source).is_ok()
+        && http::Client::new(url, options, report).is_ok_and(|client| client.is_unchanged(url, validator))
+}
+
+/// Whether the package that came from `resolved`, the URL of a file of a GitHub release, is for every platform, as far as its
+/// name says.
+pub fn is_for_any_platform(resolved: &str) -> bool {
+    github::is_for_any_platform(resolved)
 }
 
 /// The bytes at an https URL that is no package: keys, for one. At most `limit` of them; they are nobody's yet.
@@ -105,6 +128,19 @@ pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Resu
 }
 
 /// The end-to-end tests' server, for the tests of this module too.
+/// Reads `data` as everything that a server, a repository or another program's file may say, and as what a user may name a source or a
+/// version. It is for the fuzz targets, which reach these readers by no other way: whatever the bytes, none of them may panic.
+#[doc(hidden)]
+pub fn read_foreign(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = Source::parse(&text, &Known::default());
+    let _ = version::Range::parse(&text);
+    git::read_foreign(data);
+    github::read_foreign(data);
+    http::read_foreign(&text);
+    oci::read_foreign(data);
+}
+
 #[cfg(test)]
 #[path = "../../tests/suite/support/http_server.rs"]
 mod http_server;

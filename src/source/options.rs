@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::SourceError;
+use super::github::GitHubAccess;
 use super::grammar::{GitUrl, Source};
 use super::version::Range;
 use crate::digest::Sha256Digest;
@@ -67,12 +68,16 @@ pub struct FetchOptions {
     pub insecure_skip_tls_verify: bool,
     /// `--plain-http`. An HTTP URL names its scheme itself, so there it only confirms `http://` and contradicts `https://`.
     pub plain_http: bool,
+    /// Whether git must not follow a server to another place, since nobody would learn of it: where places are judged.
+    pub refuse_git_redirects: bool,
     /// `--timeout`: for the whole fetch.
     pub timeout: Option<Duration>,
     /// `http:` of the settings.
     pub http: HttpSettings,
     /// `limits:` of the settings.
     pub limits: Limits,
+    /// Where GitHub is, and who asks there.
+    pub github: GitHubAccess,
     /// `registries:` of the settings, by host (and port).
     pub registries: BTreeMap<String, RegistrySettings>,
 }
@@ -144,6 +149,9 @@ impl FetchOptions {
                 }
             }
             Source::GitHub { version, .. } | Source::Index { version, .. } => {
+                if self.plain_http && matches!(source, Source::GitHub { .. }) {
+                    return refuse("--plain-http", "the address of GitHub's API says its scheme itself");
+                }
                 if self.version.is_some() && version.is_some() {
                     return refuse("--version", "a version stands behind the `@` already; give one of the two");
                 }
@@ -170,7 +178,7 @@ impl FetchOptions {
     /// [`SourceError::WrongVersion`].
     pub fn check_version(&self, origin: &Origin, found: Option<&semver::Version>) -> Result<(), SourceError> {
         let Some(wanted) = &self.version else { return Ok(()) };
-        if origin.revision.is_some() {
+        if origin.revision.is_some() || origin.release.is_some() {
             return Ok(());
         }
         let fits = Range::parse(wanted).is_ok_and(|range| found.is_some_and(|found| range.matches(found)));

@@ -128,6 +128,11 @@ impl Range {
         })
     }
 
+    /// Whether the range names a pre-release, so that pre-releases are in it.
+    pub fn names_pre_release(&self) -> bool {
+        self.groups.iter().flatten().any(|comparison| !comparison.version.floor.pre.is_empty())
+    }
+
     /// The one version that the range names, where it is no range at all.
     pub fn exact(&self) -> Option<&Version> {
         match self.groups.as_slice() {

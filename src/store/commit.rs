@@ -32,8 +32,8 @@ use super::gate::{self, Difference};
 use super::interrupt;
 use super::lock::{Spool, StoreLock};
 use super::receipt::{
-    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Receipt, ReceiptError, ReceiptFile, Source, VerifiedBy,
-    now_ns,
+    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, ReceiptFile, Source,
+    VerifiedBy, now_ns,
 };
 use super::recover::{finish_removal, has_previous, recover, settle};
 use super::staging::Staged;
@@ -52,6 +52,9 @@ pub struct Arrival {
     pub constraint: Option<String>,
     /// Whether updates are to skip it.
     pub pinned: bool,
+    /// Who signed it, by fingerprint and user id, as a lock file says whose digest it was verified by: its updates must be by
+    /// the same signer.
+    pub signer: Option<(String, Option<String>)>,
 }
 
 /// A plugin that has taken its place. With a hook to run, the change is not final before [`Self::finish`]; dropped without
@@ -171,7 +174,7 @@ impl StoreLock<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoPrevious`], [`StoreError::Manifest`], [`StoreError::Receipt`],
-    /// [`StoreError::Io`].
+    /// [`StoreError::Policy`], [`StoreError::Io`].
     pub fn rollback(&self, name: &str) -> Result<Committed<'_>, StoreError> {
         let found = self.installed(name)?;
         let dir = found.dir.clone();
@@ -181,9 +184,13 @@ impl StoreLock<'_> {
             return Err(StoreError::NoPrevious { name: name.to_owned() });
         };
         let metadata = manifest::load(&previous, self.store.limits())?;
+        let mut next = ReceiptFile::read(&self.root().previous_receipt(&dir))?.and_then(|file| file.current);
+        // What could not run then stays where it is.
+        self.store
+            .judge_installed(metadata.name.as_str(), next.as_ref())
+            .map_err(|source| StoreError::Policy { name: name.to_owned(), source: Box::new(source) })?;
         let interrupts_wait = interrupt::Change::begin();
         let current = self.current_receipt(&dir)?;
-        let mut next = ReceiptFile::read(&self.root().previous_receipt(&dir))?.and_then(|file| file.current);
         if let Some(next) = &mut next {
             next.tree = new;
             next.updated_at = Timestamp::now();
@@ -454,6 +461,11 @@ impl StoreLock<'_> {
             size: package.size,
             provenance: package.provenance && version.is_some(),
         });
+        let mut verified = VerifiedBy::new(staged.evidence.as_ref());
+        if let (Means::Digest, Some((fingerprint, user_id))) = (verified.by, arrival.signer) {
+            verified.signer = user_id;
+            verified.fingerprint = Some(fingerprint);
+        }
         let (executables, files) = tree::split(staged.files.clone(), metadata);
         Receipt {
             name: metadata.name.as_str().to_owned(),
@@ -465,7 +477,7 @@ impl StoreLock<'_> {
             constraint: arrival.constraint,
             pinned: arrival.pinned,
             archive,
-            verified: VerifiedBy::new(staged.evidence.as_ref()),
+            verified,
             host: HostVersion { name: self.store.host.name().to_owned(), version: self.store.host.version().to_string() },
             installed_at: current.map_or(now, |receipt| receipt.installed_at),
             updated_at: now,

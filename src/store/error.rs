@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::manifest::ManifestError;
 use crate::package::UnpackError;
+use crate::policy::Refusal;
 use crate::provenance::VerifyError;
 use crate::text::Plain;
 
@@ -139,6 +140,14 @@ pub enum StoreError {
     NoPrevious {
         /// The plugin's name.
         name: String,
+    },
+    /// A policy would not let the version before run.
+    #[error("the version before of plugin `{}` must not run, so it stays where it is", Plain(name))]
+    Policy {
+        /// The plugin's name.
+        name: String,
+        /// The rule, and where it stands.
+        source: Box<Refusal>,
     },
     /// The plugin has no receipt, and the operation needs one.
     #[error(

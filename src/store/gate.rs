@@ -187,7 +187,10 @@ impl Store {
     /// Every variant of [`GateError`].
     pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
-        self.check_policy(name.as_str(), &Subject::default())?;
+        // A name that is denied is refused whatever bears it.
+        self.policy
+            .judge(&Subject { name: Some(name.as_str()), installed: true, ..Subject::default() })
+            .map_err(|why| GateError::Policy { name: name.to_string(), source: Box::new(why) })?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
         let Found { root, dir: dir_name, directory, link, metadata, manifest_seen } = found;
@@ -224,20 +227,20 @@ impl Store {
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();
         plugin.receipt = file.and_then(|file| file.of_tree(tree));
-        if !self.policy.is_empty() {
-            let receipt = plugin.receipt.as_ref();
-            let places = receipt.map(Receipt::places).unwrap_or_default();
-            let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
-            let subject = Subject { places: &places, proof: Some(proof), ..Subject::default() };
-            self.check_policy(plugin.name.as_str(), &subject)?;
-        }
+        self.judge_installed(plugin.name.as_str(), plugin.receipt.as_ref())
+            .map_err(|why| GateError::Policy { name: plugin.name.to_string(), source: Box::new(why) })?;
         Ok(plugin)
     }
 
-    /// Asks the policy about the installed plugin `name`. No setting makes less of the answer: it is the organisation's.
-    fn check_policy(&self, name: &str, subject: &Subject<'_>) -> Result<(), GateError> {
-        let subject = Subject { name: Some(name), installed: true, ..*subject };
-        self.policy.judge(&subject).map_err(|why| GateError::Policy { name: name.to_owned(), source: Box::new(why) })
+    /// Asks the policy about the installed plugin `name` with this receipt. No setting makes less of the answer: it is the
+    /// organisation's.
+    pub(super) fn judge_installed(&self, name: &str, receipt: Option<&Receipt>) -> Result<(), Refusal> {
+        if self.policy.is_empty() {
+            return Ok(());
+        }
+        let places = receipt.map(Receipt::places).unwrap_or_default();
+        let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
+        self.policy.judge(&Subject { name: Some(name), places: &places, proof: Some(proof), installed: true })
     }
 
     /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt. The manifest

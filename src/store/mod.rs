@@ -47,6 +47,8 @@ pub use error::StoreError;
 pub use gate::{Difference, DifferenceKind, GateError, Plugin, compare_with_package};
 pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
+#[doc(hidden)]
+pub use receipt::read_foreign;
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
 pub use survey::{Flaw, Survey};
@@ -152,10 +154,8 @@ impl Store {
         if !link && !entry.is_dir() {
             return Ok(None);
         }
-        let loaded = manifest::load_seen(&directory, &self.limits)
-            .and_then(|(metadata, seen)| metadata.check_functions(&self.host, &directory).map(|()| (metadata, seen)));
-        let (metadata, manifest_seen) = match loaded {
-            Ok((metadata, seen)) => (Ok(metadata), Some(seen)),
+        let (metadata, manifest_seen) = match manifest::load_seen(&directory, &self.limits) {
+            Ok((metadata, seen)) => (metadata.check_functions(&self.host, &directory).map(|()| metadata), Some(seen)),
             Err(error) => (Err(error), None),
         };
         // A directory without a manifest is somebody's directory, unless we put it there. A link may point nowhere.

@@ -106,6 +106,9 @@ pub struct Source {
     pub resolved: Option<String>,
     /// The commit or the OCI digest, where the source has one.
     pub revision: Option<String>,
+    /// What tells a web server's version of it from another: an entity tag, else a date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator: Option<String>,
 }
 
 /// The archive of an installed plugin.
@@ -211,6 +214,12 @@ impl VerifiedBy {
             (Means::Digest, _) => Proof::Digest,
             (Means::Signature | Means::Local | Means::None, _) => Proof::Nothing,
         }
+    }
+
+    /// Fingerprint and user id of whoever signed it, as far as is known: of what a lock file's digest vouches for, the file says.
+    pub fn signed_by(&self) -> Option<(&str, &str)> {
+        let fingerprint = self.fingerprint.as_deref().filter(|_| matches!(self.by, Means::Signature | Means::Digest))?;
+        Some((fingerprint, self.signer.as_deref().unwrap_or_default()))
     }
 
     /// The signature that made it trusted, where one did.
@@ -456,6 +465,12 @@ fn parse(bytes: &[u8], path: &Path) -> Result<ReceiptFile, ReceiptError> {
             _ => Err(damaged(source)),
         },
     }
+}
+
+/// Reads `data` as a receipt, for the fuzz targets: see [`crate::source::read_foreign`].
+#[doc(hidden)]
+pub fn read_foreign(data: &[u8]) {
+    let _ = parse(data, Path::new("receipt.json"));
 }
 
 /// Where `needle` first is in `bytes`.

@@ -128,6 +128,7 @@ impl StoreLock<'_> {
             asked: without_credentials(&origin.asked),
             resolved: Some(without_credentials(&origin.resolved)).filter(|resolved| !resolved.is_empty()),
             revision: origin.revision.clone(),
+            validator: origin.validator.clone(),
         };
         Ok(Staged {
             scratch,
@@ -212,7 +213,7 @@ impl StoreLock<'_> {
 }
 
 fn directory_source(dir: &Path) -> Source {
-    Source { asked: dir.to_string_lossy().into_owned(), resolved: None, revision: None }
+    Source { asked: dir.to_string_lossy().into_owned(), ..Source::default() }
 }
 
 /// Copies a directory under the rules of packages.

@@ -136,7 +136,8 @@ fn what_a_policy_refuses_is_called_so() {
     world.ok("plugin install p --copy");
     config(&world, "policy.yaml", "apiVersion: v1\nplugins: {deny: [p]}\n");
     assert_ne!(world.tool(["p"]).code, 0);
-    assert_eq!(events(&world)[1..], ["policy-refused p - failed"]);
+    assert_ne!(world.tool(["plugin", "install", "p", "--copy", "--force"]).code, 0);
+    assert_eq!(events(&world)[1..], ["policy-refused p - failed", "policy-refused p 1.0.0 failed"]);
     assert!(records(&world)[1]["error"].as_str().unwrap().contains("policy.yaml:2"), "{}", records(&world)[1]);
 }
 

@@ -47,6 +47,16 @@ fn archives() {
     replay("archive", targets::archive);
 }
 
+#[test]
+fn answers() {
+    replay("answers", targets::answers);
+}
+
+#[test]
+fn records() {
+    replay("records", targets::records);
+}
+
 /// A statement of the corpus verifies: else the fuzzer would never get past the signature.
 #[test]
 fn a_good_statement_gets_through() {

@@ -15,27 +15,33 @@ mod audit; // what is written down of it all
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
+mod doctor; // plugin doctor: what it finds, mends and explains
 mod embedding; // other programs with the same command: the examples
 mod full_disk; // no room left: case K5 for install and update
 mod fuzz_corpora; // the fuzzers' corpora, replayed
 mod getters; // getter plugins as sources, get: cases F, S
+mod github; // owner/repo: cases F, P25
 mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
 mod keyrings; // plugin keyring, and which one counts: cases P22, P23
 mod locking; // lock, sync, export, pull
+mod looking; // what is not downloaded again: case I5
 mod packages; // package, sign: cases K
 mod peers_git; // git daemon, signed tags: cases V
 mod peers_nginx; // a real web server: cases F, P25
 mod peers_registry; // a real registry, skopeo, helm: cases O
+mod policy; // policy.yaml on every way in and before every run: cases F, P, S
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
+mod repositories; // what git could be made to do: cases V
 mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
+mod trusting; // trust.yaml: limits, pins, accepted changes: cases S
 mod updating; // update, outdated, pin, rollback: case I5
 #[cfg(feature = "wasm")]
 mod wasm; // plugins of WebAssembly: cases W

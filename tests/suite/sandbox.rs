@@ -215,7 +215,11 @@ fn on_a_terminal_a_hook_is_shown_and_asked_about() {
         "{}",
         answer.stdout
     );
-    assert!(answer.stdout.contains("run it? [y/N]") && answer.stdout.contains("--no-hooks"), "{}", answer.stdout);
+    assert!(
+        answer.stdout.contains("run it, with all your rights? [y/N]") && answer.stdout.contains("--no-hooks"),
+        "{}",
+        answer.stdout
+    );
     assert!(!installed(&world));
     assert_eq!(on_a_terminal(&world, INSTALL, "\n").code, 1);
     assert!(!installed(&world));

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use plugsmith::manager::{LockFile, Outdated};
 use plugsmith::manifest::{self, completion, lint};
+use plugsmith::policy::PolicyFile;
 use plugsmith::runtime::messages::{
     CliInput, CliOutput, GetterInput, GetterOutput, PostRendererInput, PostRendererOutput, TestInput, TestOutput,
 };
 use plugsmith::settings::{Limits, Settings};
+use plugsmith::trust::Trusted;
 use plugsmith::yaml;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -330,6 +332,106 @@ fn w10_messages() {
             assert_eq!(keys(options), keys(&schema["properties"]["options"]["properties"]));
         }
     }
+}
+
+#[test]
+fn policies() {
+    let path = Path::new("policy.yaml");
+    judge(
+        "policy",
+        |bytes| PolicyFile::parse(bytes, path).map(drop).map_err(|e| e.to_string()),
+        &[
+            "",
+            "apiVersion: v1",
+            "sources: {allow: ['https://plugins.example.com/**', 'oci://ghcr.example.com/team/**'], deny: ['git+**']}",
+            "sources: {allow: []}\nverification: signature",
+            "verification: digest\nsigners: [{source: 'https://h/**', fingerprints: ['ABCD...']}]",
+            "signers: [{source: 's3://b/**', name: 'a*', fingerprints: [EF01, 'SHA256:abc']}]\nverification: none",
+            "plugins: {deny: [kubeval, 's3-*']}\nhooks: forbid\nminimumHostVersion: '1.2.0'\naudit: required",
+            "hooks: sandbox\nminimumHostVersion: 1.2.0-rc.1+b",
+            "hooks: allow",
+        ],
+        &[
+            "[]",
+            "apiVersion: v2",
+            "foo: 1",
+            "sources: [a]",
+            "sources: {allow: 'https://h/**'}",
+            "sources: {allow: ~}",
+            "sources: ~",
+            "sources: {deny: ['']}",
+            "sources: {forbid: []}",
+            "verification: maybe",
+            "signers: {name: a}",
+            "signers: [{name: a}]",
+            "signers: [{fingerprints: [A]}]",
+            "signers: [{name: a, fingerprints: []}]",
+            "signers: [{name: a, fingerprints: [A], foo: 1}]",
+            "plugins: {deny: [a/b]}",
+            "plugins: {allow: [a]}",
+            "hooks: never",
+            "minimumHostVersion: 1.2",
+            "audit: optional",
+            "audit: true",
+        ],
+    );
+}
+
+#[test]
+fn trust_files() {
+    let digest = "0".repeat(64);
+    let file = format!("{{path: a, sha256: '{digest}', installed: {{sha256: '{digest}', size: 1, mode: 493, link: true}}}}");
+    let accepted = format!("accepted: [{{name: p, since: '2026-01-02T03:04:05Z', files: [{file}, {{path: b}}]}}]");
+    judge(
+        "trust",
+        |bytes| Trusted::parse(bytes).map(drop).map_err(|e| e.to_string()),
+        &[
+            "",
+            "apiVersion: v1\nsigners: []",
+            "signers: [{fingerprint: A, names: [a, 'b-*'], sources: ['https://h/**']}, {fingerprint: B, sources: ['oci://h/**']}]",
+            "pins: [{name: p, source: s, fingerprint: A, userId: U, since: '2026-01-02T03:04:05Z'}]",
+            &accepted,
+        ],
+        &[
+            "[]",
+            "apiVersion: v2",
+            "foo: 1",
+            "signers: [{fingerprint: A}]",
+            "signers: [{names: [a]}]",
+            "signers: [{fingerprint: A, names: []}]",
+            "signers: [{fingerprint: A, names: [a/b]}]",
+            "signers: [{fingerprint: A, sources: ['']}]",
+            "signers: [{fingerprint: A, names: ~}]",
+            "pins: [{name: p, source: s, fingerprint: A}]",
+            "pins: [{name: p, source: s, fingerprint: A, since: yesterday}]",
+            "pins: {}",
+            "accepted: [{name: p, since: '2026-01-02T03:04:05Z'}]",
+            "accepted: [{name: p, since: '2026-01-02T03:04:05Z', files: [{path: a, sha256: x}]}]",
+        ],
+    );
+}
+
+#[test]
+fn findings_and_explanations_of_the_doctor() {
+    let world = crate::support::World::new();
+    world.plugin("linked", "1.0.0");
+    world.ok("plugin install linked");
+    fs::create_dir(world.plugins().join("broken")).unwrap();
+    fs::write(world.plugins().join("broken/plugin.yaml"), "name: [").unwrap();
+    let config = world.root().join("home/.config/tool");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("policy.yaml"), "plugins: {deny: [linked]}\nverification: digest\n").unwrap();
+    let mut found = world.fails(1, "plugin doctor -o json").json();
+    assert!(Schema::read("doctor").accepts(&found), "{found:#}");
+    found["findings"][0].as_object_mut().unwrap().remove("fixed");
+    assert!(!Schema::read("doctor").accepts(&found));
+    for words in ["plugin doctor --policy -o json", "plugin doctor --policy linked -o json"] {
+        let explained = world.fails(1, words).json();
+        assert!(Schema::read("doctor-policy").accepts(&explained), "{explained:#}");
+    }
+    let explained = world.ok("plugin doctor --policy https://h.example/x.tgz -o json").json();
+    assert!(Schema::read("doctor-policy").accepts(&explained), "{explained:#}");
+    assert!(!Schema::read("doctor-policy").accepts(&serde_json::json!([{"name": "p"}])));
 }
 
 #[test]

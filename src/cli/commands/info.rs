@@ -8,6 +8,7 @@ use crate::cli::Context;
 use crate::cli::error::Result;
 use crate::cli::output::Format;
 use crate::manager::{DetailedCommand, Details};
+use crate::store::Means;
 use crate::text::{Plain, plain_block};
 
 #[derive(Debug, Args)]
@@ -49,7 +50,9 @@ fn text(details: &Details) -> String {
     line("Homepage", &optional(&details.source_url));
     if listed.has_receipt {
         line("Verified by", listed.verified.by.as_str());
-        line("Signer", &optional(&listed.verified.signer));
+        // What was verified by the digest of a lock file was signed by the word of that file alone.
+        let by_signature = listed.verified.by == Means::Signature;
+        line(if by_signature { "Signer" } else { "Lock's signer" }, &optional(&listed.verified.signer));
         line("Fingerprint", &optional(&listed.verified.fingerprint));
         line("Pinned", if listed.pinned { "yes" } else { "" });
         line("Installed", &listed.installed_at.map(|time| time.to_string()).unwrap_or_default());

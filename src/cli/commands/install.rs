@@ -12,12 +12,12 @@ use crate::digest::Sha256Digest;
 use crate::manager::{InstallRequest, Installation, Trust};
 use crate::provenance::Evidence;
 use crate::settings::parse_duration;
-use crate::source::{FetchOptions, Secret};
+use crate::source::{FetchOptions, GitHubAccess, Secret};
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Directories, packages, or URLs of packages
+    /// Directories, packages, URLs, `oci://` references, git repositories, or `owner/repo[@version]` on GitHub
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// Show how each SOURCE is understood, and do nothing
@@ -173,11 +173,20 @@ impl TrustArguments {
     }
 
     pub(crate) fn allow_expired_key(&self) -> bool {
-        self.keyring.allow_expired_key
+        self.keyring.allows_expired_keys()
     }
 }
 
 impl KeyringArguments {
+    /// Whether any of them is there.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.keyring.is_empty() || self.allowed_signers.is_some() || self.allow_expired_key
+    }
+
+    pub(crate) fn allows_expired_keys(&self) -> bool {
+        self.allow_expired_key
+    }
+
     /// Trust in a signature by these keys.
     pub(crate) fn trust(&self) -> Trust {
         Trust::Signature {
@@ -220,9 +229,11 @@ impl NetworkArguments {
             key_file: self.key_file.clone(),
             insecure_skip_tls_verify: self.insecure_skip_tls_verify,
             plain_http: self.plain_http,
+            refuse_git_redirects: false,
             timeout: self.timeout,
             http: context.settings.http.clone(),
             limits: context.settings.limits.clone(),
+            github: GitHubAccess::of(context.host),
             registries: context.settings.registries.clone(),
         })
     }

@@ -184,6 +184,14 @@ fn show(key: &AddedKey, context: &Context<'_>) -> Result {
         (signer.state, &signer.problem)
     {
         context.output.warning(&format!("signatures of this key are refused: {problem}"));
+        let signed = context.manager().signed_by(&signer.fingerprint);
+        if signer.state != SignerState::Expired && !signed.is_empty() {
+            context.output.warning(&format!(
+                "this key signed plugins that are installed: {}; ask their author, and see `{} plugin doctor`",
+                plain(&signed.join(", ")),
+                context.host.name()
+            ));
+        }
     }
     Ok(())
 }

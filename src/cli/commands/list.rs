@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::error::Result;
 use crate::cli::output::{Format, Table};
-use crate::store::{Listed, Status};
+use crate::store::{Listed, Means, Status};
 use crate::text::plain;
 
 #[derive(Debug, Args)]
@@ -61,6 +61,8 @@ fn table(plugins: &[Listed]) -> Table {
 fn verified(plugin: &Listed) -> String {
     let verified = &plugin.verified;
     match (&verified.signer, &verified.fingerprint) {
+        // A lock file's word is no signature that was verified.
+        _ if verified.by != Means::Signature && plugin.has_receipt => verified.by.as_str().to_owned(),
         (Some(signer), _) if !signer.is_empty() => signer.clone(),
         (_, Some(fingerprint)) => fingerprint.clone(),
         _ if !plugin.has_receipt => "-".to_owned(),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::install::NetworkArguments;
+use super::install::{KeyringArguments, NetworkArguments};
 use crate::cli::Context;
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Format, Table};
@@ -21,6 +21,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pre: bool,
     #[command(flatten)]
+    keyring: KeyringArguments,
+    #[command(flatten)]
     network: NetworkArguments,
 }
 
@@ -33,12 +35,16 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let names = if arguments.names.is_empty() { manager.names_to_update()? } else { arguments.names.clone() };
     let request = UpdateRequest {
         fetch: arguments.network.options(None, None, context)?,
+        trust: arguments.keyring.is_given().then(|| arguments.keyring.trust()),
+        allow_expired_key: arguments.keyring.allows_expired_keys(),
         pre: arguments.pre,
         ..UpdateRequest::default()
     };
     let mut first_failure: Option<Failure> = None;
     let mut outdated: Vec<Outdated> = Vec::new();
-    for looked_up in manager.outdated(&names, &request) {
+    // Whoever names keys wants to know whether they signed: else nothing is fetched that need not be.
+    let verify = arguments.keyring.is_given();
+    for looked_up in manager.outdated(&names, &request, verify) {
         let ended = looked_up.map(|found| outdated.extend(found)).map_err(Failure::from);
         context.keep_first(&mut first_failure, ended);
     }

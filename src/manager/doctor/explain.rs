@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::manager::Manager;
-use crate::manager::admit::places_of;
 use crate::policy::{Place, Proof, Subject, Verdict};
 use crate::source::SourceError;
 use crate::store::{Listed, Receipt, Status, StoreError};
@@ -74,7 +73,7 @@ impl Manager<'_> {
             }
         }
         let source = self.parse_source(what)?;
-        let places = places_of(&source);
+        let places = self.places_of(&source);
         // A bare name may be judged by itself, wherever it would come from.
         let name = places.is_empty().then_some(what.split('@').next().unwrap_or(what));
         Ok(vec![self.explain(&Subject { name, places: &places, ..Subject::default() })])

@@ -50,7 +50,7 @@ impl Manager<'_> {
             }
             Flaw::Writable { plugin, path, everybody, ours } => {
                 let (who, bits, take) = match everybody {
-                    true => ("everybody", "o-w", 0o002),
+                    true => ("everybody", "go-w", 0o022),
                     false => ("a group", "g-w", 0o020),
                 };
                 let text = format!("{who} may change it");

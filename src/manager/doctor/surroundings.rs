@@ -90,15 +90,19 @@ impl Manager<'_> {
                 None
             }
         };
+        // A keyring that somebody named has a place of its own, and messages of its own name it.
+        let is_own = self.host.variable("KEYRING").is_none() && own.exists();
+        let place = |finding: Finding| if is_own { finding.at(&own) } else { finding };
         if let Some(keyring) = in_force {
             for skipped in keyring.skipped() {
-                findings.push(Finding::warning("keyring-skipped", skipped).help("remove it, or replace it by a good copy"));
+                let finding = Finding::warning("keyring-skipped", skipped);
+                findings.push(place(finding.help("remove it, or replace it by a good copy")));
             }
             if keyring.is_empty() {
                 let text = format!("there are no keys: {}", keyring.describe());
                 findings.push(Finding::note("keyring-empty", text).help(format!("{add} adds one")));
             }
-            findings.extend(keyring.signers().iter().filter_map(signer_finding));
+            findings.extend(keyring.signers().iter().filter_map(signer_finding).map(place));
         }
         if let Some((name, _)) = self.host.variable("KEYRING").filter(|_| own.exists()) {
             let text = format!("{name} is set, so this keyring does not count");

@@ -299,6 +299,12 @@ impl Locked {
     }
 }
 
+/// Reads `data` as a lock file, and again what was written of it, for the fuzz targets: see [`crate::source::read_foreign`].
+#[doc(hidden)]
+pub fn read_foreign(data: &[u8]) {
+    let _ = LockFile::parse(&String::from_utf8_lossy(data));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

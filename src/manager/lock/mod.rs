@@ -9,15 +9,17 @@ mod sync;
 
 use std::path::{Path, PathBuf};
 
+#[doc(hidden)]
+pub use document::read_foreign;
 pub use document::{FILE_NAME as LOCK_FILE_NAME, LockFile, LockFileError, Locked, Signer};
 pub(super) use export::with_prov;
 pub use export::{ExportError, Exported};
 pub use obtain::ObtainError;
-pub use sync::{Change, SyncError, SyncRequest, Synced};
+pub use sync::{Change, SyncError, SyncRequest, SyncResults, Synced};
 
 use super::Manager;
 use crate::manifest::PluginName;
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::store::{Kind, Receipt, StoreError};
 
 /// What [`Manager::lock`] did.
@@ -107,7 +109,8 @@ impl Manager<'_> {
             ));
         }
         let for_any = match self.parse_source(&receipt.source.asked) {
-            Ok(Source::Oci(_) | Source::GitHub { .. } | Source::Index { .. }) => false,
+            Ok(Source::Oci(_) | Source::Index { .. }) => false,
+            Ok(Source::GitHub { .. }) => receipt.source.resolved.as_deref().is_some_and(source::is_for_any_platform),
             // A local package that has gone was one for every platform, too.
             Ok(_) | Err(_) => true,
         };

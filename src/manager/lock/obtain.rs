@@ -7,6 +7,7 @@ use super::Locked;
 use crate::manager::{InstallError, Manager, Trust};
 use crate::provenance::{Evidence, Requirement, Verified};
 use crate::report::Report;
+use crate::source::version::Range;
 use crate::source::{FetchOptions, OciReference, Source};
 use crate::store;
 use crate::text::{Plain, masked_source, plain};
@@ -187,9 +188,15 @@ impl Manager<'_> {
     ) -> Result<Verified, ObtainError> {
         let name = locked.name.to_string();
         let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
-        let requirement = self.requirement(ways.trust).map_err(|e| failed(e.into()))?;
         let options = FetchOptions { want_provenance: matches!(ways.trust, Trust::Signature { .. }), ..options };
         let fetched = self.fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
+        let requirement = match ways.trust {
+            // What was signed on the machine that was locked is signed for this one.
+            Trust::Signature { .. } if locked.signer.is_none() && fetched.is_vouched_for() => {
+                Requirement::Digest(fetched.digest())
+            }
+            trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
+        };
         let verified = self.verify_under_policy(fetched, &requirement, source, Some(&name)).map_err(|e| failed(e.into()))?;
         match (verified.evidence(), &locked.signer) {
             (Evidence::Signature(found), Some(signer)) if !found.fingerprint.eq_ignore_ascii_case(&signer.fingerprint) => {
@@ -211,7 +218,12 @@ fn settled(source: Source, locked: &Locked) -> (Source, Option<String>) {
             None if reference.tag.is_some() || reference.digest.is_some() => (Source::Oci(reference), None),
             None => (Source::Oci(reference), version()),
         },
-        Source::GitHub { owner, repo, .. } => (Source::GitHub { owner, repo, version: None }, version()),
+        Source::GitHub { owner, repo, version: asked } => {
+            // A tag that is no version says more than the version of the manifest.
+            let tag =
+                asked.or_else(|| locked.constraint.clone()).filter(|tag| Range::parse(tag).is_err() && tag != "latest");
+            (Source::GitHub { owner, repo, version: None }, tag.or_else(version))
+        }
         Source::Index { index, name, .. } => (Source::Index { index, name, version: None }, version()),
         other => (other, None),
     }
@@ -222,8 +234,11 @@ pub(super) fn local(options: &FetchOptions) -> FetchOptions {
     FetchOptions { http: options.http.clone(), limits: options.limits.clone(), ..FetchOptions::default() }
 }
 
-/// What the receipt keeps as the source of a locked plugin, wherever its bytes came from this time.
-pub(super) fn source_of(locked: &Locked) -> store::Source {
+/// What the receipt keeps as the source of a locked plugin, wherever its bytes `came` from this time.
+pub(super) fn source_of(locked: &Locked, came: &store::Source) -> store::Source {
     let manifest = locked.manifest.map(|digest| format!("sha256:{digest}"));
-    store::Source { asked: locked.source.clone(), resolved: None, revision: locked.commit.clone().or(manifest) }
+    let asked = locked.source.clone();
+    // What came from a mirror knows nothing of the source.
+    let came = if came.asked == asked { came.clone() } else { store::Source::default() };
+    store::Source { asked, revision: locked.commit.clone().or(manifest), ..came }
 }

@@ -1,12 +1,13 @@
 //! `plugin sync`: makes the store equal to a lock file. Packages are fetched, verified and unpacked at once, within
 //! `http.parallel`; each takes its place as soon as it is ready, one after the other.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::obtain::{Ways, source_of};
 use super::{LockFile, LockFileError, Locked, ObtainError};
 use crate::audit::{AuditError, Event};
-use crate::manager::admit::{Arriving, pin_source, places_of_fetched};
+use crate::manager::admit::{Arriving, pin_source};
 use crate::manager::parallel::{Together, each};
 use crate::manager::record::Note;
 use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
@@ -111,8 +112,8 @@ pub enum SyncError {
     Uninstall(Box<UninstallError>),
 }
 
-/// Of each plugin, by its name, what became of it.
-type Results = Vec<(String, Result<Synced, SyncError>)>;
+/// What became of each plugin, by its name.
+pub type SyncResults = Vec<(String, Result<Synced, SyncError>)>;
 
 /// What is in the place of a locked plugin.
 struct There {
@@ -126,7 +127,7 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// The lock file or the store cannot be used; what fails for one plugin is its result.
-    pub fn sync(&self, request: &SyncRequest) -> Result<Results, SyncError> {
+    pub fn sync(&self, request: &SyncRequest) -> Result<SyncResults, SyncError> {
         let file = LockFile::read(&request.lock_file)?;
         let mut results = Vec::new();
         let mut wanted = Vec::new();
@@ -175,7 +176,7 @@ impl Manager<'_> {
             return Ok(false);
         }
         let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
-        let revision = source_of(locked).revision;
+        let revision = source_of(locked, &receipt.source).revision;
         let same = match (locked.archive(), revision) {
             (Some(digest), _) if archive == Some(digest) => true,
             // The same commit may be packed differently by another version of this program.
@@ -188,7 +189,7 @@ impl Manager<'_> {
     }
 
     /// Fetches, verifies and stages at once, and puts in place one after the other.
-    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<Results, SyncError> {
+    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<SyncResults, SyncError> {
         let ways = Ways {
             fetch: &request.fetch,
             mirror: request.mirror.as_deref(),
@@ -199,6 +200,9 @@ impl Manager<'_> {
         self.check_credentials(wanted.iter().copied(), &request.fetch)?;
         let store = self.store();
         let lock = store.lock(self.report)?;
+        // Under the lock nobody else brings a plugin: who was not there at the beginning need not be looked for among all others
+        // each time one comes.
+        let present: BTreeSet<String> = store.list()?.plugins.into_iter().map(|plugin| plugin.name).collect();
         let together = Together::start(
             self.report,
             &match wanted.len() {
@@ -215,11 +219,13 @@ impl Manager<'_> {
                 let Some(locked) = wanted.get(at) else { return };
                 let mut note = Note::of_plugin(Event::Install, locked.name.as_str());
                 note.about.source = Some(locked.source.clone());
-                if store.find(locked.name.as_str()).is_ok_and(|found| found.is_some()) {
+                let name = locked.name.as_str();
+                let present = present.contains(name) || store.directory().join(name).symlink_metadata().is_ok();
+                if present {
                     note.event = Some(Event::Update);
                 }
                 let settled = self.recorded(note, |note| {
-                    staged.and_then(|(staged, places)| self.settle_locked(&lock, staged, &places, locked, request, note))
+                    staged.and_then(|staged| self.settle_locked(&lock, staged, locked, present, request, note))
                 });
                 results.push((locked.name.to_string(), settled));
             },
@@ -241,7 +247,7 @@ impl Manager<'_> {
         // Where it is said to come from counts as much as where it was had.
         let origin = &verified.fetched().origin;
         let places = match self.parse_source(&locked.source) {
-            Ok(source) => places_of_fetched(&source, origin),
+            Ok(source) => self.places_of_fetched(&source, origin),
             Err(_) => vec![Place::of(&locked.source), Place::of(&origin.resolved)],
         };
         // What is fetched is counted, what is unpacked is not counted again.
@@ -265,15 +271,16 @@ impl Manager<'_> {
     fn settle_locked(
         &self,
         lock: &StoreLock<'_>,
-        staged: Staged,
-        places: &[Place],
+        (staged, places): (Staged, Vec<Place>),
         locked: &Locked,
+        present: bool,
         request: &SyncRequest,
         note: &mut Note,
     ) -> Result<Synced, SyncError> {
         let hooks = request.hooks;
         let name = locked.name.to_string();
-        let there = match lock.store().find(&name)? {
+        let found = if present { lock.store().find(&name)? } else { None };
+        let there = match found {
             Some(found) => {
                 let version = Some(found.version_text()).filter(|version| !version.is_empty());
                 // A damaged receipt is replaced with the rest.
@@ -284,7 +291,7 @@ impl Manager<'_> {
         let source = self.parse_source(&locked.source);
         let admitted = self.admit(&Arriving {
             name: &name,
-            places,
+            places: &places,
             source: source.map_or_else(|_| locked.source.clone(), |source| pin_source(&source)),
             evidence: staged.evidence(),
             replaced: there.as_ref().and_then(|there| there.receipt.as_ref()),
@@ -292,7 +299,9 @@ impl Manager<'_> {
         })?;
         let to = staged.metadata().version.as_ref().map(ToString::to_string);
         let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
-        let arrival = Arrival { source: Some(source_of(locked)), constraint: locked.constraint.clone(), pinned };
+        let signer = locked.signer.clone().map(|signer| (signer.fingerprint, signer.user_id));
+        let source = Some(source_of(locked, staged.source()));
+        let arrival = Arrival { source, constraint: locked.constraint.clone(), pinned, signer };
         let synced = match there {
             Some(There { version, .. }) => {
                 self.replace(lock, staged, arrival, version.as_deref(), hooks, note)

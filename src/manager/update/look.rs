@@ -56,6 +56,11 @@ impl Manager<'_> {
             let same = self.is_same_directory(directory, receipt).map_err(|e| failed(e.into()))?;
             return Ok(if same { Glance::Nothing(Unchanged::Newest) } else { Glance::Directory(directory.clone()) });
         }
+        if let (None, Some(validator)) = (to, &receipt.source.validator)
+            && source::is_unchanged(source, validator, options, self.report)
+        {
+            return Ok(Glance::Nothing(Unchanged::Newest));
+        }
         let resolved = match source::resolve(source, options, spool, self.report) {
             // There is no version at all, with or without pre-releases: then it is the branch that is followed.
             Err(e) if e.is_not_found() && request.pre && to.is_none() && origin.version.is_none() => {
@@ -68,10 +73,16 @@ impl Manager<'_> {
         if resolved.exact && to.is_none() {
             return Ok(Glance::Nothing(Unchanged::Exact(origin.version.clone().unwrap_or_default())));
         }
-        if receipt.source.revision.as_ref() == Some(&resolved.revision) {
+        let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
+        let same_revision = resolved.revision.is_some() && receipt.source.revision == resolved.revision;
+        let same_archive = resolved.archive.is_some() && archive == resolved.archive;
+        let offered = resolved.version.as_deref().and_then(tag_version);
+        // Where nothing else tells one package from another, its version does.
+        let same_version =
+            resolved.revision.is_none() && resolved.archive.is_none() && offered.is_some() && offered == installed.version;
+        if same_revision || same_archive || same_version {
             return Ok(Glance::Nothing(Unchanged::Newest));
         }
-        let offered = resolved.version.as_deref().and_then(tag_version);
         let why = match &offered {
             Some(offered) => self.compare(installed, offered, origin, request)?,
             None => None,

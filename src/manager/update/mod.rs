@@ -15,7 +15,7 @@ use semver::Version;
 
 use self::look::Offer;
 use self::origin::{Origin, installed_version};
-use super::admit::{Admitted, places_of};
+use super::admit::Admitted;
 use super::hooks::HookFailure;
 use super::install::InstallError;
 use super::record::Note;
@@ -276,7 +276,7 @@ impl Manager<'_> {
         let (next, fetched_from) = match self.offer(installed, &origin, request, spool)? {
             Offer::Nothing(why) => return stays(why),
             Offer::Directory(directory) => {
-                self.admit_package(name, &places_of(&origin.source), None).map_err(|e| failed(e.into()))?;
+                self.admit_package(name, &self.places_of(&origin.source), None).map_err(|e| failed(e.into()))?;
                 (self.next_from_directory(&directory, lock).map_err(&failed)?, None)
             }
             Offer::Package(fetched) => {
@@ -284,6 +284,7 @@ impl Manager<'_> {
                 note.about.digest = Some(format!("sha256:{}", fetched.digest()));
                 arrived_from.resolved = Some(from.resolved.clone()).filter(|resolved| !resolved.is_empty());
                 arrived_from.revision.clone_from(&from.revision);
+                arrived_from.validator.clone_from(&from.validator);
                 let verified;
                 (verified, admitted) = self.verify_as_before(receipt, *fetched, &origin.source, request)?;
                 (self.next_from_package(verified, lock).map_err(&failed)?, Some(from))
@@ -302,7 +303,7 @@ impl Manager<'_> {
             let followed = request.to.as_deref().map_or_else(|| origin.clone(), |to| origin.moved_to(to));
             let (asked, constraint) = followed.recorded();
             let source = Some(store::Source { asked, ..arrived_from });
-            let arrival = Arrival { source, constraint, pinned: receipt.pinned };
+            let arrival = Arrival { source, constraint, pinned: receipt.pinned, signer: None };
             self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks, note)?;
             self.remember(admitted);
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::look::Glance;
 use super::{Installed, Origin, Subjected, UpdateError, UpdateRequest, scratch};
 use crate::manager::parallel::{Together, each};
+use crate::manager::record::Note;
 use crate::manager::{InstallError, Manager, Trust};
 use crate::manifest;
 use crate::package;
@@ -32,8 +33,14 @@ pub struct Outdated {
 }
 
 impl Manager<'_> {
-    /// Looks up all of `names` at once, in their order: `None` for one that is up to date or cannot be updated.
-    pub fn outdated(&self, names: &[String], request: &UpdateRequest) -> Vec<Result<Option<Outdated>, UpdateError>> {
+    /// Looks up all of `names` at once, in their order: `None` for one that is up to date or cannot be updated. With `verify` what
+    /// an update would bring is fetched and verified as the update would: then it is an error where that would be one.
+    pub fn outdated(
+        &self,
+        names: &[String],
+        request: &UpdateRequest,
+        verify: bool,
+    ) -> Vec<Result<Option<Outdated>, UpdateError>> {
         let mut results: Vec<Option<Result<Option<Outdated>, UpdateError>>> = names.iter().map(|_| None).collect();
         let what = match names.len() {
             1 => "looking up one plugin".to_owned(),
@@ -45,7 +52,7 @@ impl Manager<'_> {
             self.settings.http.parallel,
             |name| {
                 let part = together.part();
-                Manager { report: &part, ..*self }.look_up(name, request)
+                Manager { report: &part, ..*self }.look_up(name, request, verify)
             },
             |at, result| {
                 if let Some(place) = results.get_mut(at) {
@@ -58,13 +65,14 @@ impl Manager<'_> {
         results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect()
     }
 
-    fn look_up(&self, name: &str, request: &UpdateRequest) -> Result<Option<Outdated>, UpdateError> {
+    fn look_up(&self, name: &str, request: &UpdateRequest, verify: bool) -> Result<Option<Outdated>, UpdateError> {
         let Subjected::Yes(installed) = self.subject_to_update(name, true)? else { return Ok(None) };
         let pinned = installed.receipt.pinned;
         let receipt = &installed.receipt;
         let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         let source = self.parse_source(&receipt.source.asked).map_err(|e| failed(e.into()))?;
         let origin = Origin::new(source, receipt.constraint.as_deref());
+        let wanted = request;
         // No provenance is fetched for a look.
         let request = UpdateRequest { trust: Some(Trust::Nothing), all: true, ..request.clone() };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
@@ -73,6 +81,12 @@ impl Manager<'_> {
             Err(UpdateError::Older { .. }) => None,
             available => available?,
         };
+        if verify && available.is_some() {
+            let another = super::scratch().map_err(|e| failed(e.into()))?;
+            let wanted = UpdateRequest { all: true, dry_run: true, ..wanted.clone() };
+            // Nothing changes, so there is nothing to write down.
+            self.advance(&installed, &wanted, another.path(), None, &mut Note::default())?;
+        }
         Ok(available.map(|available| Outdated {
             name: receipt.name.clone(),
             version: receipt.version.clone(),
@@ -98,7 +112,8 @@ impl Manager<'_> {
             Glance::Nothing(_) => return Ok(None),
             Glance::Resolved(resolved) => {
                 let version = resolved.version.as_deref().and_then(tag_version).map(|version| version.to_string());
-                let version = version.or_else(|| resolved.revision.get(..12).map(str::to_owned));
+                let commit = resolved.revision.as_deref().and_then(|revision| revision.get(..12)).map(str::to_owned);
+                let version = version.or(commit).or(resolved.version);
                 return Ok(Some(Available { version }));
             }
             Glance::Directory(directory) => {

@@ -1,7 +1,7 @@
 //! Verifying a new version as the installed one was, and by the same signer.
 
 use super::{UpdateError, UpdateRequest};
-use crate::manager::admit::{Admitted, Arriving, pin_source, places_of_fetched};
+use crate::manager::admit::{Admitted, Arriving, pin_source};
 use crate::manager::{InstallError, Manager, Trust};
 use crate::package::Fetched;
 use crate::provenance::{Evidence, Requirement, Verified};
@@ -15,7 +15,7 @@ impl Manager<'_> {
     pub(super) fn verify_as_before(
         &self,
         receipt: &Receipt,
-        fetched: Fetched,
+        mut fetched: Fetched,
         source: &Source,
         request: &UpdateRequest,
     ) -> Result<(Verified, Admitted), UpdateError> {
@@ -27,8 +27,12 @@ impl Manager<'_> {
             allowed_signers: None,
             allow_expired_key: request.allow_expired_key,
         };
+        if let (Some(_), Some(release)) = (&before.fingerprint, &mut fetched.origin.release) {
+            // Whoever can put a package into a release can put its checksum there too: what was signed stays signed.
+            release.checksums = None;
+        }
         let by_digest = request.trust.is_none() && before.by == Means::Digest;
-        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.origin.pinned {
+        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.is_vouched_for() {
             // Said before a keyring is asked for: there is nothing that it could verify.
             return Err(UpdateError::NeedsDigest {
                 name: name.to_owned(),
@@ -42,10 +46,10 @@ impl Manager<'_> {
             (None, Means::None | Means::Local) => Trust::Nothing,
         };
         let requirement = match &trust {
-            Trust::Signature { .. } if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
+            Trust::Signature { .. } if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
             trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let places = places_of_fetched(source, &fetched.origin);
+        let places = self.places_of_fetched(source, &fetched.origin);
         let verified = self.verify_under_policy(fetched, &requirement, source, Some(name)).map_err(|e| failed(e.into()))?;
         let admitted = self
             .admit(&Arriving {
@@ -68,10 +72,11 @@ impl Manager<'_> {
             Evidence::Digest(_) => "is verified by the digest that you named",
             Evidence::Skipped => "is not verified, as you asked",
         };
-        match receipt.verified.signature() {
-            Some(old) => self.report.warning(&format!(
-                "the version of {} that is installed was signed by {old}; the new one {how}",
-                Plain(name)
+        match receipt.verified.signed_by() {
+            Some((fingerprint, user_id)) => self.report.warning(&format!(
+                "the version of {} that is installed was signed by {} ({fingerprint}); the new one {how}",
+                Plain(name),
+                Plain(if user_id.is_empty() { "a key" } else { user_id })
             )),
             None if matches!(evidence, Evidence::Skipped) => {
                 self.report.warning(&format!("the new version of {} is not verified", Plain(name)));

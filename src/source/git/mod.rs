@@ -43,6 +43,7 @@ pub(super) fn fetch(
     let mut git = Git::new(url, options, spool)?;
     let what = format!("fetching {url}");
     report.event(Event::Started { what: &what, total: None });
+    let resolved = git.real_url()?;
     let refs = refs::Refs::list(&git)?;
     let choice = refs.choose(options.version.as_deref(), url)?;
     git.init(&choice)?;
@@ -64,10 +65,11 @@ pub(super) fn fetch(
     fetched.provenance_at = choice.reference.as_ref().map_or_else(|| format!("commit {commit}"), ToString::to_string);
     fetched.origin = Origin {
         asked: source.asked(),
-        resolved: Source::Git(url.clone()).asked(),
+        resolved,
         revision: Some(commit.clone()),
         pinned: choice.pinned,
         git: Some(GitOrigin { commit, reference: choice.reference.map(Reference::into_short), signed }),
+        ..Origin::default()
     };
     Ok(fetched)
 }
@@ -79,7 +81,7 @@ pub(super) fn resolve(url: &GitUrl, options: &FetchOptions, directory: &Path) ->
     let choice = refs.choose(options.version.as_deref(), url)?;
     let exact = options.version.as_deref().is_some_and(|version| choice.is_exact(version));
     let revision = refs.commit_of(&choice).to_owned();
-    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision, exact })
+    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision: Some(revision), archive: None, exact })
 }
 
 /// Fetches the chosen object, and of its history no more than must be.
@@ -119,6 +121,13 @@ fn file_name(url: &GitUrl, commit: &str) -> String {
         .take(100)
         .collect();
     text::plain(&format!("{name}-{}.tgz", commit.get(..12).unwrap_or(commit))).into_owned()
+}
+
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(data: &[u8]) {
+    object::read_foreign(data);
+    tree::read_foreign(data);
+    refs::read_foreign(&String::from_utf8_lossy(data));
 }
 
 #[cfg(test)]

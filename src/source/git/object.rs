@@ -106,6 +106,12 @@ fn header<'a>(object: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(b" "))
 }
 
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(data: &[u8]) {
+    let _ = split_tag(data).map(|(payload, _)| header(payload, b"tag"));
+    let _ = split_commit(data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

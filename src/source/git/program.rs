@@ -80,6 +80,9 @@ impl Git {
         ]
         .map(str::to_owned)
         .into();
+        if options.refuse_git_redirects {
+            config.push("http.followRedirects=false".to_owned());
+        }
         let mut environment = Vec::new();
         let (address, schemes) = match url {
             GitUrl::Web(web) => {
@@ -168,6 +171,16 @@ impl Git {
         let mut command = self.command();
         command.args(["ls-remote", "--symref", "--", &self.url]);
         self.collect(command, "ls-remote", ANSWER)
+    }
+
+    /// Where git really goes, once the user's own settings (`url.*.insteadOf`) have had their say: as a receipt keeps it.
+    pub(super) fn real_url(&self) -> Result<String, GitError> {
+        let mut command = self.command();
+        command.args(["ls-remote", "--get-url", "--", &self.url]);
+        let answer = self.collect(command, "ls-remote", ANSWER)?;
+        let url = String::from_utf8_lossy(&answer).trim_end().to_owned();
+        let is_plain = ["ssh://", "git://"].iter().any(|scheme| url.starts_with(scheme)) || !url.contains("://");
+        Ok(crate::text::without_credentials(&if is_plain { url } else { format!("git+{url}") }))
     }
 
     /// Fetches `refspecs`.

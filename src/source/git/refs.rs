@@ -168,6 +168,12 @@ impl Refs {
     }
 }
 
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(text: &str) {
+    let refs = Refs::read(text);
+    let _ = (refs.default_branch(), refs.versions(), refs.highest(|_| true));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -169,7 +169,7 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
     assert!(repo.fetch(None).unwrap().0["plugin.yaml"].0.contains("# 1.2"));
     let options = FetchOptions { version: Some("~1.0".to_owned()), ..FetchOptions::default() };
     let resolved = resolve(&repo.source(), &options, tempfile::tempdir().unwrap().path(), &Silent).unwrap().unwrap();
-    assert_eq!((resolved.version.as_deref(), resolved.revision), (Some("v1.0.0"), first));
+    assert_eq!((resolved.version.as_deref(), resolved.revision), (Some("v1.0.0"), Some(first)));
     match repo.error(Some("1.1.0")) {
         GitError::UnknownVersion { nearest, .. } => {
             assert_eq!(nearest, "the nearest known ones: v1.0.0, v1.2.0, v2.0.0-rc.1");

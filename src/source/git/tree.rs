@@ -349,6 +349,11 @@ impl Write for SpoolWriter {
     }
 }
 
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(data: &[u8]) {
+    data.split(|b| *b == 0).for_each(|line| drop(read_line(line)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use reqwest::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, LAST_MODIFIED, RANGE,
 };
 
 use super::{Answer, Client, HttpError, Trouble, header};
@@ -45,6 +46,8 @@ pub(in crate::source) enum Download {
         size: u64,
         /// The URL after all redirects, without user name and password.
         resolved: String,
+        /// What tells this version of the file from another, to ask for a newer one by.
+        validator: Option<String>,
     },
     /// Not a package, by its type and its first bytes; nothing was kept.
     Other {
@@ -64,6 +67,8 @@ struct Progress {
     total: Option<u64>,
     /// What tells this version of the file from another.
     validator: Option<HeaderValue>,
+    /// What a later request can ask by whether it is still the same: also a weak tag, which will do for that.
+    version: Option<String>,
     /// Whether the report knows that it began.
     reported: bool,
 }
@@ -88,8 +93,24 @@ impl Client<'_> {
             Err(content_type) => Ok(Download::Other { content_type }),
             Ok(resolved) => {
                 let (path, digest, size) = file.finish()?;
-                Ok(Download::Done { path, digest, size, resolved })
+                Ok(Download::Done { path, digest, size, resolved, validator: progress.version })
             }
+        }
+    }
+
+    /// Whether the server says that `url` is still what bore `validator`. It is asked once, for the head alone; where it does not
+    /// answer as it should, nothing is known, and a download will tell.
+    pub(in crate::source) fn is_unchanged(&self, url: &WebUrl, validator: &str) -> bool {
+        let tag = validator.starts_with(['"', 'W']);
+        let Ok(value) = HeaderValue::from_str(validator) else { return false };
+        let name = if tag { IF_NONE_MATCH } else { IF_MODIFIED_SINCE };
+        let headers = HeaderMap::from_iter([(name, value)]);
+        let Ok(answer) = self.follow(&reqwest::Method::HEAD, url.url(), &headers) else { return false };
+        match answer.response.status() {
+            StatusCode::NOT_MODIFIED => true,
+            // Some servers know their tags and not what they are for.
+            StatusCode::OK => tag && version(answer.response.headers()).as_deref() == Some(validator),
+            _ => false,
         }
     }
 
@@ -117,6 +138,7 @@ impl Client<'_> {
                 }
                 progress.total = length(answer.response.headers());
                 progress.validator = validator(answer.response.headers());
+                progress.version = version(answer.response.headers());
             }
             StatusCode::PARTIAL_CONTENT if ranged => {
                 if let Err(reason) = continues(answer.response.headers(), file.size(), progress) {
@@ -215,6 +237,7 @@ impl Client<'_> {
     ) -> Trouble<SourceError> {
         progress.total = None;
         progress.validator = None;
+        progress.version = None;
         match file.restart() {
             Ok(()) => again(url, reason),
             Err(error) => Trouble::Fatal(error),
@@ -289,6 +312,14 @@ fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ETAG).filter(|etag| is_etag(etag)).or_else(|| headers.get(LAST_MODIFIED)).cloned()
 }
 
+/// The entity tag, weak or strong, else the date; of characters and a length that can be kept.
+fn version(headers: &HeaderMap) -> Option<String> {
+    let text = |name: HeaderName| header(headers, name).filter(|text| (1..=256).contains(&text.len()));
+    let tag = text(ETAG).filter(|tag| tag.trim_start_matches("W/").starts_with('"'));
+    let date = || text(LAST_MODIFIED).filter(|date| jiff::fmt::rfc2822::parse(date).is_ok());
+    tag.or_else(date).map(str::to_owned)
+}
+
 fn is_etag(value: &HeaderValue) -> bool {
     value.as_bytes().starts_with(b"\"")
 }
@@ -296,4 +327,9 @@ fn is_etag(value: &HeaderValue) -> bool {
 fn is_archive_type(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     ARCHIVE_TYPES.iter().any(|known| known.eq_ignore_ascii_case(essence))
+}
+
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(text: &str) {
+    let _ = content_range(text);
 }

@@ -42,6 +42,16 @@ pub enum HttpError {
         /// The URL.
         url: String,
     },
+    /// 403 or 429, since we have asked for more than our share.
+    #[error("the server answered HTTP {status} for `{url}`: its limit for us is used up{}; try again later", until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default())]
+    RateLimit {
+        /// The URL.
+        url: String,
+        /// The status.
+        status: u16,
+        /// Until when, where it says so.
+        until: Option<String>,
+    },
     /// Another status that is no success.
     #[error("the server answered HTTP {status} for `{url}`; try again later, or ask the server's owner")]
     Status {

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use reqwest::blocking::{RequestBuilder, Response};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{
+    CONTENT_TYPE, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use url::{Origin, Url};
 
 pub(super) use download::Download;
@@ -48,6 +50,8 @@ pub(super) struct Client<'a> {
     tls: tls::Tls,
     /// Who we are, and the origin that may know.
     login: Option<(Origin, Login)>,
+    /// Headers of every request that has no other of their names.
+    standing: HeaderMap,
     deadline: Option<Instant>,
 }
 
@@ -117,6 +121,7 @@ impl<'a> Client<'a> {
             report,
             tls: tls::Tls::load(options)?,
             login: None,
+            standing: HeaderMap::new(),
             deadline: options.whole().and_then(|timeout| Instant::now().checked_add(timeout)),
         })
     }
@@ -124,6 +129,16 @@ impl<'a> Client<'a> {
     /// From now on shows `login` to the scheme, host and port of `url`, and to nobody else.
     pub(super) fn log_in(&mut self, url: &Url, login: Option<Login>) {
         self.login = login.map(|login| (url.origin(), login));
+    }
+
+    /// Whether anybody will be shown who we are.
+    pub(super) fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// From now on sends `headers` with every request, but where a request has others of their names.
+    pub(super) fn always_send(&mut self, headers: HeaderMap) {
+        self.standing = headers;
     }
 
     /// The body at `url`, of at most `limit` bytes.
@@ -176,6 +191,9 @@ impl<'a> Client<'a> {
     /// A request to `url`, and whether it shows who we are.
     fn prepare(&self, method: reqwest::Method, url: &Url) -> Result<(RequestBuilder, bool), HttpError> {
         let mut request = self.tls.client(url.scheme(), &self.options.http)?.request(method, url.clone());
+        if !self.standing.is_empty() {
+            request = request.headers(self.standing.clone());
+        }
         if let Some(remaining) = self.remaining() {
             request = request.timeout(remaining);
         }
@@ -244,6 +262,10 @@ impl<'a> Client<'a> {
             let response = request.headers(headers.clone()).send().map_err(|e| self.failed_request(e, &url))?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                let conditional = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
+                if conditional && status == StatusCode::NOT_MODIFIED {
+                    return Ok(Answer { response, url });
+                }
                 return self.judge(Answer { response, url }, logged_in, headers.contains_key(RANGE));
             }
             url = moved(&url, response.headers())?;
@@ -261,6 +283,10 @@ impl<'a> Client<'a> {
             404 | 410 => Err(HttpError::NotFound { url, status }.into()),
             401 if logged_in => Err(HttpError::Refused { url }.into()),
             401 => Err(HttpError::Unauthorized { url, challenge: challenge(answer.response.headers()) }.into()),
+            403 | 429 if is_limited(answer.response.headers()) => {
+                let until = limited_until(answer.response.headers());
+                Err(HttpError::RateLimit { url, status, until }.into())
+            }
             403 => Err(HttpError::Forbidden { url }.into()),
             408 | 429 | 500..=599 => {
                 let after = retry_after(answer.response.headers());
@@ -363,9 +389,30 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
 }
 
+/// Whether a server says that we have asked for more than our share. One that says how soon to come back is asked again then.
+fn is_limited(headers: &HeaderMap) -> bool {
+    let remaining = headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok());
+    remaining.is_some_and(|remaining| remaining.trim() == "0") && !headers.contains_key(RETRY_AFTER)
+}
+
+/// When the server will answer again, as ISO 8601.
+fn limited_until(headers: &HeaderMap) -> Option<String> {
+    let seconds = headers.get("x-ratelimit-reset")?.to_str().ok()?.trim().parse().ok()?;
+    jiff::Timestamp::from_second(seconds).ok().map(|until| until.to_string())
+}
+
 /// A header's text, where it is text.
 pub(in crate::source) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// The target of `<...>; rel="next"`.
+pub(in crate::source) fn next_page(base: &Url, link: &str) -> Option<Url> {
+    let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    if !rest.contains("rel=\"next\"") && !rest.contains("rel=next") {
+        return None;
+    }
+    base.join(target).ok()
 }
 
 /// Whether TLS is what failed: the certificate, the protocol, a handshake that the other side refused.
@@ -392,6 +439,12 @@ fn whole_seconds(duration: Duration) -> u64 {
 /// A number from 0 up to 1. The standard library's hash keys are random enough for a pause.
 fn random() -> f64 {
     (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(text: &str) {
+    netrc::read_foreign(text);
+    download::read_foreign(text);
 }
 
 #[cfg(test)]

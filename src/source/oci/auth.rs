@@ -297,6 +297,11 @@ fn parameter(text: &str) -> (String, &str) {
     (value, "")
 }
 
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(text: &str) {
+    let _ = Challenge::read(text);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -13,7 +13,6 @@ mod push;
 use std::path::Path;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
-use url::Url;
 
 pub use error::OciError;
 pub use push::{Publication, Pushed, push};
@@ -23,7 +22,7 @@ use self::manifest::{Chosen, Descriptor, Document};
 use super::Resolved;
 use super::error::SourceError;
 use super::grammar::OciReference;
-use super::http::{Body, Download, HttpError, header};
+use super::http::{Body, Download, HttpError, header, next_page};
 use super::options::FetchOptions;
 use super::spool::SpoolFile;
 use super::version::{Range, nearest, tag_version};
@@ -95,7 +94,8 @@ pub(super) fn resolve(
     let options = options.for_registry(&reference.registry);
     let mut registry = Registry::open(reference, &options, report)?;
     let found = find(&mut registry, reference, options.version.as_deref())?;
-    Ok(Resolved { version: found.tag, revision: format!("sha256:{}", found.digest), exact: reference.digest.is_some() })
+    let revision = Some(format!("sha256:{}", found.digest));
+    Ok(Resolved { version: found.tag, revision, archive: None, exact: reference.digest.is_some() })
 }
 
 /// The manifest that a reference led to.
@@ -234,15 +234,6 @@ fn tags(registry: &mut Registry<'_>) -> Result<Vec<String>, SourceError> {
     Err(OciError::Manifest { reference: registry.shown(), reason: "its list of tags has no end".to_owned() }.into())
 }
 
-/// The target of `<...>; rel="next"`.
-fn next_page(base: &Url, link: &str) -> Option<Url> {
-    let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-    if !rest.contains("rel=\"next\"") && !rest.contains("rel=next") {
-        return None;
-    }
-    base.join(target).ok()
-}
-
 /// The provenance's bytes. The manifest says that there is one, so not having it is never taken for its absence.
 fn get_provenance(registry: &mut Registry<'_>, layer: &Descriptor, options: &FetchOptions) -> Result<Vec<u8>, SourceError> {
     layer.digest()?;
@@ -259,6 +250,15 @@ fn get_provenance(registry: &mut Registry<'_>, layer: &Descriptor, options: &Fet
     };
     layer.check(&url, Sha256Digest::of(&bytes), bytes.len() as u64)?;
     Ok(bytes)
+}
+
+/// Part of [`crate::source::read_foreign`].
+pub(super) fn read_foreign(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = manifest::Document::read(data, "application/vnd.oci.image.manifest.v1+json");
+    let _ = OciReference::parse(&text);
+    auth::read_foreign(&text);
+    docker::read_foreign(data);
 }
 
 #[cfg(test)]

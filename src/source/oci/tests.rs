@@ -163,7 +163,7 @@ fn o_a_version_is_a_tag_or_the_highest_of_a_range() {
     let source = Source::parse(&format!("oci://{}/plugins/foo", host(&server)), &Known::default()).unwrap();
     let resolved = resolve(&source, &version("~1.0"), std::path::Path::new("/nowhere"), &Silent).unwrap().unwrap();
     assert_eq!(resolved.version.as_deref(), Some("1.0.0"));
-    assert!(resolved.revision.starts_with("sha256:"));
+    assert!(resolved.revision.unwrap().starts_with("sha256:"));
     for wanted in ["3.0.0", "~3", "unknown"] {
         let error = pull(&server, "", &version(wanted)).unwrap_err();
         assert!(error.is_not_found() && error.to_string().contains("nearest known ones: "), "{error}");
