@@ -364,3 +364,17 @@ fn without_webassembly_such_plugins_are_kept_and_not_run() {
     world.ok("plugin package p --sign=false");
     world.ok("plugin uninstall p");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn s_a_program_that_is_still_being_written_is_waited_for() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "echo ran");
+    // Somebody holds it open for writing, as a process does that was started between our writing and our closing it.
+    let held = fs::OpenOptions::new().append(true).open(world.plugins().join("p/run.sh")).unwrap();
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(held);
+    });
+    assert_eq!(world.ok("p").stdout, "ran\n");
+    release.join().unwrap();
+}
