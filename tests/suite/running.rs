@@ -349,3 +349,32 @@ fn test_plugins_greet_through_exec() {
     world.fails(7, "plugin exec greeter");
     world.fails(2, "greeter Ann");
 }
+
+#[test]
+#[cfg(not(feature = "wasm"))]
+fn without_webassembly_such_plugins_are_kept_and_not_run() {
+    let world = World::new();
+    world.write("p/plugin.yaml", "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: cli/v1\nruntime: extism/v1\n");
+    world.write("p/plugin.wasm", b"\0asm\x01\0\0\0");
+    world.ok("plugin lint p");
+    world.ok("plugin install p --copy");
+    assert_eq!(world.ok("plugin list -o json").json()[0]["status"], "ok");
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("built without WebAssembly"), "{}", ran.stderr);
+    world.ok("plugin package p --sign=false");
+    world.ok("plugin uninstall p");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn s_a_program_that_is_still_being_written_is_waited_for() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "echo ran");
+    // Somebody holds it open for writing, as a process does that was started between our writing and our closing it.
+    let held = fs::OpenOptions::new().append(true).open(world.plugins().join("p/run.sh")).unwrap();
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(held);
+    });
+    assert_eq!(world.ok("p").stdout, "ran\n");
+    release.join().unwrap();
+}
