@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::process::End;
+use super::process::{End, kill_tree};
 use super::program::Program;
 use super::subprocess::{InvokeError, prepare_error, start_error};
 use super::{Environment, Subject};
@@ -54,8 +54,12 @@ pub(super) fn run_post_renderer(
             let _ = io::copy(&mut document, &mut stdin);
         });
     }
-    if let Some(mut stdout) = child.stdout.take() {
-        io::copy(&mut stdout, &mut result).map_err(system)?;
+    if let Some(mut stdout) = child.stdout.take()
+        && let Err(error) = io::copy(&mut stdout, &mut result)
+    {
+        // Where the result cannot be kept, as on a full disk, nobody reads any more, and nobody should go on writing.
+        kill_tree(&mut child, subject);
+        return Err(system(error));
     }
     let end = End::of(child.wait().map_err(system)?);
     let said = |stderr: mpsc::Receiver<Vec<u8>>| {

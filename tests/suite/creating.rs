@@ -127,9 +127,9 @@ fn a_module_says_what_is_wrong_and_ends_with_its_code() {
     assert_eq!(world.ok("p info").stdout, "name: p\nversion: 0.1.0\n");
     let ran = world.fails(2, "p nonsense");
     assert!(ran.stderr.contains("unknown command nonsense"), "{}", ran.stderr);
-    world.ok("plugin create g --type getter --runtime extism");
-    world.ok("plugin install ./g");
-    let ran = world.tool(["get", "g://examples/absent.txt"]);
+    world.ok("plugin create gg --type getter --runtime extism");
+    world.ok("plugin install ./gg");
+    let ran = world.tool(["get", "gg://examples/absent.txt"]);
     assert!(
         ran.code != 0 && ran.stdout.is_empty() && ran.stderr.contains("there is no examples/absent.txt"),
         "{}",
