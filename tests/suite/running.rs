@@ -280,6 +280,39 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn env_shows_who_decides() {
+    let mut world = World::new();
+    world.write("config/config.yaml", "output: {color: never}\nregistries:\n  r.example.com:5000: {plainHttp: true}\n");
+    world.set("TOOL_CONFIG_HOME", world.path("config").to_str().unwrap());
+    let row = |words: &[&str], environment: &[(&str, &str)], name: &str| {
+        let mut command = world.command(words);
+        let ran = crate::support::finish(command.envs(environment.iter().copied()));
+        let line = ran.stdout.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    };
+    let cases: [(&[&str], &[(&str, &str)], &str, &str); 9] = [
+        (&["env"], &[], "TOOL_DEBUG", "false default"),
+        (&["env"], &[("HELM_DEBUG", "1")], "TOOL_DEBUG", "true $HELM_DEBUG"),
+        (&["env", "--debug"], &[("TOOL_DEBUG", "0")], "TOOL_DEBUG", "true --debug"),
+        (&["env"], &[("HELM_NO_PLUGINS", "1")], "TOOL_NO_PLUGINS", "true $HELM_NO_PLUGINS"),
+        (&["env"], &[("HELM_KEYRING", "/h")], "TOOL_KEYRING", "/h $HELM_KEYRING"),
+        (&["env"], &[("HELM_KEYRING", "/h"), ("TOOL_KEYRING", "/t")], "TOOL_KEYRING", "/t $TOOL_KEYRING"),
+        (&["env", "--color", "auto"], &[("NO_COLOR", "1")], "output.color", "auto --color"),
+        (&["env"], &[("NO_COLOR", "1")], "output.color", "never $NO_COLOR"),
+        (&["env"], &[("CLICOLOR_FORCE", "1")], "output.color", "always $CLICOLOR_FORCE"),
+    ];
+    for (words, environment, name, expected) in cases {
+        // Colours would be between the cells.
+        let shown = row(words, environment, name);
+        assert_eq!(shown, expected, "{words:?} {environment:?}");
+    }
+    assert!(row(&["env"], &[], "output.color").ends_with("config.yaml:1"));
+    assert!(row(&["env"], &[], "TOOL_KEYRING").ends_with("config/keyring default"));
+    let registry = row(&["env"], &[], "registries.r.example.com:5000.plainHttp");
+    assert!(registry.starts_with("true ") && registry.ends_with("config.yaml:3"), "{registry}");
+}
+
+#[test]
 fn env_names_every_setting() {
     let mut world = World::new();
     let config = world.write("config/config.yaml", "limits: {signatures: 3}\n");
