@@ -120,6 +120,14 @@ pub enum AuditError {
         /// What it is.
         what: &'static str,
     },
+    /// A policy wants every change written down, so that nothing is begun.
+    #[error("the policy {at} asks for the audit log (`audit: required`), which cannot be written")]
+    Required {
+        /// The policy's file and line, safe to show.
+        at: String,
+        /// Why it cannot.
+        source: Box<Self>,
+    },
 }
 
 /// Where records go.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -150,6 +151,7 @@ pub struct HttpSettings {
     #[serde(deserialize_with = "size")]
     pub max_bytes: u64,
     /// Downloads at once.
+    #[serde(deserialize_with = "at_least_one")]
     pub parallel: usize,
 }
 
@@ -323,9 +325,9 @@ impl Settings {
     }
 
     /// The settings that decide something, each with its key and its value as `config.yaml` would have it.
-    pub fn rows(&self) -> Vec<(&'static str, String)> {
+    pub fn rows(&self) -> Vec<(String, String)> {
         let duration = |duration: Duration| format!("{}s", duration.as_secs_f64());
-        vec![
+        let rows = [
             ("gate", format!("{:?}", self.gate).to_lowercase()),
             ("verify", self.verify.to_string()),
             ("http.timeout", self.http.timeout.map_or_else(|| "none".to_owned(), duration)),
@@ -353,7 +355,15 @@ impl Settings {
             ("audit.maxBytes", self.audit.max_bytes.to_string()),
             ("output.color", format!("{:?}", self.output.color).to_lowercase()),
             ("output.progress", format!("{:?}", self.output.progress).to_lowercase()),
-        ]
+        ];
+        let mut rows: Vec<(String, String)> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        for (host, registry) in &self.registries {
+            let mut row = |key: &str, value: String| rows.push((format!("registries.{host}.{key}"), value));
+            row("tokenHosts", registry.token_hosts.join(", "));
+            row("plainHttp", registry.plain_http.to_string());
+            row("caFile", registry.ca_file.as_ref().map_or_else(|| "none".to_owned(), |file| file.display().to_string()));
+        }
+        rows
     }
 
     /// Who set `key`, such as `gate` or `http.timeout`: a line of the file, or nobody.
@@ -429,6 +439,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
         .ok_or_else(|| D::Error::custom(format!("`{}` is no duration; write one like 10m, 30s or 500ms", Plain(&text))))
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    NonZeroUsize::deserialize(deserializer).map(NonZeroUsize::get)
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -514,6 +528,7 @@ output: {color: never, progress: always}
             ("http:\n  timeout: 10\n", Mark { line: 2, column: 12 }, "`10` is no duration"),
             ("http:\n  timeout: 0s\n", Mark { line: 2, column: 12 }, "`0s` is no duration"),
             ("limits: {fileBytes: 1XB}\n", Mark { line: 1, column: 21 }, "`1XB` is no size"),
+            ("http: {parallel: 0}\n", Mark { line: 1, column: 18 }, "invalid value: integer `0`, expected a nonzero usize"),
             ("limits: {entries: -1}\n", Mark { line: 1, column: 19 }, "invalid value: integer `-1`"),
             ("gate: maybe\n", Mark { line: 1, column: 7 }, "unknown variant `maybe`"),
             ("verify: perhaps\n", Mark { line: 1, column: 9 }, "invalid type: string \"perhaps\""),

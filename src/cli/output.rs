@@ -9,6 +9,7 @@ mod table;
 use std::borrow::Cow;
 use std::env;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 pub use self::table::Table;
 use crate::cli::globals::{Globals, When};
+use crate::host::Origin;
 use crate::report::{Event, Report};
 use crate::text;
 
@@ -133,15 +135,8 @@ impl Output {
     /// The same once `config.yaml` has been read: flags and environment win over `color` and `progress`.
     #[must_use]
     pub fn with_settings(mut self, globals: &Globals, color: When, progress: When) -> Self {
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
-        let wanted = match globals.color {
-            Some(when) => when,
-            None if variable("NO_COLOR").is_some() => When::Never,
-            None if variable("CLICOLOR_FORCE").is_some_and(|value| value != "0") => When::Always,
-            None if variable("CLICOLOR").is_some_and(|value| value == "0") => When::Never,
-            None => color,
-        };
+        let wanted = Self::color_chosen_outside(globals).map_or(color, |(when, _)| when);
         let colored = |terminal: bool| match wanted {
             When::Always => true,
             When::Never => false,
@@ -152,6 +147,23 @@ impl Output {
         // Where a bar cannot move, lines serve better, whatever was asked for.
         self.bars = progress != When::Never && !self.quiet && io::stderr().is_terminal() && !dumb;
         self
+    }
+
+    /// What a flag or the environment says of colours, and which: they win over `config.yaml`.
+    pub(crate) fn color_chosen_outside(globals: &Globals) -> Option<(When, Origin)> {
+        if let Some(when) = globals.color {
+            return Some((when, Origin::Flag("--color")));
+        }
+        let (name, when) = if variable("NO_COLOR").is_some() {
+            ("NO_COLOR", When::Never)
+        } else if variable("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+            ("CLICOLOR_FORCE", When::Always)
+        } else if variable("CLICOLOR").is_some_and(|value| value == "0") {
+            ("CLICOLOR", When::Never)
+        } else {
+            return None;
+        };
+        Some((when, Origin::Environment(name.to_owned())))
     }
 
     /// Whether everything should be said.
@@ -400,6 +412,11 @@ fn bar(what: &str, total: Option<u64>) -> ProgressBar {
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.with_style(style.progress_chars("=> ")).with_message(what.to_owned())
+}
+
+/// A variable that is set to something.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 fn paint(text: &str, style: Style, colored: bool) -> Cow<'_, str> {

@@ -13,6 +13,7 @@ use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Output, Table};
 use crate::host::{Homes, Host, Origin};
 use crate::manifest::Config;
+use crate::provenance::Keyring;
 use crate::runtime::{Input, InvokeError, Output as Answer, Process, StartError, end_by_signal};
 use crate::settings::Limits;
 use crate::store::{Listed, Plugin, Status, Store};
@@ -139,13 +140,36 @@ pub(super) fn env(context: &Context<'_>) -> Result {
     row(name("CACHE_HOME"), homes.cache.path.display().to_string(), &homes.cache.origin);
     let plugins = std::env::join_paths(&homes.plugins).unwrap_or_default();
     row(name("PLUGINS"), plugins.to_string_lossy().into_owned(), &homes.plugins_origin);
-    for key in ["KEYRING", "POLICY", "NO_PLUGINS", "DEBUG"] {
-        if let Some((name, value)) = host.variable(key) {
-            row(name.clone(), value.to_string_lossy().into_owned(), &Origin::Environment(name));
+    // The first column is the name to set, also where the twin of Helm's name was set.
+    let set = |key: &str| {
+        let (variable, value) = host.variable(key)?;
+        Some((value.to_string_lossy().into_owned(), Origin::Environment(variable)))
+    };
+    let (keyring, origin) = set("KEYRING").unwrap_or_else(|| {
+        let own = homes.config.path.join("keyring");
+        let used = if own.exists() { None } else { Keyring::of_gnupg() };
+        (used.unwrap_or(own).display().to_string(), Origin::Default)
+    });
+    row(name("KEYRING"), keyring, &origin);
+    for key in ["POLICY", "GITHUB_API"] {
+        if let Some((value, origin)) = set(key) {
+            row(name(key), value, &origin);
         }
     }
+    let switch = |key| (host.switch(key).to_string(), set(key).map_or(Origin::Default, |(_, origin)| origin));
+    let (off, origin) = switch("NO_PLUGINS");
+    row(name("NO_PLUGINS"), off, &origin);
+    let (debug, origin) = switch("DEBUG");
+    let by_flag = context.globals.debug && debug != "true";
+    row(name("DEBUG"), context.globals.debug.to_string(), if by_flag { &Origin::Flag("--debug") } else { &origin });
     for (key, value) in settings.rows() {
-        row(key.to_owned(), value, &settings.origin(key));
+        match Output::color_chosen_outside(context.globals).filter(|_| key == "output.color") {
+            Some((when, origin)) => row(key, format!("{when:?}").to_lowercase(), &origin),
+            None => {
+                let origin = settings.origin(&key);
+                row(key, value, &origin);
+            }
+        }
     }
     Ok(context.output.print(&table.render(context.output.has_colored_results()))?)
 }

@@ -49,10 +49,13 @@ impl Manager<'_> {
         let environment = Environment::new(self.host, self.homes, self.debug);
         let mut settings = self.settings.hooks.clone();
         // The user may ask for more than the organisation does, and not for less.
-        if self.hook_policy() >= Hooks::Sandbox {
+        let asked = self.policy.hooks().filter(|rule| rule.value >= Hooks::Sandbox);
+        if asked.is_some() {
             settings.sandbox = Sandbox::Require;
         }
-        let ran = run_hook(Subject::from(&plugin), event, &environment, &settings);
+        let ran = run_hook(Subject::from(&plugin), event, &environment, &settings).map_err(|error| {
+            asked.map(|rule| rule.at.to_string()).into_iter().fold(error, |error, at| error.confined_by(&at))
+        });
         if let HookOutcome::Ran(confinement @ (Confinement::Impossible | Confinement::ExceptTruncation)) =
             ran.map_err(HookFailure::Hook)?
         {

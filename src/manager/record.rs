@@ -99,13 +99,12 @@ impl Manager<'_> {
         E: Judged + From<AuditError>,
     {
         let mut note = note;
-        let required = self.policy.audit_required().is_some();
-        if required {
-            self.audit_log().ready()?;
+        if self.policy.audit_required().is_some() {
+            self.audit_log().ready().map_err(|error| self.required(error))?;
         }
         let result = work(&mut note);
         match (self.write_down(&note, result.as_ref().map_err(|error| error as _).err()), &result) {
-            (Err(error), Ok(_)) if required => return Err(error.into()),
+            (Err(error), Ok(_)) if self.policy.audit_required().is_some() => return Err(self.required(error).into()),
             (Err(error), _) => self.warn_of(&error),
             (Ok(()), _) => {}
         }
@@ -155,7 +154,15 @@ impl Manager<'_> {
                 self.warn_of(&error);
                 Ok(())
             }
-            written => written,
+            written => written.map_err(|error| self.required(error)),
+        }
+    }
+
+    /// `error` with the policy that makes it one.
+    fn required(&self, error: AuditError) -> AuditError {
+        match self.policy.audit_required() {
+            Some(at) => AuditError::Required { at: at.to_string(), source: Box::new(error) },
+            None => error,
         }
     }
 

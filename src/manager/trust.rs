@@ -131,6 +131,15 @@ impl Manager<'_> {
         Ok(untrusted)
     }
 
+    /// Forgets which changes of the plugin `name` were accepted, since it is gone. Its signer is remembered: it may come back.
+    pub(super) fn forget_accepted(&self, name: &str) {
+        let is_it = |accepted: &Accepted| accepted.name == name;
+        // Where that cannot be done nothing is lost by it: `doctor` tells of what is left.
+        if self.trusted().is_ok_and(|trusted| trusted.accepted.iter().any(is_it)) {
+            let _ = Trusted::change(&self.homes.config.path, |trusted| trusted.accepted.retain(|one| !is_it(one)));
+        }
+    }
+
     /// Lets the key that `selector` means sign plugins of these names from these sources alone; without either, all. Gives its
     /// fingerprint.
     ///

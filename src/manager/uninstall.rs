@@ -78,6 +78,8 @@ impl Manager<'_> {
                 HookFailure::Hook(source) => failed(source),
             })?;
         }
-        Ok(lock.remove(name)?)
+        let removed = lock.remove(name)?;
+        self.forget_accepted(&removed.name);
+        Ok(removed)
     }
 }

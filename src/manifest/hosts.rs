@@ -148,6 +148,15 @@ mod tests {
         assert!(!HostPattern::parse("*").unwrap().matches(&Url::parse("file:///etc/passwd").unwrap()));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn w6_no_pattern_breaks_the_reader(pattern in "[a-zA-Z0-9.:*?\\[\\]{},!^ü%@/ -]{0,24}", url in "https?://[a-z0-9.\\[\\]:@ü]{0,24}") {
+            if let (Ok(pattern), Ok(url)) = (HostPattern::parse(&pattern), Url::parse(&url)) {
+                pattern.matches(&url);
+            }
+        }
+    }
+
     #[test]
     fn w6_what_is_no_host_is_refused() {
         for bad in [

@@ -82,13 +82,16 @@ pub enum HookError {
     },
     /// Hooks must be confined, and cannot be.
     #[error(
-        "the {event} hook of plugin `{plugin}` cannot be confined, as `hooks.sandbox: require` or the policy asks; `--no-hooks` goes on without it"
+        "the {event} hook of plugin `{plugin}` cannot be confined, as {} asks; `--no-hooks` goes on without it",
+        policy.as_ref().map_or_else(|| "`hooks.sandbox: require`".to_owned(), |at| format!("the policy {at}"))
     )]
     NoSandbox {
         /// The plugin.
         plugin: PluginName,
         /// The event.
         event: HookEvent,
+        /// The file and line of the policy that asks for it, safe to show; else the settings do.
+        policy: Option<String>,
         /// Why not.
         #[source]
         source: SandboxError,
@@ -125,7 +128,7 @@ pub enum HookError {
         event: HookEvent,
     },
     /// The program ended with an exit code other than 0.
-    #[error("the {event} hook of plugin `{plugin}` failed with exit code {code}{}; `--no-hooks` goes on without it", Confined(*confined))]
+    #[error("the {event} hook of plugin `{plugin}` failed with exit code {code}{}; `--no-hooks` goes on without it", Confined { confined: *confined, policy: policy.as_deref() })]
     Exit {
         /// The plugin.
         plugin: PluginName,
@@ -135,6 +138,8 @@ pub enum HookError {
         code: i32,
         /// Whether it was confined, which may be why.
         confined: bool,
+        /// The file and line of the policy that asks for it, safe to show; else the settings do.
+        policy: Option<String>,
     },
     /// The program died of a signal.
     #[error("the {event} hook of plugin `{plugin}` was ended by signal {signal}")]
@@ -188,6 +193,15 @@ impl HookError {
         }
     }
 
+    /// The same where it is the policy at `at`, not the settings, that asks for the hook to be confined.
+    #[must_use]
+    pub fn confined_by(mut self, at: &str) -> Self {
+        if let Self::NoSandbox { policy, .. } | Self::Exit { policy, .. } = &mut self {
+            *policy = Some(at.to_owned());
+        }
+        self
+    }
+
     /// The hook's own exit code, where it came to one.
     pub fn code(&self) -> Option<i32> {
         match self {
@@ -198,16 +212,21 @@ impl HookError {
 }
 
 /// What a hook that failed while it was confined may have missed.
-struct Confined(bool);
+struct Confined<'a> {
+    confined: bool,
+    policy: Option<&'a str>,
+}
 
-impl fmt::Display for Confined {
+impl fmt::Display for Confined<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0 {
+        if !self.confined {
             return Ok(());
         }
-        f.write_str(
-            ", and could write to its plugin's directory and `$TMPDIR` alone (`hooks.sandbox: off` in config.yaml lets it write elsewhere)",
-        )
+        f.write_str(", and could write to its plugin's directory and `$TMPDIR` alone ")?;
+        match self.policy {
+            Some(at) => write!(f, "(the policy {at} asks for it)"),
+            None => f.write_str("(`hooks.sandbox: off` in config.yaml lets it write elsewhere)"),
+        }
     }
 }
 
@@ -281,7 +300,7 @@ pub fn run_hook(
         Some(temporary) => {
             sandbox::spawn(&mut program, [subject.dir, temporary.path()], required).map_err(|failed| match failed {
                 sandbox::Failed::Start(source) => start_error(source),
-                sandbox::Failed::Sandbox(source) => HookError::NoSandbox { plugin: plugin(), event, source },
+                sandbox::Failed::Sandbox(source) => HookError::NoSandbox { plugin: plugin(), event, policy: None, source },
             })?
         }
     };
@@ -292,7 +311,9 @@ pub fn run_hook(
     }
     match end {
         Some(End::Code(0)) => Ok(HookOutcome::Ran(confinement)),
-        Some(End::Code(code)) => Err(HookError::Exit { plugin: plugin(), event, code, confined: confinement.is_some() }),
+        Some(End::Code(code)) => {
+            Err(HookError::Exit { plugin: plugin(), event, code, confined: confinement.is_some(), policy: None })
+        }
         Some(End::Signal(signal)) => Err(HookError::Signal { plugin: plugin(), event, signal }),
         None => {
             kill_tree(&mut child, subject);

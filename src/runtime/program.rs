@@ -12,7 +12,8 @@ use super::{Environment, Subject};
 use crate::manifest::platform::CommandLine;
 use crate::text::Plain;
 
-/// How often a program that is being written is tried again, and after how long.
+/// How often a program that is being written is tried again, and after how long. Who has just written it may have started another
+/// program meanwhile, which holds the file open for a moment.
 const BUSY_TRIES: u32 = 100;
 const BUSY_NAP: Duration = Duration::from_millis(10);
 
@@ -171,7 +172,14 @@ impl Program {
     #[cfg(unix)]
     pub(super) fn exec(&mut self) -> StartError {
         // The standard library gives the new program the default for SIGPIPE, which it had changed for us, and an empty mask.
-        let error = std::os::unix::process::CommandExt::exec(&mut self.command);
+        let mut error = std::os::unix::process::CommandExt::exec(&mut self.command);
+        for _ in 0..BUSY_TRIES {
+            if error.kind() != io::ErrorKind::ExecutableFileBusy {
+                break;
+            }
+            thread::sleep(BUSY_NAP);
+            error = std::os::unix::process::CommandExt::exec(&mut self.command);
+        }
         self.explain(error)
     }
 

@@ -223,7 +223,8 @@ fn s_a_log_that_cannot_be_written_is_a_warning_unless_a_policy_wants_it() {
     let before = world.snapshot(&world.plugins());
     for command in ["plugin uninstall p", "plugin rollback p", "plugin update p", "plugin install p --copy --force"] {
         let ran = world.fails(1, command);
-        assert!(ran.stderr.contains("error: the audit log"), "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains("policy.yaml:2 asks for the audit log"), "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains("caused by: the audit log"), "{command}: {}", ran.stderr);
     }
     assert_eq!(world.snapshot(&world.plugins()), before);
     // What changes nothing goes on.

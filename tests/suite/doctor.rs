@@ -46,6 +46,13 @@ fn put_key(world: &World, name: &str) {
     fs::copy(key(name), config(world).join("keyring/x")).unwrap();
 }
 
+/// Lets a change of a plugin be accepted that is not there.
+fn forget_plugin(world: &World) {
+    let text = "accepted: [{name: gone, since: '2026-01-02T03:04:05Z', files: [{path: a}]}]\n";
+    fs::write(config(world).join("trust.yaml"), text).unwrap();
+    chmod(&config(world).join("trust.yaml"), 0o600);
+}
+
 /// What is found, but for the notes.
 fn codes(world: &World) -> Vec<String> {
     let ran = world.tool(["plugin", "doctor", "-o", "json"]);
@@ -120,6 +127,7 @@ fn each_thing_that_is_wrong_is_found() {
         ("policy-refused", |w| fs::write(config(w).join("policy.yaml"), "plugins: {deny: [p]}\n").unwrap()),
         ("policy-source", |w| fs::write(config(w).join("policy.yaml"), "sources: {allow: []}\n").unwrap()),
         ("trust", |w| fs::write(config(w).join("trust.yaml"), "pins: {}\n").unwrap()),
+        ("trust-orphan", forget_plugin),
         ("allowed-signers", |w| fs::write(config(w).join("allowed_signers"), "# fine\nann@example.com\n").unwrap()),
         ("keyring-skipped", |w| {
             fs::write(config(w).join("keyring/x.asc"), "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx").unwrap();
@@ -164,10 +172,11 @@ fn what_is_safe_is_mended_and_changed_files_are_not() {
     fs::write(plugins.join(".state/gone.json"), receipt).unwrap();
     fs::create_dir(plugins.join(".state/previous/gone")).unwrap();
     fs::write(plugins.join(".state/previous/gone.tgz"), "").unwrap();
+    forget_plugin(&world);
     let ran = world.fails(1, "plugin doctor --fix -o json");
     let found = findings(&ran);
     let fixed: Vec<_> = found.iter().filter(|one| one["fixed"] == true).map(|one| one["code"].as_str().unwrap()).collect();
-    for code in ["writable", "exposed", "leftover", "orphan"] {
+    for code in ["writable", "exposed", "leftover", "orphan", "trust-orphan"] {
         assert!(fixed.contains(&code), "{code}: {}", ran.stdout);
     }
     let left: Vec<_> = found.iter().filter(|one| one["fixed"] == false && one["severity"] != "note").collect();

@@ -280,6 +280,39 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn env_shows_who_decides() {
+    let mut world = World::new();
+    world.write("config/config.yaml", "output: {color: never}\nregistries:\n  r.example.com:5000: {plainHttp: true}\n");
+    world.set("TOOL_CONFIG_HOME", world.path("config").to_str().unwrap());
+    let row = |words: &[&str], environment: &[(&str, &str)], name: &str| {
+        let mut command = world.command(words);
+        let ran = crate::support::finish(command.envs(environment.iter().copied()));
+        let line = ran.stdout.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    };
+    let cases: [(&[&str], &[(&str, &str)], &str, &str); 9] = [
+        (&["env"], &[], "TOOL_DEBUG", "false default"),
+        (&["env"], &[("HELM_DEBUG", "1")], "TOOL_DEBUG", "true $HELM_DEBUG"),
+        (&["env", "--debug"], &[("TOOL_DEBUG", "0")], "TOOL_DEBUG", "true --debug"),
+        (&["env"], &[("HELM_NO_PLUGINS", "1")], "TOOL_NO_PLUGINS", "true $HELM_NO_PLUGINS"),
+        (&["env"], &[("HELM_KEYRING", "/h")], "TOOL_KEYRING", "/h $HELM_KEYRING"),
+        (&["env"], &[("HELM_KEYRING", "/h"), ("TOOL_KEYRING", "/t")], "TOOL_KEYRING", "/t $TOOL_KEYRING"),
+        (&["env", "--color", "auto"], &[("NO_COLOR", "1")], "output.color", "auto --color"),
+        (&["env"], &[("NO_COLOR", "1")], "output.color", "never $NO_COLOR"),
+        (&["env"], &[("CLICOLOR_FORCE", "1")], "output.color", "always $CLICOLOR_FORCE"),
+    ];
+    for (words, environment, name, expected) in cases {
+        // Colours would be between the cells.
+        let shown = row(words, environment, name);
+        assert_eq!(shown, expected, "{words:?} {environment:?}");
+    }
+    assert!(row(&["env"], &[], "output.color").ends_with("config.yaml:1"));
+    assert!(row(&["env"], &[], "TOOL_KEYRING").ends_with("config/keyring default"));
+    let registry = row(&["env"], &[], "registries.r.example.com:5000.plainHttp");
+    assert!(registry.starts_with("true ") && registry.ends_with("config.yaml:3"), "{registry}");
+}
+
+#[test]
 fn env_names_every_setting() {
     let mut world = World::new();
     let config = world.write("config/config.yaml", "limits: {signatures: 3}\n");
@@ -348,4 +381,33 @@ fn test_plugins_greet_through_exec() {
     assert_eq!(world.ok("plugin exec greeter -- Ann").stdout, "Hello, Ann!\n");
     world.fails(7, "plugin exec greeter");
     world.fails(2, "greeter Ann");
+}
+
+#[test]
+#[cfg(not(feature = "wasm"))]
+fn without_webassembly_such_plugins_are_kept_and_not_run() {
+    let world = World::new();
+    world.write("p/plugin.yaml", "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: cli/v1\nruntime: extism/v1\n");
+    world.write("p/plugin.wasm", b"\0asm\x01\0\0\0");
+    world.ok("plugin lint p");
+    world.ok("plugin install p --copy");
+    assert_eq!(world.ok("plugin list -o json").json()[0]["status"], "ok");
+    let ran = world.fails(1, "p");
+    assert!(ran.stderr.contains("built without WebAssembly"), "{}", ran.stderr);
+    world.ok("plugin package p --sign=false");
+    world.ok("plugin uninstall p");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn s_a_program_that_is_still_being_written_is_waited_for() {
+    let world = with("command: $TOOL_PLUGIN_DIR/run.sh", "echo ran");
+    // Somebody holds it open for writing, as a process does that was started between our writing and our closing it.
+    let held = fs::OpenOptions::new().append(true).open(world.plugins().join("p/run.sh")).unwrap();
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(held);
+    });
+    assert_eq!(world.ok("p").stdout, "ran\n");
+    release.join().unwrap();
 }

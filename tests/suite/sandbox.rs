@@ -177,6 +177,12 @@ fn a_policy_is_stronger_than_settings_and_flags() {
     let ran = world.tool(INSTALL.split(' '));
     assert_eq!(ran.code == 0, can_confine(), "{}", ran.stderr);
     assert!(!world.root().join("home/x").exists());
+
+    // Where it is the policy that confines, the message does not send the user to their own settings.
+    let world = with("sandbox: off", "echo x > \"$HOME/x\"");
+    config(&world, "policy.yaml", "apiVersion: v1\nhooks: sandbox\n");
+    let ran = world.fails(1, INSTALL);
+    assert!(ran.stderr.contains("policy.yaml:2 asks") && !ran.stderr.contains("hooks.sandbox"), "{}", ran.stderr);
 }
 
 /// Runs the program on a terminal of its own, on which `typed` is typed.

@@ -193,6 +193,13 @@ fn a_change_of_an_older_version_is_not_taken_back_from_a_newer_one() {
     world.ok("plugin untrust p");
     assert_eq!(world.ok("p").stdout, "p 2.0.0\n");
     world.ok("plugin verify p");
+    // With the plugin what was accepted of it goes; who signs it stays known.
+    fs::write(world.plugins().join("p/run.sh"), "#!/bin/sh\necho other\n").unwrap();
+    world.ok("plugin trust p");
+    world.ok("plugin install --force p-2.0.0.tgz");
+    world.ok("plugin uninstall p");
+    let trusted = world.ok("plugin trust -o json").json();
+    assert_eq!((trusted["accepted"].as_array().unwrap().len(), trusted["pins"].as_array().unwrap().len()), (0, 1));
 }
 
 #[test]

@@ -210,6 +210,10 @@ fn an_older_version_comes_only_when_asked_for() {
     world.fails(1, "plugin update p --to 1.5.0");
     world.ok("plugin update p --to 1.0.0");
     assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
+    // Also where the source has what is installed: it is not what was asked for.
+    let ran = world.fails(1, "plugin update p --to 9.9.9");
+    assert!(ran.stderr.contains("9.9.9") && ran.stderr.contains("1.0.0"), "{}", ran.stderr);
+    world.ok("plugin update p --to ~1");
 }
 
 #[test]

@@ -121,6 +121,12 @@ struct There {
     receipt: Option<Receipt>,
 }
 
+/// A plugin that is ready to take its place, and everywhere that it came from.
+struct Brought {
+    staged: Staged,
+    places: Vec<Place>,
+}
+
 impl Manager<'_> {
     /// Makes the store equal to a lock file: all its plugins are tried. The results, each with its plugin's name, are sorted by
     /// name: first those that are as they should be, then those that failed, then those that were to be removed.
@@ -215,7 +221,7 @@ impl Manager<'_> {
             wanted,
             self.settings.http.parallel,
             |locked| self.stage_locked(&lock, locked, &ways, &together),
-            |at, staged| {
+            |at, brought| {
                 let Some(locked) = wanted.get(at) else { return };
                 let mut note = Note::of_plugin(Event::Install, locked.name.as_str());
                 note.about.source = Some(locked.source.clone());
@@ -225,7 +231,7 @@ impl Manager<'_> {
                     note.event = Some(Event::Update);
                 }
                 let settled = self.recorded(note, |note| {
-                    staged.and_then(|staged| self.settle_locked(&lock, staged, locked, present, request, note))
+                    brought.and_then(|brought| self.settle_locked(&lock, brought, locked, present, request, note))
                 });
                 results.push((locked.name.to_string(), settled));
             },
@@ -240,7 +246,7 @@ impl Manager<'_> {
         locked: &Locked,
         ways: &Ways<'_>,
         together: &Together<'_>,
-    ) -> Result<(Staged, Vec<Place>), SyncError> {
+    ) -> Result<Brought, SyncError> {
         let spool = lock.spool()?;
         let part = together.part();
         let verified = self.obtain(locked, ways, spool.path(), &part)?;
@@ -265,18 +271,19 @@ impl Manager<'_> {
                 locked: label(locked.name.as_str(), locked.version.as_ref()),
             });
         }
-        Ok((staged, places))
+        Ok(Brought { staged, places })
     }
 
     fn settle_locked(
         &self,
         lock: &StoreLock<'_>,
-        (staged, places): (Staged, Vec<Place>),
+        brought: Brought,
         locked: &Locked,
         present: bool,
         request: &SyncRequest,
         note: &mut Note,
     ) -> Result<Synced, SyncError> {
+        let Brought { staged, places } = brought;
         let hooks = request.hooks;
         let name = locked.name.to_string();
         let found = if present { lock.store().find(&name)? } else { None };

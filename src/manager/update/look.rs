@@ -111,6 +111,7 @@ impl Manager<'_> {
         }
         let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
         if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
+            check_asked_version(receipt, &fetched.origin, installed.version.as_ref(), request)?;
             return Ok(Offer::Nothing(Unchanged::Newest));
         }
         Ok(Offer::Package(Box::new(fetched)))
@@ -160,11 +161,8 @@ impl Manager<'_> {
             let (name, offered) = (receipt.name.clone(), offered.name.to_string());
             return Err(UpdateError::OtherName { name, offered });
         }
-        if let (Some(fetched), Some(to)) = (fetched, &request.to) {
-            let options = FetchOptions { version: Some(to.clone()), ..FetchOptions::default() };
-            options
-                .check_version(fetched, offered.version.as_ref())
-                .map_err(|e| UpdateError::failed(&receipt.name, receipt.version.as_deref(), e.into()))?;
+        if let Some(fetched) = fetched {
+            check_asked_version(receipt, fetched, offered.version.as_ref(), request)?;
         }
         match &offered.version {
             Some(version) => self.compare(installed, version, origin, request),
@@ -209,4 +207,18 @@ impl Manager<'_> {
         }
         Ok(None)
     }
+}
+
+/// Checks that what came is the version that `--to` asks for, where it is given: a source with one package has no other.
+fn check_asked_version(
+    receipt: &Receipt,
+    fetched: &package::Origin,
+    came: Option<&Version>,
+    request: &UpdateRequest,
+) -> Result<(), UpdateError> {
+    let Some(to) = &request.to else { return Ok(()) };
+    let options = FetchOptions { version: Some(to.clone()), ..FetchOptions::default() };
+    options
+        .check_version(fetched, came)
+        .map_err(|e| UpdateError::failed(&receipt.name, receipt.version.as_deref(), e.into()))
 }

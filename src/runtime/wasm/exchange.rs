@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 /// Where the first block begins: 0 means "none".
 const FIRST: u64 = 64;
 
+/// What a block costs beyond its bytes, roughly: without it, a module could have us keep the books of millions of tiny ones.
+const BLOCK: usize = 64;
+
 /// Blocks, by their offset.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     blocks: BTreeMap<u64, Vec<u8>>,
     /// The end of the last block ever made; offsets are never used again.
     end: u64,
-    /// Bytes of all blocks.
+    /// What all blocks cost.
     used: usize,
     limit: usize,
     /// The block that was touched last, taken out of the map: most accesses go through one block from end to end.
@@ -27,25 +30,31 @@ pub(super) struct Exchange {
 pub(super) struct Full;
 
 impl Exchange {
-    /// Room for blocks of `limit` bytes in all.
+    /// Room for blocks of `limit` bytes in all, with what each costs by itself.
     pub(super) fn new(limit: usize) -> Self {
         Self { end: FIRST, limit, ..Self::default() }
     }
 
     /// Makes a block of `length` zeros. No bytes need no block: that is offset 0.
     pub(super) fn alloc(&mut self, length: u64) -> Result<u64, Full> {
-        match usize::try_from(length) {
-            Ok(length) if length <= self.limit - self.used => Ok(self.insert(vec![0; length])),
-            _ => Err(Full),
-        }
+        let length = usize::try_from(length).map_err(|_| Full)?;
+        self.make_room(length)?;
+        Ok(self.insert(vec![0; length]))
     }
 
     /// Makes a block of `bytes`.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<u64, Full> {
-        if bytes.len() > self.limit - self.used {
-            return Err(Full);
-        }
+        self.make_room(bytes.len())?;
         Ok(self.insert(bytes.to_vec()))
+    }
+
+    /// Whether a block of `length` bytes may still be made.
+    fn make_room(&self, length: usize) -> Result<(), Full> {
+        match length.checked_add(BLOCK) {
+            Some(cost) if cost <= self.limit.saturating_sub(self.used) => Ok(()),
+            _ if length == 0 => Ok(()),
+            _ => Err(Full),
+        }
     }
 
     fn insert(&mut self, bytes: Vec<u8>) -> u64 {
@@ -53,7 +62,7 @@ impl Exchange {
             return 0;
         }
         let offset = self.end;
-        self.used += bytes.len();
+        self.used += bytes.len() + BLOCK;
         // A gap between blocks, so that running over the end of one never reaches the next.
         self.end += (bytes.len() as u64).next_multiple_of(16) + 16;
         self.blocks.insert(offset, bytes);
@@ -64,7 +73,7 @@ impl Exchange {
     pub(super) fn free(&mut self, offset: u64) {
         self.close();
         if let Some(block) = self.blocks.remove(&offset) {
-            self.used -= block.len();
+            self.used -= block.len() + BLOCK;
         }
     }
 
@@ -121,7 +130,7 @@ impl Exchange {
         }
     }
 
-    /// Bytes of all blocks.
+    /// What all blocks cost.
     pub(super) fn used(&self) -> usize {
         self.used
     }
@@ -156,7 +165,7 @@ mod tests {
 
     #[test]
     fn blocks_keep_to_themselves() {
-        let mut exchange = Exchange::new(100);
+        let mut exchange = Exchange::new(1000);
         let (a, b) = (exchange.put(b"abc").unwrap(), exchange.alloc(9).unwrap());
         assert_eq!((exchange.length(a), exchange.length(b), exchange.length(a + 1), exchange.length(0)), (3, 9, 0, 0));
         exchange.store_u64(a + 1, u64::MAX);
@@ -174,7 +183,7 @@ mod tests {
 
     #[test]
     fn w4_room_is_limited_and_comes_back() {
-        let mut exchange = Exchange::new(10);
+        let mut exchange = Exchange::new(10 + BLOCK);
         let a = exchange.alloc(10).unwrap();
         assert_eq!(exchange.alloc(1), Err(Full));
         assert_eq!(exchange.put(b"x"), Err(Full));
@@ -186,12 +195,15 @@ mod tests {
         assert_eq!((exchange.used(), exchange.length(a)), (0, 0));
         assert!(exchange.alloc(10).is_ok_and(|b| b != a));
         assert_eq!(exchange.alloc(u64::MAX), Err(Full));
+        let mut exchange = Exchange::new(1 << 20);
+        let tiny = (0..1 << 20).take_while(|_| exchange.alloc(1).is_ok()).count();
+        assert!(tiny < 20_000, "{tiny} blocks of a byte");
     }
 
     proptest! {
         #[test]
         fn it_is_as_a_map_of_bytes(steps in prop::collection::vec((0u8..5, 0u64..160, any::<u64>()), 0..60)) {
-            let mut exchange = Exchange::new(200);
+            let mut exchange = Exchange::new(600);
             let mut model: BTreeMap<u64, u8> = BTreeMap::new();
             let mut blocks: BTreeMap<u64, u64> = BTreeMap::new();
             for (step, at, value) in steps {
@@ -222,7 +234,7 @@ mod tests {
                         prop_assert_eq!(exchange.bytes(at, 8), &word);
                     }
                 }
-                prop_assert_eq!(exchange.used() as u64, blocks.values().sum::<u64>());
+                prop_assert_eq!(exchange.used() as u64, blocks.values().map(|length| length + BLOCK as u64).sum::<u64>());
             }
         }
     }
