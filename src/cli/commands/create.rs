@@ -61,7 +61,7 @@ enum Runtime {
     /// A module of WebAssembly
     #[value(alias = "extism/v1")]
     Extism,
-    /// A server that stays
+    /// A server that stays; this program runs none
     #[value(alias = "grpc/v1")]
     Grpc,
 }
