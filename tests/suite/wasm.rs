@@ -400,13 +400,13 @@ fn w7_the_temporary_directory_is_private_and_goes() {
     let world = with("hostile/escape", "fileSystem: {createTempDir: true}");
     fs::write(world.root().join("outside"), "secret").unwrap();
     let before = world.snapshot(world.root());
-    assert_eq!(world.ok("p").stdout, "ynnnnnnnnnn");
+    assert_eq!(world.ok("p").stdout, "ynnnnnnnnnnnnn");
     let mut after = world.snapshot(world.root());
     after.retain(|path, _| !path.contains(".cache"));
     assert_eq!(after, before, "nothing is left, and nothing has changed");
     // Without it there is no file at all.
     let world = with("hostile/escape", "");
-    assert_eq!(world.ok("p").stdout, "nnnnnnnnnnn");
+    assert_eq!(world.ok("p").stdout, "nnnnnnnnnnnnnn");
 }
 
 #[test]

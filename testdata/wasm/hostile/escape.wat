@@ -20,6 +20,9 @@
   (data (i32.const 190) "a")               ;; 1
   (data (i32.const 200) "relative/x")      ;; 10
   (data (i32.const 220) "..")              ;; 2
+  (data (i32.const 230) "relative/")       ;; 9
+  (data (i32.const 240) "absolute/")       ;; 9
+  (data (i32.const 250) "../")             ;; 3
   (data (i32.const 300) "{\"data\":\"")    ;; 9
   (global $end (mut i32) (i32.const 309))
   (func $note (param $errno i32)
@@ -32,6 +35,10 @@
   (func $read (param $path i32) (param $len i32) (result i32)
     (call $open (i32.const 3) (i32.const 1) (local.get $path) (local.get $len) (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0)
       (i32.const 0)))
+  (func $enter (param $path i32) (param $len i32) (result i32)
+    ;; As a directory.
+    (call $open (i32.const 3) (i32.const 1) (local.get $path) (local.get $len) (i32.const 2) (i64.const 0x4000) (i64.const 2)
+      (i32.const 0) (i32.const 0)))
   (func (export "helm_plugin_main") (result i32)
     (local $i i32) (local $len i32) (local $block i64)
     (call $note (call $create (i32.const 100) (i32.const 6)))
@@ -44,6 +51,10 @@
     (call $note (call $read (i32.const 150) (i32.const 8)))
     (drop (call $symlink (i32.const 220) (i32.const 2) (i32.const 3) (i32.const 160) (i32.const 8)))
     (call $note (call $create (i32.const 200) (i32.const 10)))
+    ;; A slash at the end asks for what a link leads to.
+    (call $note (call $enter (i32.const 230) (i32.const 9)))
+    (call $note (call $enter (i32.const 240) (i32.const 9)))
+    (call $note (call $enter (i32.const 250) (i32.const 3)))
     (call $note (call $mkdir (i32.const 3) (i32.const 110) (i32.const 10)))
     (call $note (call $rename (i32.const 3) (i32.const 100) (i32.const 6) (i32.const 3) (i32.const 110) (i32.const 10)))
     (call $note (call $link (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 6) (i32.const 3) (i32.const 110) (i32.const 10)))
