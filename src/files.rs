@@ -29,6 +29,19 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes `bytes` into a new file at `path` that only the user can read (0600), whatever the umask: for private directories in
+/// which nobody looks before all is done.
+///
+/// # Errors
+/// What writing gives; also where something lies at `path` already.
+pub fn write_new_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(bytes)
+}
+
 /// Puts `bytes` at `path` in one rename, as a file that others may read as far as the user's umask lets them.
 ///
 /// # Errors

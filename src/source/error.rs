@@ -237,7 +237,8 @@ impl SourceError {
         )
     }
 
-    /// Whether a provenance that was asked for cannot be had, so that the package cannot be verified (exit code 3).
+    /// Whether what came cannot be verified: a provenance that was asked for cannot be had, or something is not what its digest
+    /// or its signature says (exit code 3).
     pub fn is_verification(&self) -> bool {
         matches!(
             self,
@@ -247,6 +248,7 @@ impl SourceError {
                 | Self::ProvenanceFailing { .. }
                 | Self::ProvenanceUnreachable { .. }
                 | Self::Oci(OciError::Digest { .. } | OciError::Size { .. })
+                | Self::Git(GitError::TagName { .. })
         ) || matches!(self, Self::GitHub(error) if error.is_verification())
     }
 

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::digest::{HashingWriter, Sha256Digest};
+use crate::files;
 use crate::manifest::{self, Metadata};
 use crate::package;
 use crate::provenance::{Evidence, Verified};
@@ -120,7 +121,7 @@ impl StoreLock<'_> {
         move_file(&fetched.path, &kept)?;
         if let Some(bytes) = &fetched.provenance {
             let path = prov(&kept);
-            fs::write(&path, bytes).map_err(|source| StoreError::io("write", &path, source))?;
+            files::write_new_private(&path, bytes).map_err(|source| StoreError::io("write", &path, source))?;
         }
         let package = StagedPackage { digest: fetched.digest, size: fetched.size, provenance: fetched.provenance.is_some() };
         let origin = &fetched.origin;

@@ -320,11 +320,20 @@ fn secrets_of_a_url_are_not_stored_or_shown() {
 #[test]
 fn modes_are_private() {
     let world = signed();
-    world.ok(&format!("plugin install p-1.0.0.tgz {}", keyring()));
+    // Whatever the umask allows.
+    let command = world.command([""; 0]);
+    let tool = command.get_program().to_str().unwrap().to_owned();
+    let line = format!("umask 000; exec {tool} plugin install p-1.0.0.tgz {}", keyring());
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &line]).env_clear().envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
+    let ran = crate::support::finish(shell.current_dir(world.path("")));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     let mode = |path: &str| fs::metadata(world.plugins().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(""), 0o700);
     assert_eq!(mode(".state"), 0o700);
-    assert_eq!(mode(".state/p.json"), 0o600);
+    for file in [".state/p.json", "p-1.0.0.tgz", "p-1.0.0.tgz.prov", "../audit.jsonl"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn v_tags_that_gpg_signs_are_verified() {
     // A good signature of another release under this one's name.
     repository.git(&["tag", "-d", "v1.0.1"]);
     repository.git(&["update-ref", "refs/tags/v1.0.1", "refs/tags/v1.0.0"]);
-    world.fails(1, &format!("plugin install {url} --version v1.0.1 --keyring ann.pgp --force"));
+    world.fails(3, &format!("plugin install {url} --version v1.0.1 --keyring ann.pgp --force"));
 }
 
 #[test]
