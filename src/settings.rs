@@ -307,7 +307,13 @@ impl Settings {
             Err(source) => return Err(SettingsError::Read { path, source }),
         };
         match Self::parse(&bytes) {
-            Ok(settings) => Ok(Self { path, ..settings }),
+            Ok(mut settings) => {
+                // A relative name must not depend on where the user is.
+                for ca_file in settings.registries.values_mut().filter_map(|registry| registry.ca_file.as_mut()) {
+                    *ca_file = config_home.join(&ca_file);
+                }
+                Ok(Self { path, ..settings })
+            }
             Err(error) => Err(SettingsError::Invalid { path, error }),
         }
     }
@@ -542,6 +548,10 @@ output: {color: never, progress: always}
             assert_eq!(error.at(), at, "{text:?}: {error}");
         }
         let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), "registries: {a: {caFile: ca.pem}, b: {caFile: /ca.pem}}").unwrap();
+        let registries = Settings::load(dir.path()).unwrap().registries;
+        let files = registries.values().map(|registry| registry.ca_file.clone().unwrap()).collect::<Vec<_>>();
+        assert_eq!(files, [dir.path().join("ca.pem"), PathBuf::from("/ca.pem")]);
         std::fs::write(dir.path().join(FILE_NAME), "foo: 1\n").unwrap();
         let message = Settings::load(dir.path()).unwrap_err().to_string();
         assert!(message.contains("config.yaml:1:1: unknown field `foo`"), "{message}");

@@ -200,6 +200,12 @@ impl Manager<'_> {
             }
             plugin.package = Some(package);
         }
+        if receipt.verified.by == Means::None {
+            // Files that are as they came are not the same as files that somebody signed (CVE-2025-25204).
+            let name = crate::text::plain(name);
+            let warning = format!("plugin `{name}` was installed without verification, so only its files could be checked");
+            self.report.warning(&warning);
+        }
         Ok(plugin)
     }
 

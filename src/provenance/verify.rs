@@ -93,7 +93,7 @@ pub enum VerifyError {
     },
     /// A git tag or commit is not signed.
     #[error(
-        "{} is not signed: name the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
+        "{} is not signed: name the full commit id with `--version {}` (of an update: `--to`) if you trust it, or do without verification with `--verify=false`",
         Plain(.what), Plain(.commit)
     )]
     GitUnsigned {
@@ -104,7 +104,7 @@ pub enum VerifyError {
     },
     /// A git tag or commit is signed with an SSH key, and nobody said whose keys may sign.
     #[error(
-        "{} is signed with an SSH key: name a file with the keys that you trust with `--allowed-signers FILE`, or the full commit id with `--version {}` if you trust it, or do without verification with `--verify=false`",
+        "{} is signed with an SSH key: name a file with the keys that you trust with `--allowed-signers FILE`, or the full commit id with `--version {}` (of an update: `--to`) if you trust it, or do without verification with `--verify=false`",
         Plain(.what), Plain(.commit)
     )]
     GitSsh {

@@ -365,6 +365,17 @@ fn verify_finds_the_kept_package_beside_the_plugin_and_says_when_it_is_gone() {
 }
 
 #[test]
+fn p26_verify_says_where_nobody_vouched_for_a_plugin() {
+    let world = signed();
+    world.ok("plugin install p-1.0.0.tgz --verify=false");
+    let ran = world.ok("plugin verify p");
+    assert!(ran.stderr.contains("warning: plugin `p` was installed without verification"), "{}", ran.stderr);
+    world.ok(&format!("plugin install p-1.0.0.tgz --force {}", keyring()));
+    let ran = world.ok(&format!("plugin verify p {}", keyring()));
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_package_may_be_called_in_capitals() {
     let world = signed();
     fs::rename(world.path("p-1.0.0.tgz"), world.path("P.TGZ")).unwrap();

@@ -104,9 +104,12 @@ impl Manager<'_> {
                 ExplainedRule { rule, file, line: decision.at.line, verdict, reason }
             })
             .collect();
+        let mut sources: Vec<String> = subject.places.iter().map(|place| Place::shown(place).to_owned()).collect();
+        // What was asked for is mostly where it came from, too.
+        sources.dedup();
         Explained {
             name: subject.name.map(|name| plain(name).into_owned()),
-            sources: subject.places.iter().map(|place| Place::shown(place).to_owned()).collect(),
+            sources,
             verified: subject.proof.map(|proof| proof.verification().as_str()),
             allowed: rules.iter().all(|rule| rule.verdict != "refused"),
             rules,
