@@ -30,6 +30,8 @@
 //! `provenance` > `manifest` > `host`. The small modules [`audit`], [`digest`], [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
 //! and [`yaml`] serve all of them.
 
+#![cfg_attr(not(feature = "wasm"), forbid(unsafe_code))]
+
 pub mod audit;
 pub mod cli;
 pub mod digest;

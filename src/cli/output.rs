@@ -4,6 +4,7 @@
 //! Text from plugins and networks arrives here neutralised ([`crate::text`]); tables, JSON, YAML and error chains do it once more,
 //! since they show whatever they are given.
 
+mod progress;
 mod table;
 
 use std::borrow::Cow;
@@ -12,21 +13,17 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use self::progress::Progress;
 pub use self::table::Table;
 use crate::cli::globals::{Globals, When};
 use crate::host::Origin;
 use crate::report::{Event, Report};
 use crate::text;
-
-/// Steps that are shorter than this show no bar: it would only flicker.
-const BAR_AFTER: Duration = Duration::from_millis(200);
 
 /// The shape of a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -104,15 +101,8 @@ pub struct Output {
     bars: bool,
     ask: bool,
     yes: bool,
-    step: Mutex<Option<Step>>,
-}
-
-/// The step of long work that is under way.
-struct Step {
-    what: String,
-    total: Option<u64>,
-    since: Instant,
-    bar: Option<ProgressBar>,
+    /// The step of long work that is under way, where it is drawn.
+    step: Mutex<Option<Progress>>,
 }
 
 impl Output {
@@ -339,14 +329,14 @@ impl Output {
 
     /// Does `work`, which writes to the terminal, while no bar is drawn there.
     fn apart<R>(&self, work: impl FnOnce() -> R) -> R {
-        let bar = self.step().as_ref().and_then(|step| step.bar.clone());
-        match bar {
-            Some(bar) => bar.suspend(work),
-            None => work(),
+        let mut step = self.step();
+        if let Some(step) = step.as_mut() {
+            step.hide();
         }
+        work()
     }
 
-    fn step(&self) -> MutexGuard<'_, Option<Step>> {
+    fn step(&self) -> MutexGuard<'_, Option<Progress>> {
         self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -359,25 +349,21 @@ impl Output {
             self.message(None, what);
         }
         if self.bars {
-            *self.step() = Some(Step { what: text::plain(what).into_owned(), total, since: Instant::now(), bar: None });
+            *self.step() = Some(Progress::new(text::plain(what).into_owned(), total));
         }
     }
 
     fn advance(&self, done: u64) {
-        if !self.bars {
-            return;
-        }
-        if let Some(step) = self.step().as_mut()
-            && step.since.elapsed() >= BAR_AFTER
+        // Without a bar, no lock is to be waited for.
+        if self.bars
+            && let Some(step) = self.step().as_mut()
         {
-            step.bar.get_or_insert_with(|| bar(&step.what, step.total)).set_position(done);
+            step.advance(done);
         }
     }
 
     fn finish(&self) {
-        if let Some(Step { bar: Some(bar), .. }) = self.step().take() {
-            bar.finish_and_clear();
-        }
+        self.step().take();
     }
 }
 
@@ -402,16 +388,6 @@ impl Report for Output {
         // A terminal that fails has not said yes.
         self.confirm(question).unwrap_or(false)
     }
-}
-
-fn bar(what: &str, total: Option<u64>) -> ProgressBar {
-    let target = ProgressDrawTarget::stderr_with_hz(10);
-    let (template, bar) = match total {
-        Some(total) => ("{msg} [{bar:24}] {bytes}/{total_bytes}", ProgressBar::with_draw_target(Some(total), target)),
-        None => ("{msg} {bytes}", ProgressBar::with_draw_target(None, target)),
-    };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.with_style(style.progress_chars("=> ")).with_message(what.to_owned())
 }
 
 /// A variable that is set to something.

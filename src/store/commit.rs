@@ -41,7 +41,7 @@ use super::tree::{self, CLOCK_TICK_NS, FileRecord, MadeBy, TreeId};
 use super::{Found, disk};
 
 /// Bytes that the gate may have to hash again before every run rather than have the install wait for the clock.
-const WORTH_A_TICK: u64 = 2 << 20;
+const WORTH_A_TICK: u64 = 256 << 10;
 
 /// What the receipt says of an arrival beyond what the staged plugin itself knows.
 #[derive(Debug, Clone, Default)]

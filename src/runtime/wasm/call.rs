@@ -14,7 +14,8 @@ use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 use super::WasmError;
-use super::engine::Compiler;
+use super::cache::Cache;
+use super::engine::{self, Loaded, ModuleFile};
 use super::exchange::Exchange;
 use super::kernel;
 use super::state::{Ended, Level, Limits, Memory, News, State};
@@ -38,9 +39,7 @@ const STACK: usize = 8 << 20;
 pub(super) struct Job {
     /// The plugin's name, by which the module is called, too.
     pub(super) name: String,
-    pub(super) module: Vec<u8>,
-    /// Where that came from.
-    pub(super) path: PathBuf,
+    pub(super) module: ModuleFile,
     pub(super) manifest: Extism,
     pub(super) limits: Limits,
     pub(super) input: Vec<u8>,
@@ -49,7 +48,8 @@ pub(super) struct Job {
     pub(super) streams: Streams,
     /// The directory that it sees as `/tmp`.
     pub(super) temp_dir: Option<PathBuf>,
-    pub(super) cache: Option<PathBuf>,
+    /// Where compiled modules are kept, if they can be.
+    pub(super) cache: Option<Cache>,
     pub(super) functions: HostFunctions,
     pub(super) level: Level,
 }
@@ -65,7 +65,7 @@ pub(super) enum Streams {
 /// Runs `job` to its end; `hear` gets what it says meanwhile.
 pub(super) fn run(job: Job, mut hear: impl FnMut(&News)) -> Result<Ended, WasmError> {
     let (sender, news) = mpsc::channel();
-    let (limit, path) = (job.limits.time, job.path.clone());
+    let (limit, path) = (job.limits.time, job.module.path.clone());
     let gone = || WasmError::Engine { reason: "its thread broke down".to_owned() };
     let work = move || {
         let ended = work(job, &sender);
@@ -99,13 +99,11 @@ pub(super) fn run(job: Job, mut hear: impl FnMut(&News)) -> Result<Ended, WasmEr
 
 /// What the thread does.
 fn work(job: Job, news: &Sender<News>) -> Result<Ended, WasmError> {
-    let compiler = Compiler::new(job.cache.as_deref())?;
-    let module = Module::new(&compiler.engine, &job.module)
-        .map_err(|error| WasmError::Invalid { path: job.path.clone(), reason: first_line(&error) })?;
+    let Loaded { engine, module, from_cache } = engine::load(&job.module, job.cache.as_ref())?;
     let entry = job.manifest.entry_func_name.clone().unwrap_or_else(|| super::ENTRY.to_owned());
     check_entry(&module, &entry)?;
 
-    let mut linker = Linker::new(&compiler.engine);
+    let mut linker = Linker::new(&engine);
     let prepared = kernel::add_to_linker(&mut linker)
         .and_then(|()| p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi))
         .and_then(|()| kernel::add_exit(&mut linker))
@@ -137,13 +135,13 @@ fn work(job: Job, news: &Sender<News>) -> Result<Ended, WasmError> {
         logged: 0,
         memory: Memory { limit: limits.pages, used: 0, elements: 0 },
     };
-    let mut store = Store::new(&compiler.engine, state);
+    let mut store = Store::new(&engine, state);
     store.limiter(|state| &mut state.memory);
     store.epoch_deadline_async_yield_and_update(1);
     check_imports(&module, &linker, &mut store)?;
 
-    let _ = news.send(News::Begun { from_cache: compiler.was_cached() });
-    let _ticker = Ticker::start(compiler.engine);
+    let _ = news.send(News::Begun { from_cache });
+    let _ticker = Ticker::start(engine);
     let engine_failed = |error: std::io::Error| WasmError::Engine { reason: error.to_string() };
     let events = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(engine_failed)?;
     let outcome = events.block_on(async {
@@ -262,7 +260,7 @@ fn explain(error: wasmtime::Error) -> WasmError {
 }
 
 /// The innermost cause of an error, without what it says about places in the module.
-fn first_line(error: &wasmtime::Error) -> String {
+pub(super) fn first_line(error: &wasmtime::Error) -> String {
     error.root_cause().to_string().lines().next().unwrap_or_default().to_owned()
 }
 

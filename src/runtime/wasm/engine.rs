@@ -1,130 +1,179 @@
-//! The engine and the compilation cache.
-//!
-//! The cache is wasmtime's: entries are named by the module's digest, the engine's version and its settings, written whole or not at all,
-//! and made anew where they cannot be read. It holds native code that is run as it is, so it is only used where nobody else can write.
+//! The engine, and how a module gets into it: from the cache of compiled ones, else from its file through the compiler.
 
-use std::fs;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::{Path, PathBuf};
 
-use wasmtime::{Cache, CacheConfig, Config, Engine, Strategy};
+use wasmtime::{Config, Engine, Module, Strategy};
 
 use super::WasmError;
+use super::cache::Cache;
+use crate::digest::Sha256Digest;
 use crate::files;
-use crate::text::Plain;
 
-/// The engine, and its cache where there is one.
-pub(super) struct Compiler {
+/// How large a module may be.
+const MODULE_BYTES: u64 = 256 << 20;
+
+/// A module's file.
+#[derive(Debug)]
+pub(super) struct ModuleFile {
+    pub(super) path: PathBuf,
+    /// The digest of what the gate saw there, where it looked.
+    pub(super) digest: Option<Sha256Digest>,
+}
+
+/// A module that is ready to run, in its engine.
+pub(super) struct Loaded {
     pub(super) engine: Engine,
-    cache: Option<Cache>,
+    pub(super) module: Module,
+    pub(super) from_cache: bool,
 }
 
-impl Compiler {
-    /// An engine that keeps what it compiles in `directory`, where that can be used.
-    pub(super) fn new(directory: Option<&Path>) -> Result<Self, WasmError> {
-        let failed = |error: wasmtime::Error| WasmError::Engine { reason: error.to_string() };
-        let cache = directory.and_then(|directory| Cache::new(CacheConfig::new().with_directory(directory).clone()).ok());
-        let mut config = Config::new();
-        config
-            // Not Winch, whatever the default becomes: it had the advisories.
-            .strategy(Strategy::Cranelift)
-            .epoch_interruption(true)
-            .wasm_backtrace_max_frames(None)
-            .cache(cache.clone());
-        Ok(Self { engine: Engine::new(&config).map_err(failed)?, cache })
+/// Gets the module in `file` ready. Where the gate knows its digest and the cache has it, the file is not even opened: what runs is
+/// made of the bytes that the gate saw.
+pub(super) fn load(file: &ModuleFile, cache: Option<&Cache>) -> Result<Loaded, WasmError> {
+    let found = |digest| cached(cache?.find(digest)?);
+    if let Some(loaded) = file.digest.and_then(found) {
+        return Ok(loaded);
     }
-
-    /// Whether all that was compiled so far came from the cache.
-    pub(super) fn was_cached(&self) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.cache_hits() > 0 && cache.cache_misses() == 0)
+    let bytes = read(&file.path)?;
+    // Without a cache nobody asks for the digest of a module that the gate did not look at.
+    let digest = (file.digest.is_some() || cache.is_some()).then(|| Sha256Digest::of(&bytes));
+    if file.digest.is_some() && file.digest != digest {
+        return Err(WasmError::Changed { path: file.path.clone() });
     }
+    if file.digest.is_none()
+        && let Some(loaded) = digest.and_then(found)
+    {
+        return Ok(loaded);
+    }
+    let engine = engine(true).map_err(|error| WasmError::Engine { reason: error.to_string() })?;
+    let module = Module::new(&engine, &bytes)
+        .map_err(|error| WasmError::Invalid { path: file.path.clone(), reason: super::call::first_line(&error) })?;
+    if let (Some(cache), Some(digest)) = (cache, digest)
+        && let Ok(code) = module.serialize()
+    {
+        cache.keep(digest, code);
+    }
+    Ok(Loaded { engine, module, from_cache: false })
 }
 
-/// Whether `directory` can hold compiled modules; it is made where it is not there yet.
-///
-/// # Errors
-/// Why not, where that is worth a warning: somebody else could put code into it. That it cannot be made, on a read-only
-/// disk say, is none.
-pub(super) fn usable(directory: &Path) -> Result<bool, String> {
-    if files::create_private_dir(directory).is_err() {
-        return Ok(false);
+/// An engine. One that only runs what is compiled already is made in a tenth of the time.
+fn engine(compiles: bool) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        // Not Winch, whatever the default becomes: it had the advisories.
+        .strategy(Strategy::Cranelift)
+        .epoch_interruption(true)
+        // Nobody is shown where in a module something went wrong: what finding that out needs makes code a third larger.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .enable_compiler(compiles);
+    if !cfg!(windows) {
+        config.native_unwind_info(false);
     }
-    for directory in [Some(directory), directory.parent()].into_iter().flatten() {
-        let Ok(metadata) = fs::symlink_metadata(directory) else { return Ok(false) };
-        if let Some(reason) = exposed(&metadata) {
-            let shown = Plain(&directory.to_string_lossy()).to_string();
-            return Err(format!("compiled modules are not kept: {shown} {reason}"));
-        }
-    }
-    Ok(true)
+    Engine::new(&config)
 }
 
-/// Why somebody else can change what lies in a directory.
-#[cfg(unix)]
-fn exposed(metadata: &fs::Metadata) -> Option<String> {
-    use std::os::unix::fs::MetadataExt as _;
-    if metadata.is_symlink() {
-        return Some("is a symbolic link; remove it".to_owned());
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Some("can be written by others; mend it with `chmod go-w`".to_owned());
-    }
-    let owner = metadata.uid();
-    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then(|| "belongs to another user; remove it".to_owned())
+/// What the cache has, unless it is not for this engine or this machine.
+fn cached(entry: File) -> Option<Loaded> {
+    let engine = engine(false).ok()?;
+    let module = run_as_it_is(&engine, entry)?;
+    Some(Loaded { engine, module, from_cache: true })
 }
 
-#[cfg(not(unix))]
-fn exposed(_: &fs::Metadata) -> Option<String> {
-    None
+/// The module in an entry of the cache.
+#[expect(unsafe_code, reason = "the engine cannot check native code; who may have written it is the cache's matter")]
+fn run_as_it_is(engine: &Engine, mut entry: File) -> Option<Module> {
+    let copy = entry.try_clone().ok()?;
+    // SAFETY: the engine wants code that an engine wrote and nobody changed since, also not while the file is mapped. `Cache::find` gives
+    // files that only this user or the administrator can write, in directories of which the same is true; it has compared their
+    // check sum; and `Cache::keep` puts a new file in the place of an old one, never new bytes into it.
+    if let Ok(module) = unsafe { Module::deserialize_open_file(engine, copy) } {
+        return Some(module);
+    }
+    // A disk may be mounted so that nothing on it can be executed in place.
+    let mut bytes = Vec::new();
+    entry.rewind().and_then(|()| entry.read_to_end(&mut bytes)).ok()?;
+    // SAFETY: as above; they are the same bytes.
+    unsafe { Module::deserialize(engine, &bytes) }.ok()
+}
+
+/// Reads a module once.
+fn read(path: &Path) -> Result<Vec<u8>, WasmError> {
+    let bytes = match files::read_bounded(path, MODULE_BYTES) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(WasmError::TooLarge { path: path.to_owned(), limit: MODULE_BYTES }),
+        Err(source) => return Err(WasmError::Read { path: path.to_owned(), source }),
+    };
+    // The engine would also read the text form, which nobody means to ship.
+    if !bytes.starts_with(b"\0asm") {
+        let reason = if bytes.is_empty() { "it is empty" } else { "it does not begin as one" };
+        return Err(WasmError::Invalid { path: path.to_owned(), reason: reason.to_owned() });
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::super::cache;
     use super::*;
-    use wasmtime::Module;
 
     #[test]
     fn a_module_is_compiled_once() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = dir.path().join("wasm");
-        assert_eq!(usable(&cache), Ok(true));
+        let kept = dir.path().join("wasm");
+        let cache = cache::at(&kept).unwrap().unwrap();
+        let path = dir.path().join("plugin.wasm");
         let module = wat::parse_str("(module (func (export \"f\") (result i32) i32.const 7))").unwrap();
-        let compile = |cache: Option<&Path>| {
-            let compiler = Compiler::new(cache).unwrap();
-            Module::new(&compiler.engine, &module).unwrap();
-            compiler.was_cached()
-        };
-        assert_eq!([compile(Some(&cache)), compile(Some(&cache)), compile(None)], [false, true, false]);
-        // Another module is another entry; a broken entry is made anew.
-        let entries = || {
-            let all = walkdir::WalkDir::new(&cache).into_iter().map(Result::unwrap);
-            all.filter(|entry| entry.file_type().is_file() && entry.path().extension().is_none()).collect::<Vec<_>>()
-        };
-        let [entry] = entries().try_into().unwrap();
-        let good = fs::read(entry.path()).unwrap();
+        fs::write(&path, &module).unwrap();
+        let from_cache =
+            |digest, cache: Option<&Cache>| load(&ModuleFile { path: path.clone(), digest }, cache).unwrap().from_cache;
+        let seen = Some(Sha256Digest::of(&module));
+        assert_eq!(
+            [from_cache(None, Some(&cache)), from_cache(None, Some(&cache)), from_cache(None, None)],
+            [false, true, false]
+        );
+        assert!(from_cache(seen, Some(&cache)));
+        // An entry that is whole, and no compiled module; one that has gone bad.
+        cache.keep(Sha256Digest::of(&module), b"\x7fELF, or is it?".to_vec());
+        assert_eq!([from_cache(None, Some(&cache)), from_cache(seen, Some(&cache))], [false, true]);
+        let [entry] =
+            fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>().try_into().unwrap();
+        let good = fs::read(&entry).unwrap();
         for bad in [&b""[..], b"garbage", &good[..good.len() / 2]] {
-            fs::write(entry.path(), bad).unwrap();
-            assert_eq!([compile(Some(&cache)), compile(Some(&cache))], [false, true], "{} bytes", bad.len());
+            fs::write(&entry, bad).unwrap();
+            assert_eq!(
+                [from_cache(seen, Some(&cache)), from_cache(None, Some(&cache))],
+                [false, true],
+                "{} bytes",
+                bad.len()
+            );
         }
     }
 
     #[test]
-    #[cfg(unix)]
-    fn a_cache_that_others_can_write_to_is_not_used() {
-        use std::os::unix::fs::{PermissionsExt as _, symlink};
+    fn w11_only_the_bytes_that_the_gate_saw_are_run() {
         let dir = tempfile::tempdir().unwrap();
-        let (cache, parent) = (dir.path().join("cache/wasm"), dir.path().join("cache"));
-        assert_eq!(usable(&cache), Ok(true));
-        assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
-        for (path, mode) in [(&cache, 0o777), (&cache, 0o720), (&parent, 0o702)] {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-            assert!(usable(&cache).unwrap_err().contains("chmod go-w"), "{mode:o}");
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        let cache = cache::at(&dir.path().join("wasm")).unwrap().unwrap();
+        let path = dir.path().join("plugin.wasm");
+        let module = b"\0asm\x01\0\0\0";
+        let seen = Some(Sha256Digest::of(module));
+        let file = ModuleFile { path: path.clone(), digest: seen };
+        let unseen = ModuleFile { path: path.clone(), digest: None };
+        fs::write(&path, b"\0asm\x01\0\0\0\0\0").unwrap();
+        assert!(matches!(load(&file, Some(&cache)), Err(WasmError::Changed { .. })));
+        fs::write(&path, module).unwrap();
+        assert!(!load(&file, Some(&cache)).unwrap().from_cache);
+        // What lies there now does not matter once the checked bytes are compiled.
+        for bad in [&b""[..], b"(module)", b"\0as"] {
+            fs::write(&path, bad).unwrap();
+            assert!(matches!(load(&unseen, Some(&cache)), Err(WasmError::Invalid { .. })));
+            assert!(load(&file, Some(&cache)).unwrap().from_cache);
         }
-        assert_eq!(usable(&cache), Ok(true));
-        fs::remove_dir(&cache).unwrap();
-        symlink(dir.path(), &cache).unwrap();
-        assert!(usable(&cache).is_err());
-        fs::write(dir.path().join("file"), "").unwrap();
-        assert_eq!(usable(&dir.path().join("file/wasm")), Ok(false), "something is in the way");
+        let directory = ModuleFile { path: dir.path().to_owned(), digest: None };
+        assert!(matches!(load(&directory, None), Err(WasmError::Read { .. })));
     }
 }

@@ -4,6 +4,7 @@
 //! The interface is Extism's, so that what its plug-in kits make runs here; the house serves it itself, on wasmtime. Why, says
 //! `docs/dependencies.md`. [`call`] runs a module, [`kernel`] is what the module can call, [`state`] what it may use.
 
+mod cache;
 mod call;
 mod engine;
 mod error;
@@ -16,11 +17,12 @@ mod stream;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
 
 pub use self::error::WasmError;
 
+use self::cache::Cache;
 use self::call::{Job, Streams};
+use self::engine::ModuleFile;
 use self::state::{Ended, Level, Limits, News};
 use self::stream::Tail;
 use super::invoke::{Input, Output};
@@ -29,8 +31,6 @@ use super::messages::{
     TestOutput,
 };
 use super::{Environment, InvokeError, Subject};
-use crate::digest::Sha256Digest;
-use crate::files;
 use crate::manifest::{Extism, MODULE_NAME};
 use crate::report::Report;
 use crate::store::Spool;
@@ -39,11 +39,8 @@ use crate::text::Plain;
 /// The function that is called, unless the manifest names another.
 const ENTRY: &str = "helm_plugin_main";
 
-/// How large a module may be.
-const MODULE_BYTES: u64 = 256 << 20;
-
 /// Where compiled modules are kept, in the host's cache.
-const CACHE: &str = "wasm";
+const COMPILED: &str = "wasm";
 
 /// Asks `input` of a module.
 pub(super) fn invoke(
@@ -163,8 +160,8 @@ impl Caller<'_> {
     /// Calls the module with `input`.
     fn run(&self, input: Vec<u8>, streams: Streams, limits: Limits) -> Result<Ended, WasmError> {
         let Subject { metadata, dir, checked } = self.subject;
-        let path = dir.join(MODULE_NAME);
-        let module = read(&path, checked.and_then(|checked| checked.digest(MODULE_NAME)))?;
+        let module =
+            ModuleFile { path: dir.join(MODULE_NAME), digest: checked.and_then(|checked| checked.digest(MODULE_NAME)) };
         let temp_dir = match self.config.create_temp_dir {
             true => Some(Spool::within(&std::env::temp_dir()).map_err(|error| WasmError::TempDir { source: error.into() })?),
             false => None,
@@ -174,7 +171,6 @@ impl Caller<'_> {
         let job = Job {
             name: metadata.name.to_string(),
             module,
-            path,
             manifest: self.config.clone(),
             limits,
             input,
@@ -201,15 +197,11 @@ impl Caller<'_> {
     }
 
     /// Where compiled modules are kept, if they can be.
-    fn cache(&self) -> Option<PathBuf> {
-        let directory = self.environment.cache().join(CACHE);
-        match engine::usable(&directory) {
-            Ok(usable) => usable.then_some(directory),
-            Err(warning) => {
-                self.report.warning(&warning);
-                None
-            }
-        }
+    fn cache(&self) -> Option<Cache> {
+        cache::at(&self.environment.cache().join(COMPILED)).unwrap_or_else(|warning| {
+            self.report.warning(&warning);
+            None
+        })
     }
 
     /// Passes on a line that the module says.
@@ -227,24 +219,6 @@ impl Caller<'_> {
 
     fn message(&self, source: MessageError) -> InvokeError {
         InvokeError::Message { plugin: self.subject.metadata.name.clone(), source }
-    }
-}
-
-/// Reads a module once; these bytes are compared with `digest`, the one of what the gate saw, and run.
-fn read(path: &Path, digest: Option<Sha256Digest>) -> Result<Vec<u8>, WasmError> {
-    let bytes = match files::read_bounded(path, MODULE_BYTES) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Err(WasmError::TooLarge { path: path.to_owned(), limit: MODULE_BYTES }),
-        Err(source) => return Err(WasmError::Read { path: path.to_owned(), source }),
-    };
-    // The engine would also read the text form, which nobody means to ship.
-    if !bytes.starts_with(b"\0asm") {
-        let reason = if bytes.is_empty() { "it is empty" } else { "it does not begin as one" };
-        return Err(WasmError::Invalid { path: path.to_owned(), reason: reason.to_owned() });
-    }
-    match digest {
-        Some(digest) if digest != Sha256Digest::of(&bytes) => Err(WasmError::Changed { path: path.to_owned() }),
-        _ => Ok(bytes),
     }
 }
 
@@ -274,24 +248,6 @@ impl io::Write for Limited<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn w11_only_the_bytes_that_the_gate_saw_are_run() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(MODULE_NAME);
-        let module = b"\0asm\x01\0\0\0";
-        std::fs::write(&path, module).unwrap();
-        let seen = Sha256Digest::of(module);
-        assert_eq!(read(&path, Some(seen)).unwrap(), module);
-        assert_eq!(read(&path, None).unwrap(), module);
-        std::fs::write(&path, b"\0asm\x01\0\0\0\0").unwrap();
-        assert!(matches!(read(&path, Some(seen)), Err(WasmError::Changed { .. })));
-        for bad in [&b""[..], b"(module)", b"\0as"] {
-            std::fs::write(&path, bad).unwrap();
-            assert!(matches!(read(&path, None), Err(WasmError::Invalid { .. })));
-        }
-        assert!(matches!(read(dir.path(), None), Err(WasmError::Read { .. })));
-    }
 
     #[test]
     fn a_getter_gives_no_more_than_it_may() {
