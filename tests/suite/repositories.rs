@@ -158,3 +158,9 @@ fn v_links_in_a_repository_stay_inside() {
         assert!(!world.plugins().join("p").exists(), "{target}");
     }
 }
+
+#[test]
+fn v_a_server_that_cannot_be_reached_is_not_a_missing_repository() {
+    let ran = World::new().fails(1, "plugin install git+http://127.0.0.1:1/p");
+    assert!(ran.stderr.contains("cannot reach `http://127.0.0.1:1/p`"), "{}", ran.stderr);
+}

@@ -291,7 +291,7 @@ impl Git {
         let cleaned = stderr.replace(&self.url, &self.shown);
         let lines: Vec<&str> = cleaned.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let lines = lines.get(lines.len().saturating_sub(4)..).unwrap_or_default();
-        let stderr = text::plain(&lines.join("; ")).into_owned();
+        let stderr = text::plain(&lines.join("; ")).trim_end_matches('.').to_owned();
         let missing = [
             "not found",
             "does not exist",
@@ -299,6 +299,19 @@ impl Git {
             "not read from remote repository",
             "not exported",
         ];
+        // ssh says both that it has no connection and that nothing could be read: then nobody knows what is there.
+        let unreachable = [
+            "connection refused",
+            "connection timed out",
+            "connection closed",
+            "connect to server",
+            "could not resolve",
+            "no route to host",
+            "network is unreachable",
+        ];
+        if unreachable.iter().any(|words| stderr.to_ascii_lowercase().contains(words)) {
+            return GitError::Unreachable { url: self.shown.clone(), stderr };
+        }
         if what == "ls-remote" && missing.iter().any(|words| stderr.to_ascii_lowercase().contains(words)) {
             return GitError::NotFound { url: self.shown.clone(), stderr };
         }
