@@ -89,7 +89,7 @@ impl Git {
                 let idle = options.http.idle_timeout.as_secs().max(1);
                 config.push("http.lowSpeedLimit=1".to_owned());
                 config.push(format!("http.lowSpeedTime={idle}"));
-                tls_options(options, &mut config);
+                tls_options(options, &mut config, &mut environment);
                 let host = web.url().host_str().unwrap_or_default();
                 let credentials = match (&options.username, web.credentials()) {
                     (Some(username), _) => Some(Credentials {
@@ -320,13 +320,16 @@ impl Git {
 }
 
 /// The settings that say the same to git as the options of ours.
-fn tls_options(options: &FetchOptions, config: &mut Vec<String>) {
+///
+/// The files go into its environment, since git takes a variable before any setting: what the user's own says would else win
+/// over the option.
+fn tls_options(options: &FetchOptions, config: &mut Vec<String>, environment: &mut Vec<(&'static str, OsString)>) {
     let files =
-        [("http.sslCAInfo", &options.ca_file), ("http.sslCert", &options.cert_file), ("http.sslKey", &options.key_file)];
-    for (key, path) in files {
+        [("GIT_SSL_CAINFO", &options.ca_file), ("GIT_SSL_CERT", &options.cert_file), ("GIT_SSL_KEY", &options.key_file)];
+    for (variable, path) in files {
         if let Some(path) = path {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            config.push(format!("{key}={}", path.display()));
+            environment.push((variable, path.into()));
         }
     }
     if options.insecure_skip_tls_verify {
