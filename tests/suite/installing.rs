@@ -431,6 +431,8 @@ fn i_verify_says_how_a_changed_plugin_is_restored() {
     world.ok(&format!("plugin install p-1.0.0.tgz {}", keyring()));
     fs::write(world.plugins().join("p/README"), "new").unwrap();
     let ran = world.fails(3, &format!("plugin verify p {}", keyring()));
+    assert!(world.fails(4, "plugin verify p-2.tgz").stderr.contains("p-2.tgz is not there\nhint: check the path"));
+    assert!(world.fails(4, "plugin verify https://ann:pw@h.example/p.tgz").stderr.contains("`tool plugin pull URL`"));
     let restore = format!("`tool plugin install --force {}`", world.path("p-1.0.0.tgz").display());
     assert!(ran.stderr.contains("`README` was added") && ran.stderr.contains(&restore), "{}", ran.stderr);
     assert!(ran.stderr.contains("`tool plugin trust p`"), "{}", ran.stderr);
