@@ -70,7 +70,9 @@ pub enum SourceError {
         reason: &'static str,
     },
     /// A package of another version than was asked for.
-    #[error("`{what}` is version {found}, not `{wanted}` as `--version` asks; leave it out, or name the right package")]
+    #[error(
+        "`{what}` is version {found}, not `{wanted}`, which was asked for; there is no other in one package: ask for that version, or name the right package"
+    )]
     WrongVersion {
         /// The source, safe to show.
         what: String,
