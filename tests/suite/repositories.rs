@@ -179,3 +179,16 @@ fn v_the_options_for_certificates_win_over_gits_own_variables() {
     let expected = format!("GIT_SSL_CAINFO={}\nGIT_SSL_CERT={}\nGIT_SSL_KEY={}\n", files[0], files[1], files[2]);
     assert_eq!(fs::read_to_string(seen).unwrap(), expected);
 }
+
+#[test]
+fn v_info_shows_the_commit_and_what_is_followed() {
+    let world = World::new();
+    let (path, url) = repository(&world, "r", "1.0.0");
+    let commit = git(&path, &["rev-parse", "HEAD"]).trim().to_owned();
+    world.ok(&format!("plugin install {url} --version ~1 --verify=false"));
+    let info = world.ok("plugin info p -o json").json();
+    assert_eq!((&info["constraint"], &info["revision"]), (&"~1".into(), &commit.clone().into()));
+    assert!(info["digest"].as_str().unwrap().starts_with("sha256:"), "{info}");
+    let shown = world.ok("plugin info p").stdout;
+    assert!(shown.contains("Follows:     ~1\n") && shown.contains(&format!("Revision:    {commit}\n")), "{shown}");
+}

@@ -47,6 +47,9 @@ fn text(details: &Details) -> String {
     line("Status", listed.status.as_str());
     line("Problem", &optional(&listed.problem));
     line("Source", &optional(&listed.source));
+    line("Follows", &optional(&details.constraint));
+    line("Revision", &optional(&details.revision));
+    line("Digest", &optional(&details.digest));
     line("Homepage", &optional(&details.source_url));
     if listed.has_receipt {
         line("Verified by", listed.verified.by.as_str());
