@@ -53,3 +53,8 @@ pub mod store;
 pub mod text;
 pub mod trust;
 pub mod yaml;
+
+/// The programs of the guide, compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct EmbeddingGuide;

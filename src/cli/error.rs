@@ -270,7 +270,7 @@ fn update(error: &UpdateError) -> u8 {
     match error {
         UpdateError::NotInstalled { .. } => code::NOT_THERE,
         UpdateError::Store(error) => store(error),
-        UpdateError::Failed { source, .. } => install(source),
+        UpdateError::Failed { source, .. } | UpdateError::Unavailable { source, .. } => install(source),
         UpdateError::NeedsDigest { .. } => code::VERIFICATION,
         UpdateError::Gate { source, .. } => gate(source),
         _ => code::FAILED,

@@ -83,11 +83,28 @@ fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
         Err(error @ InvokeError::Exit { code, .. }) => Err(Failure::new(u8::try_from(code).unwrap_or(code::FAILED), error)),
         Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
         // To Helm, a plugin that is no command is none that could be named here.
-        Err(error @ InvokeError::NotACommand { .. }) => Err(Failure::new(code::USAGE, error)),
+        Err(error @ InvokeError::NotACommand { .. }) => {
+            let failure = Failure::new(code::USAGE, error);
+            Err(match use_of(plugin, context.host.name()) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            })
+        }
         Err(error @ InvokeError::Start { source: StartError::Replaced { .. }, .. }) => {
             Err(Failure::new(code::VERIFICATION, error))
         }
         Err(error) => Err(Failure::new(code::FAILED, error)),
+    }
+}
+
+/// How a plugin that is no command is used.
+fn use_of(plugin: &Plugin, host: &str) -> Option<String> {
+    let name = &plugin.metadata.name;
+    match &plugin.metadata.config {
+        Config::Getter { .. } => Some(format!("`{host} get URL` downloads with it")),
+        Config::PostRenderer => Some(format!("`{host} post-render {name}` changes a document with it")),
+        Config::Test => Some(format!("`{host} plugin exec {name} WORD` asks it for a greeting")),
+        Config::Cli(_) => None,
     }
 }
 

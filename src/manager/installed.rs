@@ -18,6 +18,12 @@ pub struct Details {
     pub description: String,
     /// Where its manifest says that its source is.
     pub source_url: Option<String>,
+    /// The version or range that it follows, as it was asked for when it was installed.
+    pub constraint: Option<String>,
+    /// The commit, or the digest in the registry, that it was made from.
+    pub revision: Option<String>,
+    /// The digest of the package that it was unpacked from, with `sha256:` before it.
+    pub digest: Option<String>,
     /// Its files, sorted by path; empty without a receipt, and for a link.
     pub files: Vec<DetailedFile>,
     /// Its hooks: the event, and the command for each platform.
@@ -118,6 +124,9 @@ impl Manager<'_> {
             listed,
             description: String::new(),
             source_url: None,
+            constraint: receipt.as_ref().and_then(|receipt| receipt.constraint.clone()),
+            revision: receipt.as_ref().and_then(|receipt| receipt.source.revision.clone()),
+            digest: receipt.as_ref().and_then(|receipt| Some(format!("sha256:{}", receipt.archive.as_ref()?.sha256))),
             files: files.collect(),
             hooks: Vec::new(),
             commands: Vec::new(),

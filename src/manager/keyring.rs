@@ -64,7 +64,7 @@ pub enum OwnKeyringError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The path to add does not exist.
-    #[error("{path} is not there")]
+    #[error("{path} is not there; check the path")]
     NotThere {
         /// The path, safe to show.
         path: String,

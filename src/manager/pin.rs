@@ -52,7 +52,7 @@ impl Manager<'_> {
     fn must_be_installed(&self, name: &str) -> Result<(), StoreError> {
         match self.store().find(name)? {
             Some(_) => Ok(()),
-            None => Err(StoreError::NotInstalled { name: name.to_owned() }),
+            None => Err(StoreError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() }),
         }
     }
 }

@@ -273,7 +273,7 @@ judged! {
     },
     UpdateError => |error| match error {
         UpdateError::NotInstalled { .. } => Verdict::NotThere,
-        UpdateError::Failed { source, .. } => source.verdict(),
+        UpdateError::Failed { source, .. } | UpdateError::Unavailable { source, .. } => source.verdict(),
         UpdateError::NeedsDigest { .. } => Verdict::Unverified,
         UpdateError::Gate { source, .. } => refused(source),
         UpdateError::Hook { source, .. } => source.verdict(),

@@ -76,7 +76,7 @@ impl Manager<'_> {
         self.recorded(Note::of_plugin(Event::Trust, name), |note| {
             let store = self.store();
             let Some(found) = store.find(name)? else {
-                return Err(StoreError::NotInstalled { name: name.to_owned() }.into());
+                return Err(StoreError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() }.into());
             };
             // A file that cannot be used is said before anything is accepted.
             self.trusted()?;

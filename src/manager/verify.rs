@@ -67,10 +67,14 @@ pub enum VerifyPackageError {
 #[non_exhaustive]
 pub enum VerifyInstalledError {
     /// No such plugin, and no such file.
-    #[error("`{name}` is neither a package nor an installed plugin")]
+    #[error(
+        "`{name}` is neither a package nor an installed plugin; check the path, or look for the name in `{host} plugin list`"
+    )]
     NotThere {
         /// The name as given, safe to show.
         name: String,
+        /// The host's name.
+        host: String,
     },
     /// The store cannot be read.
     #[error(transparent)]
@@ -79,12 +83,14 @@ pub enum VerifyInstalledError {
     #[error(transparent)]
     Gate(#[from] GateError),
     /// Files are not those that were installed.
-    #[error("plugin `{name}` is not as it was installed: {}", differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("plugin `{name}` is not as it was installed: {}; {next}", differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Changed {
         /// The plugin's name.
         name: String,
         /// How it differs.
         differences: Vec<Difference>,
+        /// What to do about it.
+        next: String,
     },
     /// There is nothing to compare it with.
     #[error("plugin `{name}` cannot be verified: {why}")]
@@ -156,7 +162,10 @@ impl Manager<'_> {
     fn examine_installed(&self, name: &str, trust: &Trust, note: &mut Note) -> Result<VerifiedPlugin, VerifyInstalledError> {
         let store = self.store();
         let Some(found) = store.find(name)? else {
-            return Err(VerifyInstalledError::NotThere { name: crate::text::plain(name).into_owned() });
+            return Err(VerifyInstalledError::NotThere {
+                name: crate::text::plain(name).into_owned(),
+                host: self.host.name().to_owned(),
+            });
         };
         let Some(receipt) = store.receipt(&found)? else {
             return self.verify_without_receipt(name, &found, trust, note);
@@ -168,7 +177,10 @@ impl Manager<'_> {
         }
         let differences = store.check_all_files(name)?;
         if !differences.is_empty() {
-            return Err(VerifyInstalledError::Changed { name: receipt.name, differences });
+            let restore = store.restore_command(&receipt);
+            let next =
+                format!("restore it with `{restore}`, or accept the change with `{} plugin trust {name}`", self.host.name());
+            return Err(VerifyInstalledError::Changed { name: receipt.name, differences, next });
         }
         let mut plugin = VerifiedPlugin {
             files: receipt.all_files().len(),
@@ -246,7 +258,12 @@ impl Manager<'_> {
         let differences =
             crate::store::compare_with_package(&found.directory, files, &self.settings.limits).map_err(GateError::from)?;
         if !differences.is_empty() {
-            return Err(VerifyInstalledError::Changed { name: metadata.name.to_string(), differences });
+            let next = format!(
+                "restore it with `{} plugin install --force {}`",
+                self.host.name(),
+                super::shell_word(&kept.to_string_lossy())
+            );
+            return Err(VerifyInstalledError::Changed { name: metadata.name.to_string(), differences, next });
         }
         Ok(VerifiedPlugin {
             name: metadata.name.to_string(),

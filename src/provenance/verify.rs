@@ -289,7 +289,10 @@ fn verify_git(
     limits: &Limits,
 ) -> Result<Evidence, VerifyError> {
     let Some(SignedObject { what, payload, signature }) = &git.signed else {
-        let what = git.reference.clone().unwrap_or_else(|| git.commit.clone());
+        let what = match &git.reference {
+            Some(reference) => format!("`{reference}`"),
+            None => format!("commit `{}`", git.commit),
+        };
         return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone() });
     };
     if signature.len() as u64 > limits.provenance_bytes {

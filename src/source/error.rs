@@ -70,7 +70,9 @@ pub enum SourceError {
         reason: &'static str,
     },
     /// A package of another version than was asked for.
-    #[error("`{what}` is version {found}, not `{wanted}` as `--version` asks; leave it out, or name the right package")]
+    #[error(
+        "`{what}` is version {found}, not `{wanted}`, which was asked for; there is no other in one package: ask for that version, or name the right package"
+    )]
     WrongVersion {
         /// The source, safe to show.
         what: String,
@@ -80,7 +82,9 @@ pub enum SourceError {
         found: String,
     },
     /// This kind of source is known but cannot be fetched.
-    #[error("`{what}` is {kind}: this version cannot fetch from there yet; download the package and give its path")]
+    #[error(
+        "`{what}` is no file or directory here, and cannot be had as {kind}; give a path, a URL, an `oci://` reference or `owner/repo`"
+    )]
     Unsupported {
         /// The source, safe to show.
         what: String,
@@ -205,9 +209,10 @@ impl SourceError {
     /// Whether it says that something is not there (exit code 4).
     pub fn is_not_found(&self) -> bool {
         match self {
-            Self::NotFound { .. } | Self::Http(HttpError::NotFound { .. }) | Self::Oci(OciError::UnknownVersion { .. }) => {
-                true
-            }
+            Self::NotFound { .. }
+            | Self::Unsupported { .. }
+            | Self::Http(HttpError::NotFound { .. })
+            | Self::Oci(OciError::UnknownVersion { .. } | OciError::NoRepository { .. }) => true,
             Self::GitHub(error) => error.is_not_found(),
             Self::Git(GitError::NotFound { .. } | GitError::UnknownVersion { .. } | GitError::Empty { .. }) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,

@@ -120,10 +120,12 @@ pub enum StoreError {
         other: String,
     },
     /// No plugin has that name.
-    #[error("plugin `{}` is not installed", Plain(name))]
+    #[error("plugin `{}` is not installed; `{host} plugin list` shows what is", Plain(name))]
     NotInstalled {
         /// The name.
         name: String,
+        /// The host's name.
+        host: String,
     },
     /// The plugin is in a directory that is only read.
     #[error("plugin `{}` is in {}, but only {} is written to; name that directory first in the list of plugin directories", Plain(name), directory.display(), written.display())]

@@ -108,10 +108,12 @@ pub enum GateError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// No plugin has that name.
-    #[error("plugin `{}` is not installed", Plain(name))]
+    #[error("plugin `{}` is not installed; `{host} plugin list` shows what is", Plain(name))]
     NotInstalled {
         /// The name.
         name: String,
+        /// The host's name.
+        host: String,
     },
     /// The plugin does not load.
     #[error("plugin `{}` in {} is broken; install it again with `--force`, or remove it with `{host} plugin uninstall {}`", Plain(name), directory.display(), Plain(name))]
@@ -192,7 +194,7 @@ impl Store {
             .judge(&Subject { name: Some(name.as_str()), installed: true, ..Subject::default() })
             .map_err(|why| GateError::Policy { name: name.to_string(), source: Box::new(why) })?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
-        let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_string() })?;
+        let found = found.ok_or_else(|| self.not_installed(name.as_str()))?;
         let Found { root, dir: dir_name, directory, link, metadata, manifest_seen } = found;
         let metadata = metadata.map_err(|source| GateError::Broken {
             name: name.to_string(),
@@ -283,8 +285,12 @@ impl Store {
         GateError::Changed { name: plugin.name.to_string(), differences, restore, accept }
     }
 
+    fn not_installed(&self, name: &str) -> GateError {
+        GateError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() }
+    }
+
     /// The command that installs again what `receipt` speaks of.
-    pub(super) fn restore_command(&self, receipt: &Receipt) -> String {
+    pub(crate) fn restore_command(&self, receipt: &Receipt) -> String {
         let mut restore = format!("{} plugin install --force {}", self.host.name(), quoted(&receipt.shown_source()));
         if receipt.kind == Kind::Copy {
             restore.push_str(" --copy");
@@ -303,7 +309,7 @@ impl Store {
     /// the same.
     pub fn check_all_files(&self, name: &str) -> Result<Vec<Difference>, GateError> {
         let found = self.find(name).map_err(Box::new)?;
-        let found = found.ok_or_else(|| GateError::NotInstalled { name: name.to_owned() })?;
+        let found = found.ok_or_else(|| self.not_installed(name))?;
         let receipt = self.receipt(&found).map_err(Box::new)?;
         match receipt {
             Some(receipt) => Ok(differences_of_all(&found.directory, &receipt, &self.limits)?),

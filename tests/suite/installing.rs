@@ -396,3 +396,46 @@ fn what_the_system_forbids_is_said_with_the_next_step() {
         assert!(ran.code == 1 && ran.stderr.contains("`env` shows"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn every_source_is_explained_also_beside_one_that_cannot_be() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    let one = world.ok("plugin install --explain ./p").stdout;
+    assert!(one.starts_with("not an `oci://` reference\n"), "a single source needs no heading: {one}");
+    let ran = world.fails(2, "plugin install --explain nobodys://x ./p https://h.example/x.tgz");
+    let headings: Vec<&str> = ran.stdout.lines().filter(|line| line.ends_with(':')).collect();
+    assert_eq!(headings, [format!("{}:", world.path("p").display()), "https://h.example/x.tgz:".to_owned()]);
+    assert!(ran.stderr.contains("nobody serves the scheme `nobodys`"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_bare_name_that_nobody_knows_is_not_there() {
+    let ran = World::new().fails(4, "plugin install nosuch");
+    assert!(ran.stderr.contains("`nosuch` is no file or directory") && ran.stderr.contains("owner/repo"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_not_installed_is_looked_for_in_the_list() {
+    let world = World::new();
+    for words in ["exec", "pin", "unpin", "rollback", "trust", "info", "update", "uninstall", "verify"] {
+        let ran = world.fails(4, &format!("plugin {words} nosuch"));
+        assert!(ran.stderr.contains("`tool plugin list`"), "{words}: {}", ran.stderr);
+    }
+    assert!(world.fails(4, "post-render nosuch").stderr.contains("`tool plugin list`"));
+}
+
+#[test]
+fn i_verify_says_how_a_changed_plugin_is_restored() {
+    let world = signed();
+    world.ok(&format!("plugin install p-1.0.0.tgz {}", keyring()));
+    fs::write(world.plugins().join("p/README"), "new").unwrap();
+    let ran = world.fails(3, &format!("plugin verify p {}", keyring()));
+    assert!(world.fails(4, "plugin verify p-2.tgz").stderr.contains("p-2.tgz is not there\nhint: check the path"));
+    assert!(world.fails(4, "plugin verify https://ann:pw@h.example/p.tgz").stderr.contains("`tool plugin pull URL`"));
+    let restore = format!("`tool plugin install --force {}`", world.path("p-1.0.0.tgz").display());
+    assert!(ran.stderr.contains("`README` was added") && ran.stderr.contains(&restore), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`tool plugin trust p`"), "{}", ran.stderr);
+    world.ok("plugin trust p");
+    world.ok(&format!("plugin verify p {}", keyring()));
+}

@@ -151,3 +151,15 @@ fn a_synced_plugin_keeps_the_signer_of_the_lock_file() {
     *state.lock().unwrap() = ("1.1.0", vec![("ETag", "\"three\"")]);
     assert!(second.ok("plugin update p").stdout.contains("1.1.0: signed by"));
 }
+
+#[test]
+fn outdated_does_not_speak_of_an_update_that_nobody_asked_for() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    world.ok("plugin package p --sign=false");
+    world.ok("plugin install p-1.0.0.tgz --verify=false");
+    std::fs::remove_file(world.path("p-1.0.0.tgz")).unwrap();
+    let ran = world.fails(4, "plugin outdated");
+    assert!(ran.stderr.contains("plugin `p` could not be updated now; 1.0.0 is installed"), "{}", ran.stderr);
+    assert!(world.fails(4, "plugin update p").stderr.contains("plugin `p` is not updated; 1.0.0 stays"));
+}

@@ -176,3 +176,24 @@ fn o_a_registry_that_fails_is_not_left_with_a_tag() {
     assert!(ran.stderr.contains("403"), "{}", ran.stderr);
     assert_eq!(registry.keys(), [""; 0]);
 }
+
+#[test]
+fn o_a_repository_that_is_not_there_and_a_server_without_tls_are_said_so() {
+    let world = World::new();
+    let server = Registry::default().start();
+    for tag in ["", ":1.0.0"] {
+        let ran = world.fails(4, &format!("plugin install {}{tag} --plain-http", reference(&server, "team/p")));
+        assert!(ran.stderr.contains("has no such repository"), "{}", ran.stderr);
+    }
+    // What servers of http say to a greeting in TLS.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = io::Write::write_all(&mut stream, b"HTTP/1.0 400 Bad Request\r\n\r\n");
+        }
+    });
+    let ran = world.fails(1, &format!("plugin install oci://{address}/team/p"));
+    assert!(ran.stderr.contains("does not speak TLS") && ran.stderr.contains("--plain-http"), "{}", ran.stderr);
+}

@@ -158,3 +158,37 @@ fn v_links_in_a_repository_stay_inside() {
         assert!(!world.plugins().join("p").exists(), "{target}");
     }
 }
+
+#[test]
+fn v_a_server_that_cannot_be_reached_is_not_a_missing_repository() {
+    let ran = World::new().fails(1, "plugin install git+http://127.0.0.1:1/p");
+    assert!(ran.stderr.contains("cannot reach `http://127.0.0.1:1/p`"), "{}", ran.stderr);
+}
+
+#[test]
+fn v_the_options_for_certificates_win_over_gits_own_variables() {
+    let mut world = World::new();
+    let seen = world.path("seen");
+    let git = world.script("bin/git", &format!("env | grep ^GIT_SSL_ | sort > {}\nexit 1\n", seen.display()));
+    world.set("PATH", format!("{}:{}", git.parent().unwrap().display(), std::env::var("PATH").unwrap()));
+    for name in ["GIT_SSL_CAINFO", "GIT_SSL_CERT", "GIT_SSL_KEY"] {
+        world.set(name, "/of/the/user");
+    }
+    let files: Vec<String> = ["ca", "cert", "key"].iter().map(|name| world.write(name, "").display().to_string()).collect();
+    world.fails(1, "plugin install git+https://h.example/p --ca-file ca --cert-file cert --key-file key");
+    let expected = format!("GIT_SSL_CAINFO={}\nGIT_SSL_CERT={}\nGIT_SSL_KEY={}\n", files[0], files[1], files[2]);
+    assert_eq!(fs::read_to_string(seen).unwrap(), expected);
+}
+
+#[test]
+fn v_info_shows_the_commit_and_what_is_followed() {
+    let world = World::new();
+    let (path, url) = repository(&world, "r", "1.0.0");
+    let commit = git(&path, &["rev-parse", "HEAD"]).trim().to_owned();
+    world.ok(&format!("plugin install {url} --version ~1 --verify=false"));
+    let info = world.ok("plugin info p -o json").json();
+    assert_eq!((&info["constraint"], &info["revision"]), (&"~1".into(), &commit.clone().into()));
+    assert!(info["digest"].as_str().unwrap().starts_with("sha256:"), "{info}");
+    let shown = world.ok("plugin info p").stdout;
+    assert!(shown.contains("Follows:     ~1\n") && shown.contains(&format!("Revision:    {commit}\n")), "{shown}");
+}

@@ -411,3 +411,18 @@ fn s_a_program_that_is_still_being_written_is_waited_for() {
     assert_eq!(world.ok("p").stdout, "ran\n");
     release.join().unwrap();
 }
+
+#[test]
+fn s_a_plugin_that_is_no_command_says_how_it_is_used() {
+    let world = World::new();
+    for (plugin_type, hint) in [
+        ("getter", "`tool get URL`"),
+        ("postrenderer", "`tool post-render p-postrenderer`"),
+        ("test", "`tool plugin exec p-test WORD`"),
+    ] {
+        world.ok(&format!("plugin create p-{plugin_type} --type {plugin_type}"));
+        world.ok(&format!("plugin install ./p-{plugin_type}"));
+        let ran = world.fails(2, &format!("p-{plugin_type} x"));
+        assert!(ran.stderr.contains(hint), "{}", ran.stderr);
+    }
+}

@@ -81,7 +81,9 @@ fn what_cannot_be_updated_says_so() {
     world.fails(4, "plugin rollback p");
     world.fails(4, "plugin pin p");
     world.fails(4, "plugin outdated p");
-    world.fails(2, "plugin update");
+    assert!(
+        world.fails(2, "plugin update").stderr.contains("no plugin is named\nhint: name those to update, or give `--all`")
+    );
     world.fails(2, "plugin update p --all");
     world.fails(2, "plugin update --all --to 1.0.0");
     world.fails(2, "plugin update p q --to 1.0.0");

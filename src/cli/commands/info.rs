@@ -7,9 +7,9 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::error::Result;
 use crate::cli::output::Format;
-use crate::manager::{DetailedCommand, Details};
+use crate::manager::{DetailedCommand, Details, shell_word};
 use crate::store::Means;
-use crate::text::{Plain, plain_block};
+use crate::text::{Plain, plain, plain_block};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -47,6 +47,9 @@ fn text(details: &Details) -> String {
     line("Status", listed.status.as_str());
     line("Problem", &optional(&listed.problem));
     line("Source", &optional(&listed.source));
+    line("Follows", &optional(&details.constraint));
+    line("Revision", &optional(&details.revision));
+    line("Digest", &optional(&details.digest));
     line("Homepage", &optional(&details.source_url));
     if listed.has_receipt {
         line("Verified by", listed.verified.by.as_str());
@@ -66,7 +69,7 @@ fn text(details: &Details) -> String {
             let _ = writeln!(out, "{label}:");
         }
         for command in commands {
-            let _ = writeln!(out, "  {}", Plain(&command_line(command)));
+            let _ = writeln!(out, "  {}", command_line(command));
         }
     }
     if !details.description.trim().is_empty() {
@@ -81,14 +84,15 @@ fn command_line(command: &DetailedCommand) -> String {
         (os, "") => os.to_owned(),
         (os, arch) => format!("{os}/{arch}"),
     };
-    let mut text = match (&command.event, command.protocols.as_slice()) {
+    let text = match (&command.event, command.protocols.as_slice()) {
         (Some(event), _) => format!("{event} ({platform}): "),
         (None, []) => format!("{platform}: "),
         (None, protocols) => format!("{}:// ({platform}): ", protocols.join(", ")),
     };
-    text.push_str(&command.command);
+    let mut text = Plain(&text).to_string();
+    text.push_str(&plain(&command.command));
     for argument in &command.args {
-        let _ = write!(text, " {argument:?}");
+        let _ = write!(text, " {}", shell_word(argument));
     }
     text
 }

@@ -117,11 +117,7 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     if arguments.explain {
-        for source in &arguments.sources {
-            let lines = context.manager().parse_source(source)?.explain();
-            context.output.print(&lines.join("\n"))?;
-        }
-        return Ok(());
+        return explain(&arguments.sources, context);
     }
     crate::cli::clear_up_on_interrupt();
     let trust = arguments.trust.trust(context)?;
@@ -247,6 +243,23 @@ fn read_password() -> Result<Secret> {
         .read_to_string(&mut text)
         .map_err(|e| Failure::said(code::FAILED, format!("cannot read the password from standard input: {e}")))?;
     Ok(Secret::new(text.lines().next().unwrap_or_default()))
+}
+
+/// Says how each source is understood. One that cannot be understood does not keep the others from being explained.
+fn explain(sources: &[String], context: &Context<'_>) -> Result {
+    let mut first_failure: Option<Failure> = None;
+    for (i, source) in sources.iter().enumerate() {
+        let explained = context.manager().parse_source(source).map_err(Failure::from).and_then(|parsed| {
+            let mut lines = parsed.explain();
+            if sources.len() > 1 {
+                let gap = if i == 0 { "" } else { "\n" };
+                lines.insert(0, format!("{gap}{parsed}:"));
+            }
+            Ok(context.output.print(&lines.join("\n"))?)
+        });
+        context.keep_first(&mut first_failure, explained);
+    }
+    first_failure.map_or(Ok(()), Err)
 }
 
 fn show(done: &Installation, context: &Context<'_>) -> Result {

@@ -22,11 +22,11 @@ pub(crate) struct Arguments {
         require_equals = true, action = ArgAction::Set
     )]
     sign: bool,
-    #[command(flatten)]
-    key: KeyArguments,
     /// Where to put the package
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     destination: PathBuf,
+    #[command(flatten)]
+    key: KeyArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {

@@ -42,7 +42,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     if !arguments.package.exists() {
-        return Err(Failure::said(code::NOT_THERE, format!("{} is not there", Plain(&arguments.package.to_string_lossy()))));
+        return Err(Failure::said(
+            code::NOT_THERE,
+            format!("{} is not there; check the path", Plain(&arguments.package.to_string_lossy())),
+        ));
     }
     let key = arguments.key.find(context)?;
     let provenance = context.manager().sign_package(&arguments.package, |metadata, file_name, digest| {

@@ -11,7 +11,7 @@ use crate::text::Plain;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Names of installed plugins
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME", conflicts_with = "all")]
     names: Vec<String>,
     /// Update every plugin that is not pinned
     #[arg(long)]
@@ -38,6 +38,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    if arguments.names.is_empty() && !arguments.all {
+        let failure = Failure::said(code::USAGE, "no plugin is named");
+        return Err(failure.hint(format!(
+            "name those to update, or give `--all`; `{} plugin outdated` shows what there is",
+            context.host.name()
+        )));
+    }
     let several = arguments.all || arguments.names.len() > 1;
     for (given, option) in [
         (arguments.to.is_some(), "--to"),

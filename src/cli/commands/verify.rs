@@ -46,7 +46,18 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         );
     }
     // A name has no dot and no slash; whatever has one was meant as a file, also where it is not there.
-    if path.is_file() || arguments.what.contains(['/', '\\', '.']) {
+    let is_file = arguments.what.contains(['/', '\\', '.']);
+    if is_file && matches!(path.try_exists(), Ok(false)) {
+        // A URL may hold a password.
+        let (text, hint) = if arguments.what.contains("://") {
+            let hint = format!("`{} plugin pull URL` downloads a package and verifies it", context.host.name());
+            ("a URL is not verified: give a file, or the name of an installed plugin".to_owned(), hint)
+        } else {
+            (format!("{} is not there", Plain(&arguments.what)), "check the path".to_owned())
+        };
+        return Err(Failure::said(code::NOT_THERE, text).hint(hint));
+    }
+    if is_file || path.is_file() {
         let package = manager.verify_package(path, &trust)?;
         return show(&package, context);
     }

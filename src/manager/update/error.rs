@@ -43,6 +43,16 @@ pub enum UpdateError {
         /// What failed.
         source: Box<InstallError>,
     },
+    /// An update could not be looked up, or would not be verified.
+    #[error("plugin `{}` could not be updated now; {} is installed", Plain(.name), Plain(.version))]
+    Unavailable {
+        /// The plugin's name.
+        name: String,
+        /// The version that is installed.
+        version: String,
+        /// What failed.
+        source: Box<InstallError>,
+    },
     /// The source has an older version.
     #[error(
         "plugin `{}` is not updated: its source has {}, which is older than the installed {}; `--to {}` goes back to it",

@@ -52,7 +52,11 @@ impl Manager<'_> {
             self.settings.http.parallel,
             |name| {
                 let part = together.part();
-                Manager { report: &part, ..*self }.look_up(name, request, verify)
+                Manager { report: &part, ..*self }.look_up(name, request, verify).map_err(|error| match error {
+                    // Nothing was to be updated.
+                    UpdateError::Failed { name, version, source } => UpdateError::Unavailable { name, version, source },
+                    other => other,
+                })
             },
             |at, result| {
                 if let Some(place) = results.get_mut(at) {

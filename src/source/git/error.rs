@@ -34,6 +34,14 @@ pub enum GitError {
         /// What git said.
         stderr: String,
     },
+    /// There is no connection.
+    #[error("cannot reach `{url}`: {stderr}; check the host's name, the network and the proxy variables")]
+    Unreachable {
+        /// The URL.
+        url: String,
+        /// What git said.
+        stderr: String,
+    },
     /// The program failed.
     #[error("`git {what}` failed for `{url}`: {stderr}")]
     Failed {

@@ -89,7 +89,7 @@ impl Git {
                 let idle = options.http.idle_timeout.as_secs().max(1);
                 config.push("http.lowSpeedLimit=1".to_owned());
                 config.push(format!("http.lowSpeedTime={idle}"));
-                tls_options(options, &mut config);
+                tls_options(options, &mut config, &mut environment);
                 let host = web.url().host_str().unwrap_or_default();
                 let credentials = match (&options.username, web.credentials()) {
                     (Some(username), _) => Some(Credentials {
@@ -291,7 +291,7 @@ impl Git {
         let cleaned = stderr.replace(&self.url, &self.shown);
         let lines: Vec<&str> = cleaned.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let lines = lines.get(lines.len().saturating_sub(4)..).unwrap_or_default();
-        let stderr = text::plain(&lines.join("; ")).into_owned();
+        let stderr = text::plain(&lines.join("; ")).trim_end_matches('.').to_owned();
         let missing = [
             "not found",
             "does not exist",
@@ -299,6 +299,19 @@ impl Git {
             "not read from remote repository",
             "not exported",
         ];
+        // ssh says both that it has no connection and that nothing could be read: then nobody knows what is there.
+        let unreachable = [
+            "connection refused",
+            "connection timed out",
+            "connection closed",
+            "connect to server",
+            "could not resolve",
+            "no route to host",
+            "network is unreachable",
+        ];
+        if unreachable.iter().any(|words| stderr.to_ascii_lowercase().contains(words)) {
+            return GitError::Unreachable { url: self.shown.clone(), stderr };
+        }
         if what == "ls-remote" && missing.iter().any(|words| stderr.to_ascii_lowercase().contains(words)) {
             return GitError::NotFound { url: self.shown.clone(), stderr };
         }
@@ -307,13 +320,16 @@ impl Git {
 }
 
 /// The settings that say the same to git as the options of ours.
-fn tls_options(options: &FetchOptions, config: &mut Vec<String>) {
+///
+/// The files go into its environment, since git takes a variable before any setting: what the user's own says would else win
+/// over the option.
+fn tls_options(options: &FetchOptions, config: &mut Vec<String>, environment: &mut Vec<(&'static str, OsString)>) {
     let files =
-        [("http.sslCAInfo", &options.ca_file), ("http.sslCert", &options.cert_file), ("http.sslKey", &options.key_file)];
-    for (key, path) in files {
+        [("GIT_SSL_CAINFO", &options.ca_file), ("GIT_SSL_CERT", &options.cert_file), ("GIT_SSL_KEY", &options.key_file)];
+    for (variable, path) in files {
         if let Some(path) = path {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            config.push(format!("{key}={}", path.display()));
+            environment.push((variable, path.into()));
         }
     }
     if options.insecure_skip_tls_verify {

@@ -90,6 +90,17 @@ pub enum HttpError {
         #[source]
         source: Cause,
     },
+    /// The server speaks something else than TLS.
+    #[error(
+        "the server of `{url}` does not speak TLS; check the port, or ask for http without TLS: with an `http://` URL, or for a registry with `--plain-http`"
+    )]
+    NotTls {
+        /// The URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
     /// No connection came about in time.
     #[error(
         "cannot connect to the server of `{url}` within {seconds} seconds; check the network, or raise `http.connectTimeout`"

@@ -334,8 +334,13 @@ impl<'a> Client<'a> {
         if error.is_timeout() {
             return self.silent(url).into();
         }
-        if is_tls(&error) {
-            return HttpError::Tls { url: shown, source: error.into() }.into();
+        match tls_error(&error) {
+            // What a server that speaks plain http answers to a greeting in TLS.
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+                return HttpError::NotTls { url: shown, source: error.into() }.into();
+            }
+            Some(_) => return HttpError::Tls { url: shown, source: error.into() }.into(),
+            None => {}
         }
         if error.is_connect() {
             return HttpError::Unreachable { url: shown, source: error.into() }.into();
@@ -416,11 +421,11 @@ pub(in crate::source) fn next_page(base: &Url, link: &str) -> Option<Url> {
 }
 
 /// Whether TLS is what failed: the certificate, the protocol, a handshake that the other side refused.
-fn is_tls(error: &reqwest::Error) -> bool {
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         // An I/O error hides what it wraps from `source`, which skips to the cause of that.
         next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
@@ -428,7 +433,7 @@ fn is_tls(error: &reqwest::Error) -> bool {
             None => error.source(),
         };
     }
-    false
+    None
 }
 
 /// Whole seconds, rounded up: `0 seconds` would puzzle.

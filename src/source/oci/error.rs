@@ -75,6 +75,14 @@ pub enum OciError {
         /// The size that it has.
         actual: u64,
     },
+    /// The registry knows nothing of that name.
+    #[error(
+        "`{reference}` is not there: its registry has no such repository; check the reference, and the credentials where it is private"
+    )]
+    NoRepository {
+        /// The reference.
+        reference: String,
+    },
     /// A tag or range that nothing fits.
     #[error("`{reference}` has no version `{version}`; {nearest}")]
     UnknownVersion {

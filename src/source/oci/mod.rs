@@ -162,6 +162,7 @@ fn tagged(registry: &mut Registry<'_>, tag: &str) -> Result<Body, SourceError> {
     match manifest(registry, &stored(tag)) {
         Err(error) if error.is_not_found() => match tags(registry) {
             Ok(known) => Err(unknown(registry, tag, &known)),
+            Err(missing @ SourceError::Oci(OciError::NoRepository { .. })) => Err(missing),
             Err(_) => Err(error),
         },
         other => other,
@@ -214,7 +215,10 @@ fn tags(registry: &mut Registry<'_>) -> Result<Vec<String>, SourceError> {
     let mut all = Vec::new();
     let mut page = registry.url("tags/list?n=1000");
     for _ in 0..PAGES {
-        let body = registry.get(&page, &HeaderMap::new(), DOCUMENT)?;
+        let body = registry.get(&page, &HeaderMap::new(), DOCUMENT).map_err(|error| match error {
+            error if error.is_not_found() => OciError::NoRepository { reference: registry.shown() }.into(),
+            error => error,
+        })?;
         let tags: Tags = serde_json::from_slice(&body.bytes).map_err(|e| OciError::Manifest {
             reference: registry.shown(),
             reason: format!("its list of tags is no JSON: {e}"),
