@@ -147,6 +147,11 @@ fn another_signer_is_refused_unless_accepted() {
     let ran = world.ok("plugin update p --accept-signer");
     assert!(ran.stderr.contains(&fingerprint), "both are shown: {}", ran.stderr);
     assert_ne!(receipt(&world)["verified"]["fingerprint"], fingerprint.as_str());
+    // Whoever goes back takes that back: the next version is to be signed as the one that is there.
+    world.ok("plugin rollback p");
+    world.fails(3, "plugin update p");
+    package(&world, "1.1.5");
+    world.ok("plugin update p");
 
     // Unsigned is no signer at all, and changed bytes are nobody's.
     package(&world, "1.2.0");
