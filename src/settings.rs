@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// What `config.yaml` says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Settings {
     /// What a plugin that changed since its install leads to.
     pub gate: Gate,
@@ -83,7 +83,7 @@ pub enum Gate {
 
 /// Bounds on archives and documents of others (plugin format, section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Limits {
     /// Entries of an archive.
     pub entries: u64,
@@ -134,7 +134,7 @@ impl Default for Limits {
 
 /// How packages are downloaded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct HttpSettings {
     /// For a whole download; unlimited where absent.
     #[serde(deserialize_with = "some_duration")]
@@ -170,7 +170,7 @@ impl Default for HttpSettings {
 
 /// How hooks are run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct HookSettings {
     /// How long one may take.
     #[serde(deserialize_with = "duration")]
@@ -213,7 +213,7 @@ pub enum HookEnvironment {
 
 /// What holds for one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct RegistrySettings {
     /// Other hosts that may be asked for its tokens, with its credentials.
     pub token_hosts: Vec<String>,
@@ -225,7 +225,7 @@ pub struct RegistrySettings {
 
 /// What is written down about changes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct AuditSettings {
     /// The log, where it is not in the data directory.
     pub file: Option<PathBuf>,
@@ -244,7 +244,7 @@ impl Default for AuditSettings {
 
 /// How the command line shows things.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct OutputSettings {
     /// Whether there are colours.
     pub color: When,
@@ -539,7 +539,7 @@ output: {color: never, progress: always}
             ("gate: maybe\n", Mark { line: 1, column: 7 }, "unknown variant `maybe`"),
             ("verify: perhaps\n", Mark { line: 1, column: 9 }, "invalid type: string \"perhaps\""),
             ("gate: warn\ngate: off\n", Mark { line: 2, column: 1 }, "mapping key `gate` already defined at line 1"),
-            ("- a\n", Mark { line: 1, column: 1 }, "invalid type: sequence"),
+            ("- a\n", Mark { line: 1, column: 1 }, "invalid type: sequence, expected a mapping"),
             ("registries: {a: {tokenHost: b}}\n", Mark { line: 1, column: 18 }, "unknown field `tokenHost`"),
         ];
         for (text, at, reason) in cases {

@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 32 << 20;
 
 /// What `trust.yaml` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Trusted {
     /// The version of the format: there is one.
     api_version: Version,
@@ -49,7 +49,7 @@ enum Version {
 
 /// What a key may sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Limit {
     /// The fingerprint of its certificate.
     pub fingerprint: String,
@@ -63,7 +63,7 @@ pub struct Limit {
 
 /// Who signs a plugin from a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Pin {
     /// The plugin's name.
     pub name: String,
@@ -81,7 +81,7 @@ pub struct Pin {
 
 /// The changes of one plugin's files that were accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Accepted {
     /// The plugin's name.
     pub name: String,
@@ -94,7 +94,7 @@ pub struct Accepted {
 
 /// A file that differs from what was installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct AcceptedFile {
     /// Its path in the plugin's directory.
     pub path: String,
@@ -108,7 +108,7 @@ pub struct AcceptedFile {
 
 /// A file as it was installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct InstalledFile {
     /// Its digest.
     pub sha256: Sha256Digest,
@@ -280,6 +280,12 @@ impl Trusted {
     /// Who signs the plugin `name` from `source`, where that is known.
     pub fn pin(&self, name: &str, source: &str) -> Option<&Pin> {
         self.pins.iter().find(|pin| pin.name == name && pin.source == source)
+    }
+
+    /// The paths of the files of the plugin `name` whose changes were accepted.
+    pub fn accepted_files(&self, name: &str) -> Vec<String> {
+        let of_it = self.accepted.iter().filter(|accepted| accepted.name == name);
+        of_it.flat_map(|accepted| accepted.files.iter().map(|file| file.path.clone())).collect()
     }
 
     /// Remembers who signs a plugin from a source, in the place of whoever did before.

@@ -253,7 +253,12 @@ impl Manager<'_> {
         name: Option<&str>,
     ) -> Result<Verified, AdmitError> {
         let verify = |fetched, requirement: &Requirement| {
-            provenance::verify(fetched, requirement, &self.settings.limits).map_err(UnverifiedError::from)
+            let verified = provenance::verify(fetched, requirement, &self.settings.limits).map_err(UnverifiedError::from)?;
+            if let Evidence::Signature(Signature { other_name: Some(name), .. }) = verified.evidence() {
+                let file_name = Plain(&verified.fetched().file_name);
+                self.report.notice(&format!("the provenance of `{file_name}` lists it as `{}`", Plain(name)));
+            }
+            Ok::<_, UnverifiedError>(verified)
         };
         let places = self.places_of_fetched(source, &fetched.origin);
         let Some(rule) = self.policy.least(name, &places) else { return Ok(verify(fetched, requirement)?) };

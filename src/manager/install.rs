@@ -180,6 +180,9 @@ impl Manager<'_> {
     pub(super) fn requirement(&self, trust: &Trust) -> Result<Requirement, KeyringError> {
         Ok(match trust {
             Trust::Signature { keyrings, allowed_signers, allow_expired_key } => {
+                if let Some(path) = allowed_signers.as_ref().filter(|path| !path.exists()) {
+                    return Err(KeyringError::MissingSigners { path: path.clone() });
+                }
                 let own = || Some(self.homes.config.path.join("allowed_signers")).filter(|path| path.exists());
                 let allowed_signers = allowed_signers.clone().or_else(own);
                 Requirement::Signature {

@@ -1,7 +1,7 @@
 //! `plugin pin`, `plugin unpin` and `plugin rollback`: which version of a plugin is meant to be there.
 
 use crate::audit::Event;
-use crate::store::StoreError;
+use crate::store::{Found, StoreError};
 
 use super::record::Note;
 use super::{ChangeError, Manager};
@@ -35,15 +35,19 @@ impl Manager<'_> {
         self.recorded(Note::of_plugin(Event::Rollback, name), |note| {
             self.must_be_installed(name)?;
             let store = self.store();
-            let from = store.find(name)?.map(|found| found.version_text()).filter(|version| !version.is_empty());
+            let found = store.find(name)?;
+            let from = found.as_ref().map(Found::version_text).filter(|version| !version.is_empty());
             let lock = store.lock(self.report)?;
+            let replaced = found.map_or(Ok(None), |found| store.receipt(&found))?;
             let committed = lock.rollback(name)?;
             let metadata = committed.metadata();
             let to = metadata.version.as_ref().map(ToString::to_string);
             note.about.version.clone_from(&to);
-            committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
+            let restored = committed.receipt().cloned();
+            restored.iter().for_each(|receipt| note.receipt(receipt));
             let done = RolledBack { name: metadata.name.to_string(), from, to };
             committed.finish()?;
+            self.follow_signer(name, replaced.as_ref(), restored.as_ref());
             Ok(done)
         })
     }

@@ -7,7 +7,7 @@ use super::keyring::OwnKeyringError;
 use super::record::Note;
 use crate::audit::{AuditError, Event};
 use crate::provenance::FullFingerprint;
-use crate::store::{ChangedFile, Difference, StoreError};
+use crate::store::{ChangedFile, Difference, Receipt, StoreError};
 use crate::text::Plain;
 use crate::trust::{Accepted, AcceptedFile, Limit, Pin, Trusted, TrustedError};
 
@@ -137,6 +137,28 @@ impl Manager<'_> {
         // Where that cannot be done nothing is lost by it: `doctor` tells of what is left.
         if self.trusted().is_ok_and(|trusted| trusted.accepted.iter().any(is_it)) {
             let _ = Trusted::change(&self.homes.config.path, |trusted| trusted.accepted.retain(|one| !is_it(one)));
+        }
+    }
+
+    /// Pins the signer of `restored` wherever that of `replaced` was pinned for the plugin `name`: whoever goes back takes back
+    /// that another signer was accepted, so that the next version must be signed as the one that is there.
+    pub(super) fn follow_signer(&self, name: &str, replaced: Option<&Receipt>, restored: Option<&Receipt>) {
+        let signer = |receipt: Option<&Receipt>| {
+            let (fingerprint, user_id) = receipt?.verified.signed_by()?;
+            Some((fingerprint.to_owned(), user_id.to_owned()))
+        };
+        let (Some((from, _)), Some((to, user_id))) = (signer(replaced), signer(restored)) else { return };
+        let is_it = |pin: &Pin| pin.name == name && pin.fingerprint.eq_ignore_ascii_case(&from);
+        if from.eq_ignore_ascii_case(&to) || !self.trusted().is_ok_and(|trusted| trusted.pins.iter().any(is_it)) {
+            return;
+        }
+        let changed = Trusted::change(&self.homes.config.path, |trusted| {
+            for pin in trusted.pins.iter_mut().filter(|pin| is_it(pin)) {
+                (pin.fingerprint, pin.user_id, pin.since) = (to.clone(), user_id.clone(), Timestamp::now());
+            }
+        });
+        if let Err(error) = changed {
+            self.report.warning(&format!("the signer is not remembered: {error}"));
         }
     }
 

@@ -35,6 +35,8 @@ pub struct VerifiedPlugin {
     pub version: Option<String>,
     /// How many files were compared with the receipt.
     pub files: usize,
+    /// Those of them that are not as they were installed, which the user accepted; not yet safe to show.
+    pub accepted: Vec<String>,
     /// Why its package is trusted, where a package is kept; `None` for a copy of a directory.
     pub package: Option<VerifiedPackage>,
 }
@@ -184,6 +186,7 @@ impl Manager<'_> {
         }
         let mut plugin = VerifiedPlugin {
             files: receipt.all_files().len(),
+            accepted: self.trusted().map(|trusted| trusted.accepted_files(name)).unwrap_or_default(),
             package: None,
             version: receipt.version.clone(),
             name: receipt.name.clone(),
@@ -269,6 +272,7 @@ impl Manager<'_> {
             name: metadata.name.to_string(),
             version: metadata.version.as_ref().map(ToString::to_string),
             files: unpacked.files.len(),
+            accepted: Vec::new(),
             package: Some(package),
         })
     }

@@ -109,7 +109,9 @@ pub fn unpack(
     let file = open(archive)?;
     let size = file.metadata().ok().map(|metadata| metadata.len());
     let name = called.file_name().unwrap_or(called.as_os_str()).to_string_lossy();
-    report.event(Event::Started { what: &format!("unpacking {}", plain(&name)), total: size });
+    // A URL may have a query, which is masked and tells nobody what is unpacked.
+    let name = name.strip_suffix("?***").unwrap_or(&name);
+    report.event(Event::Started { what: &format!("unpacking {}", plain(name)), total: size });
     let contents = read(called, file, limits, report, Some(into));
     report.event(Event::Finished);
     let Contents { directory, metadata, mut files } = contents?;

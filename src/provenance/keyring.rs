@@ -66,6 +66,12 @@ pub enum KeyringError {
         /// Who named it: a flag or a variable.
         named_by: String,
     },
+    /// The file of SSH keys that somebody named does not exist.
+    #[error("the allowed signers {} do not exist (named by `--allowed-signers`)", .path.display())]
+    MissingSigners {
+        /// Where they should be.
+        path: PathBuf,
+    },
     /// Nobody named a keyring to sign with, and none of the usual ones exists.
     #[error(
         "there is no keyring to sign with: looked for {}; make a key with `gpg --quick-gen-key`, or name a file with one with `--keyring FILE`; `{host} plugin package --sign=false` does without",
@@ -136,9 +142,9 @@ pub enum KeyringError {
 }
 
 impl KeyringError {
-    /// Whether somebody named a keyring that does not exist.
+    /// Whether somebody named a keyring, or allowed signers, that do not exist.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing { .. })
+        matches!(self, Self::Missing { .. } | Self::MissingSigners { .. })
     }
 }
 

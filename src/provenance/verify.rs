@@ -201,6 +201,14 @@ pub enum VerifyError {
         /// What the package's manifest says.
         manifest: String,
     },
+    /// A registry calls the package by the name of another version, such as an old one that it passes off as new.
+    #[error("the registry calls the package `{}`, but it is {}; ask its author to push it anew", Plain(.title), Plain(.plugin))]
+    Title {
+        /// The layer's title.
+        title: String,
+        /// The name and version in the package's manifest.
+        plugin: String,
+    },
 }
 
 /// Decides whether `fetched` is what `requirement` asks for.
@@ -345,8 +353,16 @@ impl Verified {
     /// something else than what was signed must not be filed under either.
     ///
     /// # Errors
-    /// [`VerifyError::MetadataMismatch`].
+    /// [`VerifyError::MetadataMismatch`], [`VerifyError::Title`].
     pub fn check_manifest(&self, metadata: &Metadata) -> Result<(), VerifyError> {
+        let title = &self.fetched.file_name;
+        // A layer was chosen by its title alone; files elsewhere may be called anything.
+        if self.fetched.origin.resolved.starts_with("oci://")
+            && *title != format!("{}-{}.tgz", metadata.name, metadata.version_text())
+        {
+            let plugin = format!("{} {}", metadata.name, metadata.version_text());
+            return Err(VerifyError::Title { title: title.clone(), plugin });
+        }
         let Some((name, version)) = &self.signed else { return Ok(()) };
         for (field, signed, manifest) in
             [("name", name, metadata.name.to_string()), ("version", version, metadata.version_text())]

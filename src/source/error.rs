@@ -252,7 +252,7 @@ impl SourceError {
                 | Self::ProvenanceForbidden { .. }
                 | Self::ProvenanceFailing { .. }
                 | Self::ProvenanceUnreachable { .. }
-                | Self::Oci(OciError::Digest { .. } | OciError::Size { .. })
+                | Self::Oci(OciError::Digest { .. } | OciError::Size { .. } | OciError::Longer { .. })
                 | Self::Git(GitError::TagName { .. })
         ) || matches!(self, Self::GitHub(error) if error.is_verification())
     }

@@ -259,6 +259,8 @@ fn settings_that_cannot_be_read_do_not_stop_it() {
     let found = findings(&ran);
     let line = |code: &str| found.iter().find(|one| one["code"] == code).map(|one| one["line"].clone());
     assert_eq!((line("settings"), line("policy-unusable")), (Some(2.into()), Some(2.into())), "{}", ran.stdout);
+    let named = world.fails(1, "plugin doctor -o name").stdout;
+    assert!(found.iter().map(|one| one["code"].as_str().unwrap()).eq(named.lines()), "{named}");
     world.fails(1, "plugin doctor --policy");
 }
 

@@ -380,7 +380,11 @@ fn a_package_may_be_called_in_capitals() {
     let world = signed();
     fs::rename(world.path("p-1.0.0.tgz"), world.path("P.TGZ")).unwrap();
     fs::rename(world.path("p-1.0.0.tgz.prov"), world.path("P.TGZ.prov")).unwrap();
-    world.ok(&format!("plugin install P.TGZ {}", keyring()));
+    let ran = world.ok(&format!("plugin install P.TGZ {}", keyring()));
+    // P20: another name in the provenance is fine, and told.
+    assert!(ran.stderr.contains("the provenance of `P.TGZ` lists it as `p-1.0.0.tgz`\n"), "{}", ran.stderr);
+    let ran = world.fails(4, "plugin install P.TGZ --force --allowed-signers absent");
+    assert!(ran.stderr.contains("absent do not exist"), "{}", ran.stderr);
 }
 
 #[test]

@@ -237,9 +237,12 @@ fn k6_a_removal_that_means_several_keys_lists_them() {
     let ran = world.fails(1, "plugin keyring remove twin@example.org");
     assert!(twins.iter().all(|twin| ran.stderr.contains(twin)) && !ran.stderr.contains(RSA), "{}", ran.stderr);
     assert_eq!(world.snapshot(&own(&world)), before);
-    for twin in twins {
-        world.ok(&format!("plugin keyring remove 0x{}", &twin[24..]));
-    }
+    // Several in one command: what fails does not stop the others.
+    world.fails(4, &format!("plugin keyring remove 0x{} nobody@example.org 0x{}", &twins[0][24..], &twins[1][24..]));
+    assert_eq!(names(&world).len(), before.len() - 2);
+    world.fails(4, "plugin keyring add one absent two");
+    assert_eq!(names(&world).len(), before.len());
+    world.ok(&format!("plugin keyring remove {} {}", twins[0], twins[1]));
     // Spaces as GnuPG prints them.
     let spaced: Vec<String> = RSA.as_bytes().chunks(4).map(|four| String::from_utf8_lossy(four).into_owned()).collect();
     let ran = world.tool(["plugin", "keyring", "remove", &spaced.join(" ").to_lowercase()]);

@@ -187,7 +187,7 @@ fn v_tags_that_ssh_keys_sign_are_verified() {
     );
     let ran = fails(" --allowed-signers nobody");
     assert!(ran.stderr.contains("SHA256:") && ran.stderr.contains("nobody"), "{}", ran.stderr);
-    fails(" --allowed-signers missing");
+    world.fails(4, &format!("{install} --allowed-signers missing"));
     world.write("mail", format!("ann@example.com namespaces=\"email\" {public}"));
     fails(" --allowed-signers mail");
     fs::create_dir_all(world.root().join("home/.config/tool")).unwrap();

@@ -165,6 +165,8 @@ fn s_an_accepted_change_can_be_taken_back() {
     world.ok("plugin trust p");
     assert_eq!(world.ok("p").stdout, "third\n");
     assert!(world.ok("plugin trust").stdout.contains("run.sh was changed"));
+    let verified = world.ok("plugin verify p").stdout;
+    assert!(verified.contains("but for changes that you accepted: new.txt, run.sh\n"), "{verified}");
 
     let taken = world.ok("plugin untrust p").stdout;
     assert!(taken.contains("`run.sh`") && taken.contains("`new.txt`") && taken.contains(TOUR), "{taken}");
@@ -174,7 +176,7 @@ fn s_an_accepted_change_can_be_taken_back() {
     fs::write(&script, original).unwrap();
     fs::remove_file(world.plugins().join("p/new.txt")).unwrap();
     world.ok("p");
-    world.ok("plugin verify p");
+    assert!(world.ok("plugin verify p").stdout.contains("all as they were installed"));
     assert!(world.ok("plugin untrust p").stderr.contains("nothing was trusted"));
     world.fails(4, "plugin untrust absent");
     world.fails(4, "plugin trust absent");

@@ -149,6 +149,11 @@ fn another_signer_is_refused_unless_accepted() {
     let ran = world.ok("plugin update p --accept-signer");
     assert!(ran.stderr.contains(&fingerprint), "both are shown: {}", ran.stderr);
     assert_ne!(receipt(&world)["verified"]["fingerprint"], fingerprint.as_str());
+    // Whoever goes back takes that back: the next version is to be signed as the one that is there.
+    world.ok("plugin rollback p");
+    world.fails(3, "plugin update p");
+    package(&world, "1.1.5");
+    world.ok("plugin update p");
 
     // Unsigned is no signer at all, and changed bytes are nobody's.
     package(&world, "1.2.0");
@@ -362,8 +367,8 @@ fn i5_o_a_registry_is_asked_for_the_range() {
         }
     });
     let mut tags = Vec::new();
-    let mut push = |version: &str| {
-        package(&world, version);
+    let mut push_as = |version: &str, packed: &str| {
+        package(&world, packed);
         let read = |suffix: &str| fs::read(world.path(&format!("p.tgz{suffix}"))).unwrap();
         let layers = [("", read("")), (".prov", read(".prov"))].map(|(suffix, bytes)| {
             let digest = format!("sha256:{}", Sha256Digest::of(&bytes));
@@ -387,12 +392,12 @@ fn i5_o_a_registry_is_asked_for_the_range() {
         files.push((format!("/v2/t/p/manifests/{version}"), manifest));
         files.push(("/v2/t/p/tags/list".to_owned(), serde_json::json!({"tags": tags}).to_string().into_bytes()));
     };
-    push("1.0.0");
+    push_as("1.0.0", "1.0.0");
     let reference = format!("oci://{}/t/p", server.url("").trim_start_matches("http://"));
     world.ok(&format!("plugin install {reference} --version ~1 --plain-http"));
     assert!(world.ok("plugin update p --plain-http").stderr.contains("up to date"));
-    push("1.1.0");
-    push("2.0.0");
+    push_as("1.1.0", "1.1.0");
+    push_as("2.0.0", "2.0.0");
     assert_eq!(world.ok("plugin outdated --plain-http -o json").json()[0]["available"], "1.1.0");
     world.ok("plugin update --all --plain-http");
     assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
@@ -407,11 +412,16 @@ fn i5_o_a_registry_is_asked_for_the_range() {
 
     // A lock file names the manifest, whatever becomes of its tag.
     world.ok("plugin lock");
-    push("2.0.0");
+    push_as("2.0.0", "2.0.0");
     files.lock().unwrap().retain(|(path, _)| !path.contains("/tags/"));
     world.ok("plugin uninstall p");
     world.ok("plugin sync --frozen --plain-http");
     assert_eq!(world.ok("p").stdout, "p 2.0.0\n");
+
+    // An old version, signed well, that is passed off as a new one.
+    push_as("9.0.0", "1.0.0");
+    let ran = world.fails(3, &format!("plugin install {reference}:9.0.0 --plain-http --force"));
+    assert!(ran.stderr.contains("calls the package `p-9.0.0.tgz`, but it is p 1.0.0"), "{}", ran.stderr);
 }
 
 #[test]

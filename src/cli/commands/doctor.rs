@@ -32,8 +32,18 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         crate::cli::clear_up_on_interrupt();
     }
     let diagnosis = context.manager().diagnose(arguments.fix);
-    context.output.value(arguments.output, &diagnosis, || text(&diagnosis))?;
+    let shown = || match arguments.output {
+        Format::Name => codes(&diagnosis),
+        _ => text(&diagnosis),
+    };
+    context.output.value(arguments.output, &diagnosis, shown)?;
     if diagnosis.ok { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
+}
+
+/// What a finding is called, one a line.
+fn codes(diagnosis: &Diagnosis) -> String {
+    let codes: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.code).collect();
+    codes.join("\n")
 }
 
 fn text(diagnosis: &Diagnosis) -> String {

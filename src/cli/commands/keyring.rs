@@ -27,12 +27,12 @@ pub(crate) struct Arguments {
 // No doc comment: clap would take it for the group's help.
 #[derive(Debug, Subcommand)]
 enum KeyringCommand {
-    /// Add public keys from a file, standard input or an https URL
+    /// Add public keys from files, standard input or https URLs
     Add(AddArguments),
     /// List whose keys there are, and whether they may sign today
     #[command(visible_alias = "ls")]
     List(ListArguments),
-    /// Remove a key
+    /// Remove keys
     #[command(visible_alias = "rm")]
     Remove(RemoveArguments),
     /// Say for which plugins a key may sign; without options, for all
@@ -43,9 +43,9 @@ enum KeyringCommand {
 
 #[derive(Debug, Args)]
 struct AddArguments {
-    /// A keyring in any form; `-` for standard input; an https URL needs `--fingerprint`
-    #[arg(value_name = "FILE|URL")]
-    from: String,
+    /// Keyrings in any form; `-` for standard input; an https URL needs `--fingerprint`
+    #[arg(value_name = "FILE|URL", required = true)]
+    from: Vec<String>,
     /// The key's whole fingerprint, known from elsewhere: this key alone is added
     #[arg(long, value_name = "FINGERPRINT")]
     fingerprint: Option<FullFingerprint>,
@@ -96,9 +96,9 @@ struct ListArguments {
 
 #[derive(Debug, Args)]
 struct RemoveArguments {
-    /// The key: its fingerprint, key id or e-mail address
-    #[arg(value_name = "KEY")]
-    key: String,
+    /// The keys: the fingerprint, key id or e-mail address of each
+    #[arg(value_name = "KEY", required = true)]
+    keys: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -117,26 +117,39 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     match &arguments.command {
-        KeyringCommand::Add(arguments) => add(arguments, context),
+        KeyringCommand::Add(arguments) => {
+            let added = each(&arguments.from, context, |from| add(from, arguments, context));
+            note_other_keyring(context);
+            added
+        }
         KeyringCommand::List(arguments) => list(arguments, context),
-        KeyringCommand::Remove(arguments) => remove(arguments, context),
+        KeyringCommand::Remove(arguments) => each(&arguments.keys, context, |key| remove(key, context)),
         KeyringCommand::Limit(arguments) => limit(arguments, context),
         KeyringCommand::Export(arguments) => export(arguments, context),
     }
 }
 
-fn add(arguments: &AddArguments, context: &Context<'_>) -> Result {
+/// Does it with all, also where one fails; the first failure is that of the command.
+fn each(all: &[String], context: &Context<'_>, mut act: impl FnMut(&str) -> Result) -> Result {
+    let mut first_failure: Option<Failure> = None;
+    for one in all {
+        context.keep_first(&mut first_failure, act(one));
+    }
+    first_failure.map_or(Ok(()), Err)
+}
+
+fn add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result {
     let manager = context.manager();
-    let path = Path::new(&arguments.from);
-    let is_url = arguments.from.contains("://") && !path.exists();
+    let path = Path::new(from);
+    let is_url = from.contains("://") && !path.exists();
     let network = [(arguments.ca_file.is_some(), "--ca-file"), (arguments.timeout.is_some(), "--timeout")];
     if let (false, Some((_, option))) = (is_url, network.iter().find(|(given, _)| *given)) {
-        let text = format!("`{option}` cannot be used with `{}`: it is no URL", Plain(&arguments.from));
+        let text = format!("`{option}` cannot be used with `{}`: it is no URL", Plain(from));
         return Err(Failure::said(code::USAGE, text));
     }
     let added = if is_url {
         let Some(fingerprint) = &arguments.fingerprint else {
-            let shown = crate::text::masked_source(&arguments.from);
+            let shown = crate::text::masked_source(from);
             let text = format!("a key from a URL needs https and `--fingerprint`: {shown} could send anybody's key");
             return Err(Failure::said(code::USAGE, text).hint("get the fingerprint from the signer, by another way"));
         };
@@ -147,8 +160,8 @@ fn add(arguments: &AddArguments, context: &Context<'_>) -> Result {
             limits: context.settings.limits.clone(),
             ..FetchOptions::default()
         };
-        manager.add_keys(&KeySource::Url { url: &arguments.from, fetch: &fetch, fingerprint }, None)?
-    } else if arguments.from == "-" {
+        manager.add_keys(&KeySource::Url { url: from, fetch: &fetch, fingerprint }, None)?
+    } else if from == "-" {
         let mut bytes = Vec::new();
         let read = io::stdin().take(Keyring::MAX_BYTES + 1).read_to_end(&mut bytes);
         read.map_err(|e| Failure::said(code::FAILED, format!("cannot read the key from standard input: {e}")))?;
@@ -164,7 +177,6 @@ fn add(arguments: &AddArguments, context: &Context<'_>) -> Result {
         }
         show(key, context)?;
     }
-    note_other_keyring(context);
     Ok(())
 }
 
@@ -230,9 +242,9 @@ fn table(signers: &[Signer]) -> Table {
     table
 }
 
-fn remove(arguments: &RemoveArguments, context: &Context<'_>) -> Result {
+fn remove(key: &str, context: &Context<'_>) -> Result {
     let manager = context.manager();
-    let signer = manager.remove_key(&arguments.key)?;
+    let signer = manager.remove_key(key)?;
     // What it could sign no longer matters, and must not speak of a key that comes back some day.
     manager.set_limit(&signer.fingerprint, &[], &[])?;
     let mut lines = vec![format!("Removed: {}", signer.fingerprint)];

@@ -68,8 +68,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             context.output.print(&format!("Plugin: {}", super::install::label(&plugin.name, plugin.version.as_deref())))?;
         }
     }
-    context.output.print(&format!("Files: {}, all as they were installed", plugin.files))?;
-    Ok(())
+    let files = match plugin.accepted.as_slice() {
+        [] => format!("Files: {}, all as they were installed", plugin.files),
+        accepted => format!(
+            "Files: {}, as they were installed but for changes that you accepted: {}",
+            plugin.files,
+            plain(&accepted.join(", "))
+        ),
+    };
+    Ok(context.output.print(&files)?)
 }
 
 fn show(package: &VerifiedPackage, context: &Context<'_>) -> Result {

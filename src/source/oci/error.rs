@@ -83,6 +83,14 @@ pub enum OciError {
         /// The reference.
         reference: String,
     },
+    /// More bytes than were named, however many.
+    #[error("{what} is not what it should be: expected {expected} bytes, and there are more")]
+    Longer {
+        /// What was fetched, safe to show.
+        what: String,
+        /// The size that was named.
+        expected: u64,
+    },
     /// A tag or range that nothing fits.
     #[error("`{reference}` has no version `{version}`; {nearest}")]
     UnknownVersion {

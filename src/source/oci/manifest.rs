@@ -14,6 +14,7 @@ use crate::manifest::platform::Platform;
 use crate::source::grammar::OciReference;
 use crate::source::version::tag_version;
 use crate::source::weburl::WebUrl;
+use crate::source::{HttpError, SourceError};
 use crate::text;
 
 /// The type of a plugin's artifact.
@@ -163,6 +164,16 @@ impl Descriptor {
             return Err(OciError::Digest { what: what.to_string(), expected, actual: digest });
         }
         Ok(())
+    }
+
+    /// `error`, where it is not this program's limit that was reached but the size that the manifest gives.
+    pub(super) fn longer(&self, what: &WebUrl, error: SourceError) -> SourceError {
+        match error {
+            SourceError::Http(HttpError::TooLarge { limit, .. }) if limit == self.size => {
+                OciError::Longer { what: what.to_string(), expected: limit }.into()
+            }
+            other => other,
+        }
     }
 
     /// The URL of its bytes, under the URL of a repository's blobs.

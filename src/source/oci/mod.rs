@@ -62,7 +62,10 @@ pub(super) fn fetch(
     }
     let file = SpoolFile::create(spool)?;
     let url = registry.blob(&package.layer);
-    let (path, digest, size) = match registry.download(&url, &package.title, file, package.layer.size)? {
+    let (path, digest, size) = match registry
+        .download(&url, &package.title, file, package.layer.size)
+        .map_err(|error| package.layer.longer(&url, error))?
+    {
         Download::Done { path, digest, size, .. } => (path, digest, size),
         Download::Other { content_type } => return Err(SourceError::NotAnArchive { url: url.to_string(), content_type }),
     };
@@ -249,8 +252,10 @@ fn get_provenance(registry: &mut Registry<'_>, layer: &Descriptor, options: &Fet
     }
     let bytes = match registry.get(&url, &HeaderMap::new(), layer.size) {
         Ok(body) => body.bytes,
-        Err(SourceError::Http(error)) => return Err(SourceError::provenance(at, error)),
-        Err(other) => return Err(other),
+        Err(error) => match layer.longer(&url, error) {
+            SourceError::Http(error) => return Err(SourceError::provenance(at, error)),
+            other => return Err(other),
+        },
     };
     layer.check(&url, Sha256Digest::of(&bytes), bytes.len() as u64)?;
     Ok(bytes)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::type_complexity, reason = "tables")]
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -207,9 +208,12 @@ fn o_what_is_not_what_it_should_be_is_refused() {
     for (name, bytes) in [("1.0.0", &b"9.9.9"[..]), ("1.0.0", b"1.0"), ("2.0.0", b"2.0.0 and more")] {
         content.put(&format!("blobs/sha256:{}", Sha256Digest::of(name.as_bytes())), "x", bytes);
         let failed = pull(&server, &format!(":{name}"), &options()).unwrap_err();
-        let expected = matches!(failed, SourceError::Oci(OciError::Digest { .. } | OciError::Size { .. }))
-            || matches!(failed, SourceError::Http(HttpError::TooLarge { .. }));
-        assert!(expected, "{failed:?}");
+        let expected = match bytes.len().cmp(&name.len()) {
+            Ordering::Less => matches!(failed, SourceError::Oci(OciError::Size { .. })),
+            Ordering::Equal => matches!(failed, SourceError::Oci(OciError::Digest { .. })),
+            Ordering::Greater => matches!(failed, SourceError::Oci(OciError::Longer { .. })),
+        };
+        assert!(expected && failed.is_verification(), "{failed:?}");
     }
     // A tag that says another version than its package.
     content.tag("3.0.0", &content.release("1.0.0"));
