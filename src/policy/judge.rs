@@ -67,6 +67,10 @@ pub enum Verdict {
     Kept,
     /// It is not.
     Refused(Box<Refusal>),
+    /// It can only be said once the package is here, with its name and its signature.
+    Later,
+    /// It refuses nothing by itself: it binds what the program does with it.
+    Binds,
 }
 
 /// Why a policy refuses something.
@@ -211,7 +215,7 @@ impl Policy {
                 refusal = Err(*why);
                 false
             }
-            Verdict::Silent | Verdict::Kept => true,
+            Verdict::Silent | Verdict::Kept | Verdict::Later | Verdict::Binds => true,
         });
         refusal
     }
@@ -266,65 +270,85 @@ impl Policy {
             (Some(name), _) => Plain(name).to_string(),
             (None, place) => place.map(|place| place.shown().to_owned()).unwrap_or_default(),
         };
-        let mut tell = |rule: String, at: &At, about: bool, judged: Result<(), Refusal>| {
-            let verdict = match judged {
-                Err(why) => Verdict::Refused(Box::new(why)),
-                Ok(()) if about => Verdict::Kept,
-                Ok(()) => Verdict::Silent,
-            };
-            take(Decision { rule, at: at.clone(), verdict })
-        };
+        let mut say = |rule: String, at: &At, verdict| take(Decision { rule, at: at.clone(), verdict });
         for file in self.files.iter() {
             if let (Some(rule), Some((host, version))) = (&file.minimum_host_version, &self.host) {
                 let judged = host_is_new_enough(rule, host, version);
-                if !tell(format!("minimumHostVersion: {}", rule.value), &rule.at, true, judged) {
+                if !say(format!("minimumHostVersion: {}", rule.value), &rule.at, verdict(true, judged)) {
                     return;
                 }
             }
             for rule in &file.deny {
                 let text = format!("sources.deny: {}", rule.value);
-                if !tell(text, &rule.at, false, denied(rule, arriving)) {
+                if !say(text, &rule.at, verdict(false, denied(rule, arriving))) {
                     return;
                 }
             }
             if let Some(rule) = &file.allow
-                && !tell(allow_text(&rule.value), &rule.at, !arriving.is_empty(), allowed(rule, arriving))
+                && !say(allow_text(&rule.value), &rule.at, verdict(!arriving.is_empty(), allowed(rule, arriving)))
             {
                 return;
             }
             for rule in &file.plugins {
-                let matches = name.filter(|name| rule.value.matches_name(name));
-                let judged = match matches {
-                    Some(name) => Err(Refusal::PluginDenied { at: rule.at.clone(), name: name.to_owned() }),
-                    None => Ok(()),
+                let said = match name {
+                    Some(name) if rule.value.matches_name(name) => {
+                        Verdict::Refused(Box::new(Refusal::PluginDenied { at: rule.at.clone(), name: name.to_owned() }))
+                    }
+                    Some(_) => Verdict::Silent,
+                    None => Verdict::Later,
                 };
-                if !tell(format!("plugins.deny: {}", rule.value), &rule.at, false, judged) {
+                if !say(format!("plugins.deny: {}", rule.value), &rule.at, said) {
                     return;
                 }
             }
-            let Some(proof) = proof else { continue };
             if let Some(rule) = &file.verification {
-                let judged = match proof.verification() < rule.value {
-                    true => Err(Refusal::TooWeak {
-                        at: rule.at.clone(),
-                        name: called(),
-                        least: rule.value,
-                        found: proof.verification(),
-                    }),
-                    false => Ok(()),
-                };
-                if !tell(format!("verification: {}", rule.value.as_str()), &rule.at, true, judged) {
+                let said = proof.map_or(Verdict::Later, |proof| {
+                    let judged = match proof.verification() < rule.value {
+                        true => Err(Refusal::TooWeak {
+                            at: rule.at.clone(),
+                            name: called(),
+                            least: rule.value,
+                            found: proof.verification(),
+                        }),
+                        false => Ok(()),
+                    };
+                    verdict(true, judged)
+                });
+                if !say(format!("verification: {}", rule.value.as_str()), &rule.at, said) {
                     return;
                 }
             }
             for rule in &file.signers {
                 let about = rule.value.is_about(name, places);
-                let judged = if about { rule.value.check(&rule.at, proof, called) } else { Ok(()) };
-                if !tell(rule.value.to_string(), &rule.at, about, judged) {
+                let said = match proof {
+                    Some(proof) if about => verdict(true, rule.value.check(&rule.at, proof, called)),
+                    None if about || name.is_none() && rule.value.name.is_some() => Verdict::Later,
+                    _ => Verdict::Silent,
+                };
+                if !say(rule.value.to_string(), &rule.at, said) {
                     return;
                 }
             }
+            if let Some(rule) = &file.hooks
+                && !say(format!("hooks: {}", rule.value.as_str()), &rule.at, Verdict::Binds)
+            {
+                return;
+            }
+            if let Some(rule) = &file.audit
+                && !say("audit: required".to_owned(), &rule.at, Verdict::Binds)
+            {
+                return;
+            }
         }
+    }
+}
+
+/// What a rule says that is `about` the subject, or is not.
+fn verdict(about: bool, judged: Result<(), Refusal>) -> Verdict {
+    match judged {
+        Err(why) => Verdict::Refused(Box::new(why)),
+        Ok(()) if about => Verdict::Kept,
+        Ok(()) => Verdict::Silent,
     }
 }
 

@@ -274,7 +274,7 @@ fn a_policy_is_explained_rule_by_rule() {
     assert!(ran.stderr.contains("there is no policy"), "{}", ran.stderr);
     let text = format!(
         "apiVersion: v1\nsources:\n  allow: [\"https://a.example/**\", \"file:///**\"]\n  deny: [\"git+**\"]\nverification: signature\n\
-         signers:\n- {{name: p, fingerprints: [{TOUR}]}}\nplugins: {{deny: [x]}}\n"
+         signers:\n- {{name: p, fingerprints: [{TOUR}]}}\nplugins: {{deny: [x]}}\nhooks: forbid\naudit: required\n"
     );
     fs::write(config(&world).join("policy.yaml"), text).unwrap();
     let explained = world.ok("plugin doctor --policy p -o json").json();
@@ -285,12 +285,17 @@ fn a_policy_is_explained_rule_by_rule() {
         .iter()
         .map(|rule| (rule["line"].as_u64().unwrap(), rule["verdict"].as_str().unwrap()))
         .collect();
-    assert_eq!(rules, [(4, "silent"), (3, "kept"), (8, "silent"), (5, "kept"), (7, "kept")]);
+    assert_eq!(rules, [(4, "silent"), (3, "kept"), (8, "silent"), (5, "kept"), (7, "kept"), (9, "binds"), (10, "binds")]);
     let all = world.fails(1, "plugin doctor --policy").stdout;
     assert!(all.contains("p from ") && all.contains("policy.yaml:5"), "{all}");
     assert!(all.contains("refused  ") && all.contains("asks for a signature, but `q` is not verified"), "{all}");
     // A source, before anything is fetched.
-    assert!(world.ok("plugin doctor --policy https://a.example/x.tgz").stdout.contains("https://a.example/x.tgz: allowed"));
+    let source = world.ok("plugin doctor --policy https://a.example/x.tgz").stdout;
+    assert!(source.contains("https://a.example/x.tgz: allowed"), "{source}");
+    // What it is called and who signed it is seen when it is there.
+    for line in [5, 7, 8] {
+        assert!(source.lines().any(|said| said.starts_with("  later ") && said.contains(&format!(":{line}  "))), "{source}");
+    }
     let refused = world.fails(1, "plugin doctor --policy git+https://a.example/r").stdout;
     assert!(refused.contains("refused") && refused.contains("policy.yaml:4"), "{refused}");
     world.fails(1, "plugin doctor --policy=https://b.example/x.tgz");

@@ -36,7 +36,8 @@ pub struct ExplainedRule {
     pub file: PathBuf,
     /// The line in it.
     pub line: u32,
-    /// `kept`, `refused`, or `silent` where it is about something else.
+    /// `kept`, `refused`, `silent` where it is about something else, `later` where it can only be said once the package is here, or
+    /// `binds` where it refuses nothing by itself (hooks, the audit log).
     pub verdict: &'static str,
     /// Why it is refused, safe to show.
     pub reason: Option<String>,
@@ -56,7 +57,7 @@ pub enum ExplainError {
 
 impl Manager<'_> {
     /// Explains what the policy says of an installed plugin, of a source, or of all installed plugins. Of a source neither the
-    /// name nor the signer is known before it is fetched: rules about those are not among the answers.
+    /// name nor the signer is known before it is fetched: what rules about those say comes later.
     ///
     /// # Errors
     /// See [`ExplainError`].
@@ -98,6 +99,8 @@ impl Manager<'_> {
                     Verdict::Silent => ("silent", None),
                     Verdict::Kept => ("kept", None),
                     Verdict::Refused(why) => ("refused", Some(why.to_string())),
+                    Verdict::Later => ("later", None),
+                    Verdict::Binds => ("binds", None),
                 };
                 let file = decision.at.file.to_path_buf();
                 let rule = plain(&decision.rule).into_owned();
