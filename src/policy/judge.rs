@@ -197,8 +197,8 @@ impl Policy {
     /// What each rule says about `subject`, file after file.
     pub fn decide(&self, subject: &Subject<'_>) -> Vec<Decision> {
         let mut decisions = Vec::new();
-        self.each_decision(subject, |decision| {
-            decisions.push(decision);
+        self.each_decision(subject, |rule, at, verdict| {
+            decisions.push(Decision { rule: rule.to_string(), at: at.clone(), verdict });
             true
         });
         decisions
@@ -210,7 +210,7 @@ impl Policy {
     /// The first refusal.
     pub fn judge(&self, subject: &Subject<'_>) -> Result<(), Refusal> {
         let mut refusal = Ok(());
-        self.each_decision(subject, |decision| match decision.verdict {
+        self.each_decision(subject, |_, _, verdict| match verdict {
             Verdict::Refused(why) => {
                 refusal = Err(*why);
                 false
@@ -262,30 +262,33 @@ impl Policy {
         Ok(())
     }
 
-    /// Tells `take` what each rule says, as long as it wants more.
-    fn each_decision(&self, subject: &Subject<'_>, mut take: impl FnMut(Decision) -> bool) {
+    /// Tells `take` what each rule says, as long as it wants more: the rule, where it stands and what it says. Every run is
+    /// judged, and few are explained: the rule is put into words by who shows it.
+    fn each_decision(&self, subject: &Subject<'_>, mut take: impl FnMut(fmt::Arguments<'_>, &At, Verdict) -> bool) {
         let Subject { name, places, proof, installed } = *subject;
         let arriving = if installed { &[][..] } else { places };
         let called = || match (name, places.first()) {
             (Some(name), _) => Plain(name).to_string(),
             (None, place) => place.map(|place| place.shown().to_owned()).unwrap_or_default(),
         };
-        let mut say = |rule: String, at: &At, verdict| take(Decision { rule, at: at.clone(), verdict });
         for file in self.files.iter() {
             if let (Some(rule), Some((host, version))) = (&file.minimum_host_version, &self.host) {
                 let judged = host_is_new_enough(rule, host, version);
-                if !say(format!("minimumHostVersion: {}", rule.value), &rule.at, verdict(true, judged)) {
+                if !take(format_args!("minimumHostVersion: {}", rule.value), &rule.at, verdict(true, judged)) {
                     return;
                 }
             }
             for rule in &file.deny {
-                let text = format!("sources.deny: {}", rule.value);
-                if !say(text, &rule.at, verdict(false, denied(rule, arriving))) {
+                if !take(format_args!("sources.deny: {}", rule.value), &rule.at, verdict(false, denied(rule, arriving))) {
                     return;
                 }
             }
             if let Some(rule) = &file.allow
-                && !say(allow_text(&rule.value), &rule.at, verdict(!arriving.is_empty(), allowed(rule, arriving)))
+                && !take(
+                    format_args!("{}", Allow(&rule.value)),
+                    &rule.at,
+                    verdict(!arriving.is_empty(), allowed(rule, arriving)),
+                )
             {
                 return;
             }
@@ -297,7 +300,7 @@ impl Policy {
                     Some(_) => Verdict::Silent,
                     None => Verdict::Later,
                 };
-                if !say(format!("plugins.deny: {}", rule.value), &rule.at, said) {
+                if !take(format_args!("plugins.deny: {}", rule.value), &rule.at, said) {
                     return;
                 }
             }
@@ -314,7 +317,7 @@ impl Policy {
                     };
                     verdict(true, judged)
                 });
-                if !say(format!("verification: {}", rule.value.as_str()), &rule.at, said) {
+                if !take(format_args!("verification: {}", rule.value.as_str()), &rule.at, said) {
                     return;
                 }
             }
@@ -325,17 +328,17 @@ impl Policy {
                     None if about || name.is_none() && rule.value.name.is_some() => Verdict::Later,
                     _ => Verdict::Silent,
                 };
-                if !say(rule.value.to_string(), &rule.at, said) {
+                if !take(format_args!("{}", rule.value), &rule.at, said) {
                     return;
                 }
             }
             if let Some(rule) = &file.hooks
-                && !say(format!("hooks: {}", rule.value.as_str()), &rule.at, Verdict::Binds)
+                && !take(format_args!("hooks: {}", rule.value.as_str()), &rule.at, Verdict::Binds)
             {
                 return;
             }
             if let Some(rule) = &file.audit
-                && !say("audit: required".to_owned(), &rule.at, Verdict::Binds)
+                && !take(format_args!("audit: required"), &rule.at, Verdict::Binds)
             {
                 return;
             }
@@ -379,9 +382,14 @@ fn allowed(rule: &Ruled<Vec<Ruled<Pattern>>>, places: &[Place]) -> Result<(), Re
     }
 }
 
-fn allow_text(patterns: &[Ruled<Pattern>]) -> String {
-    let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.value.to_string()).collect();
-    format!("sources.allow: [{}]", patterns.join(", "))
+/// The rule about what is allowed, in words.
+struct Allow<'a>(&'a [Ruled<Pattern>]);
+
+impl fmt::Display for Allow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patterns: Vec<_> = self.0.iter().map(|pattern| pattern.value.to_string()).collect();
+        write!(f, "sources.allow: [{}]", patterns.join(", "))
+    }
 }
 
 impl SignerRule {
