@@ -19,27 +19,24 @@ const WIDTH: u128 = 24;
 pub(super) struct Progress {
     what: String,
     total: Option<u64>,
-    begun: Instant,
-    drawn: Option<Instant>,
+    /// When it is to be drawn next.
+    due: Instant,
     visible: bool,
 }
 
 impl Progress {
     /// A step that begins now; `what` is safe to show, `total` in bytes.
     pub(super) fn new(what: String, total: Option<u64>) -> Self {
-        Self { what, total, begun: Instant::now(), drawn: None, visible: false }
+        Self { what, total, due: Instant::now() + AFTER, visible: false }
     }
 
     /// Shows that `done` bytes are done, if it is time to.
     pub(super) fn advance(&mut self, done: u64) {
-        let due = match self.drawn {
-            None => self.begun.elapsed() >= AFTER,
-            Some(drawn) => !self.visible || drawn.elapsed() >= PAUSE,
-        };
-        if due {
+        let now = Instant::now();
+        if now >= self.due {
             // Without wrapping, a line that is too long for the terminal is cut off at its edge and stays one line.
             show(&format!("\r\x1b[?7l{}\x1b[K\x1b[?7h", self.line(done)));
-            self.drawn = Some(Instant::now());
+            self.due = now + PAUSE;
             self.visible = true;
         }
     }
@@ -49,6 +46,7 @@ impl Progress {
         if self.visible {
             show("\r\x1b[K");
             self.visible = false;
+            self.due = Instant::now();
         }
     }
 

@@ -147,22 +147,14 @@ pub(super) fn at(directory: &Path) -> Result<Option<Cache>, String> {
 }
 
 /// Why somebody else can change what lies in a directory.
-#[cfg(unix)]
-fn exposed(metadata: &fs::Metadata) -> Option<String> {
-    use std::os::unix::fs::MetadataExt as _;
+fn exposed(metadata: &fs::Metadata) -> Option<&'static str> {
     if metadata.is_symlink() {
-        return Some("is a symbolic link; remove it".to_owned());
+        return Some("is a symbolic link; remove it");
     }
-    if metadata.mode() & 0o022 != 0 {
-        return Some("can be written by others; mend it with `chmod go-w`".to_owned());
-    }
-    let owner = metadata.uid();
-    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then(|| "belongs to another user; remove it".to_owned())
-}
-
-#[cfg(not(unix))]
-fn exposed(_: &fs::Metadata) -> Option<String> {
-    None
+    Some(match Writers::of(metadata)? {
+        Writers::Mode => "can be written by others; mend it with `chmod go-w`",
+        Writers::Owner => "belongs to another user; remove it",
+    })
 }
 
 #[cfg(test)]
