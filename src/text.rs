@@ -44,6 +44,25 @@ pub fn plain_block(text: &str) -> String {
     out
 }
 
+/// `text` as one word of a shell's command line, safe to show: for commands that are there to be copied.
+pub(crate) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,~".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('~') {
+        return text.to_owned();
+    }
+    format!("'{}'", plain(text).replace('\'', "'\\''"))
+}
+
+/// A word of a manifest's command line as a shell would need it, and safe to show: its variables are as they are there, and the
+/// lines of a script stay lines. It is there to be read, and no shell would do with it what the plugin's start does.
+pub(crate) fn shown_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,${}".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", plain_block(word).replace('\'', "'\\''").replace('\n', "\n  "))
+}
+
 /// Whether `c` shows as something and does nothing else.
 pub fn prints(c: char) -> bool {
     !acts_on_a_terminal(c) && c != '\u{ad}'

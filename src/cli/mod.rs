@@ -57,6 +57,19 @@ impl<'a> Context<'a> {
         Environment::new(self.host, self.homes, self.globals.debug)
     }
 
+    /// Does `act` with all of `these`, also where it fails with one, but no more of them after an interrupt. Every failure is told at
+    /// once; the first is how the command ends.
+    pub(crate) fn each<T>(&self, these: impl IntoIterator<Item = T>, mut act: impl FnMut(T) -> Result) -> Result {
+        let mut first_failure = None;
+        for one in these {
+            self.keep_first(&mut first_failure, act(one));
+            if crate::interrupt::requested() {
+                break;
+            }
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+
     /// Remembers the first failure of several, and tells of every one at once.
     pub(crate) fn keep_first(&self, first: &mut Option<Failure>, ended: Result) {
         if let Err(failure) = ended {

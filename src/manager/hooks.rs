@@ -7,7 +7,7 @@ use crate::policy::Hooks;
 use crate::runtime::{Confinement, Environment, HookError, HookEvent, HookOutcome, Subject, has_hook, hook_line, run_hook};
 use crate::settings::Sandbox;
 use crate::store::{GateError, Store};
-use crate::text::{Plain, plain_block};
+use crate::text::{Plain, shown_word};
 
 use super::Manager;
 
@@ -33,7 +33,7 @@ impl Manager<'_> {
         }
         // Without a command for this platform it fails by itself, and says why.
         let Some(line) = hook_line(metadata, event) else { return Ok(true) };
-        let words: Vec<String> = line.into_iter().map(shell_word).collect();
+        let words: Vec<String> = line.into_iter().map(shown_word).collect();
         let what = format!("the {event} hook of plugin `{}` runs:\n  {}", metadata.name, words.join(" "));
         let question = match self.settings.hooks.sandbox {
             Sandbox::Off if self.hook_policy() == Hooks::Allow => "run it, with all your rights?",
@@ -68,13 +68,4 @@ impl Manager<'_> {
     fn hook_policy(&self) -> Hooks {
         self.policy.hooks().map_or(Hooks::Allow, |rule| rule.value)
     }
-}
-
-/// A word of a command line as a shell would need it, and safe to show; the lines of a script stay lines.
-pub(crate) fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,${}".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", plain_block(word).replace('\'', "'\\''").replace('\n', "\n  "))
 }

@@ -26,7 +26,6 @@ pub use admit::{AdmitError, UnverifiedError};
 pub use create::{CreateError, CreateRequest, Created, Readiness};
 pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
-pub(crate) use hooks::shell_word;
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};

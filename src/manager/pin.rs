@@ -1,7 +1,7 @@
 //! `plugin pin`, `plugin unpin` and `plugin rollback`: which version of a plugin is meant to be there.
 
 use crate::audit::Event;
-use crate::store::{Found, StoreError};
+use crate::store::StoreError;
 
 use super::record::Note;
 use super::{ChangeError, Manager};
@@ -23,8 +23,10 @@ impl Manager<'_> {
     /// # Errors
     /// See [`StoreError`]: it is not installed, or has no receipt.
     pub fn set_pinned(&self, name: &str, pinned: bool) -> Result<bool, StoreError> {
-        self.must_be_installed(name)?;
-        self.store().lock(self.report)?.set_pinned(name, pinned)
+        let store = self.store();
+        // Without this look a wrong name would make an empty store, only to be locked.
+        store.installed(name)?;
+        store.lock(self.report)?.set_pinned(name, pinned)
     }
 
     /// Puts the version before of the plugin `name` back in its place; done again, it goes forward.
@@ -33,12 +35,11 @@ impl Manager<'_> {
     /// See [`ChangeError`]: it is not installed, or there is no version before.
     pub fn rollback(&self, name: &str) -> Result<RolledBack, ChangeError> {
         self.recorded(Note::of_plugin(Event::Rollback, name), |note| {
-            self.must_be_installed(name)?;
             let store = self.store();
-            let found = store.find(name)?;
-            let from = found.as_ref().map(Found::version_text).filter(|version| !version.is_empty());
+            let found = store.installed(name)?;
+            let from = Some(found.version_text()).filter(|version| !version.is_empty());
             let lock = store.lock(self.report)?;
-            let replaced = found.map_or(Ok(None), |found| store.receipt(&found))?;
+            let replaced = store.receipt(&found)?;
             let committed = lock.rollback(name)?;
             let metadata = committed.metadata();
             let to = metadata.version.as_ref().map(ToString::to_string);
@@ -50,13 +51,5 @@ impl Manager<'_> {
             self.follow_signer(name, replaced.as_ref(), restored.as_ref());
             Ok(done)
         })
-    }
-
-    /// Without this look a wrong name would make an empty store, only to be locked.
-    fn must_be_installed(&self, name: &str) -> Result<(), StoreError> {
-        match self.store().find(name)? {
-            Some(_) => Ok(()),
-            None => Err(StoreError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() }),
-        }
     }
 }

@@ -75,9 +75,7 @@ impl Manager<'_> {
     pub fn trust(&self, name: &str) -> Result<Vec<Difference>, TrustError> {
         self.recorded(Note::of_plugin(Event::Trust, name), |note| {
             let store = self.store();
-            let Some(found) = store.find(name)? else {
-                return Err(StoreError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() }.into());
-            };
+            let found = store.installed(name)?;
             // A file that cannot be used is said before anything is accepted.
             self.trusted()?;
             let accepted = store.lock(self.report)?.trust(name)?;

@@ -264,7 +264,7 @@ impl Manager<'_> {
             let next = format!(
                 "restore it with `{} plugin install --force {}`",
                 self.host.name(),
-                super::shell_word(&kept.to_string_lossy())
+                crate::text::quoted(&kept.to_string_lossy())
             );
             return Err(VerifyInstalledError::Changed { name: metadata.name.to_string(), differences, next });
         }

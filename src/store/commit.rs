@@ -373,10 +373,7 @@ impl StoreLock<'_> {
 
     /// The plugin `name` in the directory that is written to.
     fn installed(&self, name: &str) -> Result<Found, StoreError> {
-        let found = self
-            .store
-            .find(name)?
-            .ok_or_else(|| StoreError::NotInstalled { name: name.to_owned(), host: self.store.host.name().to_owned() })?;
+        let found = self.store.installed(name)?;
         if &found.root != self.root() {
             return Err(StoreError::ReadOnlyRoot {
                 name: name.to_owned(),

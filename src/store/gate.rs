@@ -20,7 +20,7 @@ use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError
 use crate::policy::{Proof, Refusal, Subject};
 use crate::settings::{Gate, Limits};
 use crate::stamp::Checked;
-use crate::text::Plain;
+use crate::text::{Plain, quoted};
 
 use super::error::StoreError;
 use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
@@ -476,13 +476,4 @@ fn listed(differences: &[Difference]) -> String {
         text.push_str(&format!(" and {} more", differences.len() - SHOWN));
     }
     text
-}
-
-/// `text` as one word of a shell's command line.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,~".contains(c);
-    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('~') {
-        return text.to_owned();
-    }
-    format!("'{}'", Plain(text).to_string().replace('\'', "'\\''"))
 }

@@ -118,6 +118,15 @@ impl Store {
         self.roots.first().unwrap_or_else(|| unreachable!("no plugin directory"))
     }
 
+    /// The installed plugin `name`, where it must be there. It changes nothing, not even a store that does not exist yet.
+    ///
+    /// # Errors
+    /// As [`Store::find`], and [`StoreError::NotInstalled`].
+    pub fn installed(&self, name: &str) -> Result<Found, StoreError> {
+        let missing = || StoreError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() };
+        self.find(name)?.ok_or_else(missing)
+    }
+
     /// Finds the installed plugin `name` (life cycle, section 2): by the directory of that name, with one look; only where
     /// none has it, or it holds another name, by the manifests of all.
     ///

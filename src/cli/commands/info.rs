@@ -7,9 +7,9 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::error::Result;
 use crate::cli::output::Format;
-use crate::manager::{DetailedCommand, Details, shell_word};
+use crate::manager::{DetailedCommand, Details};
 use crate::store::Means;
-use crate::text::{Plain, plain, plain_block};
+use crate::text::{Plain, plain, plain_block, shown_word};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -92,7 +92,7 @@ fn command_line(command: &DetailedCommand) -> String {
     let mut text = Plain(&text).to_string();
     text.push_str(&plain(&command.command));
     for argument in &command.args {
-        let _ = write!(text, " {}", shell_word(argument));
+        let _ = write!(text, " {}", shown_word(argument));
     }
     text
 }

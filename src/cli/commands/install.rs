@@ -122,8 +122,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
     let trust = arguments.trust.trust(context)?;
     let fetch = arguments.fetch.options(&trust, context)?;
-    let mut first_failure: Option<Failure> = None;
-    for source in &arguments.sources {
+    context.each(&arguments.sources, |source| {
         let request = InstallRequest {
             source: source.clone(),
             fetch: fetch.clone(),
@@ -133,13 +132,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             hooks: !arguments.no_hooks,
             accept_signer: arguments.accept_signer,
         };
-        let ended = context.manager().install(&request).map_err(Failure::from).and_then(|done| show(&done, context));
-        context.keep_first(&mut first_failure, ended);
-        if crate::store::interrupt::requested() {
-            break;
-        }
-    }
-    first_failure.map_or(Ok(()), Err)
+        show(&context.manager().install(&request)?, context)
+    })
 }
 
 impl TrustArguments {
@@ -247,19 +241,15 @@ fn read_password() -> Result<Secret> {
 
 /// Says how each source is understood. One that cannot be understood does not keep the others from being explained.
 fn explain(sources: &[String], context: &Context<'_>) -> Result {
-    let mut first_failure: Option<Failure> = None;
-    for (i, source) in sources.iter().enumerate() {
-        let explained = context.manager().parse_source(source).map_err(Failure::from).and_then(|parsed| {
-            let mut lines = parsed.explain();
-            if sources.len() > 1 {
-                let gap = if i == 0 { "" } else { "\n" };
-                lines.insert(0, format!("{gap}{parsed}:"));
-            }
-            Ok(context.output.print(&lines.join("\n"))?)
-        });
-        context.keep_first(&mut first_failure, explained);
-    }
-    first_failure.map_or(Ok(()), Err)
+    context.each(sources.iter().enumerate(), |(i, source)| {
+        let parsed = context.manager().parse_source(source)?;
+        let mut lines = parsed.explain();
+        if sources.len() > 1 {
+            let gap = if i == 0 { "" } else { "\n" };
+            lines.insert(0, format!("{gap}{parsed}:"));
+        }
+        Ok(context.output.print(&lines.join("\n"))?)
+    })
 }
 
 fn show(done: &Installation, context: &Context<'_>) -> Result {

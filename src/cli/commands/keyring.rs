@@ -118,24 +118,15 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     match &arguments.command {
         KeyringCommand::Add(arguments) => {
-            let added = each(&arguments.from, context, |from| add(from, arguments, context));
+            let added = context.each(&arguments.from, |from| add(from, arguments, context));
             note_other_keyring(context);
             added
         }
         KeyringCommand::List(arguments) => list(arguments, context),
-        KeyringCommand::Remove(arguments) => each(&arguments.keys, context, |key| remove(key, context)),
+        KeyringCommand::Remove(arguments) => context.each(&arguments.keys, |key| remove(key, context)),
         KeyringCommand::Limit(arguments) => limit(arguments, context),
         KeyringCommand::Export(arguments) => export(arguments, context),
     }
-}
-
-/// Does it with all, also where one fails; the first failure is that of the command.
-fn each(all: &[String], context: &Context<'_>, mut act: impl FnMut(&str) -> Result) -> Result {
-    let mut first_failure: Option<Failure> = None;
-    for one in all {
-        context.keep_first(&mut first_failure, act(one));
-    }
-    first_failure.map_or(Ok(()), Err)
 }
 
 fn add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::Context;
-use crate::cli::error::{Failure, Result};
+use crate::cli::error::Result;
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -15,18 +15,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, pinned: bool, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
-    let mut first_failure: Option<Failure> = None;
-    for name in &arguments.names {
-        let ended = context.manager().set_pinned(name, pinned).map_err(Failure::from).and_then(|news| {
+    context.each(&arguments.names, |name| {
+        if !context.manager().set_pinned(name, pinned)? {
             let state = if pinned { "pinned" } else { "not pinned" };
-            if !news {
-                context.output.notice(&format!("{} is {state} already", Plain(name)));
-                return Ok(());
-            }
-            let done = if pinned { "Pinned" } else { "Unpinned" };
-            Ok(context.output.print(&format!("{done} {}", Plain(name)))?)
-        });
-        context.keep_first(&mut first_failure, ended);
-    }
-    first_failure.map_or(Ok(()), Err)
+            context.output.notice(&format!("{} is {state} already", Plain(name)));
+            return Ok(());
+        }
+        let done = if pinned { "Pinned" } else { "Unpinned" };
+        Ok(context.output.print(&format!("{done} {}", Plain(name)))?)
+    })
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::Context;
-use crate::cli::error::{Failure, Result};
+use crate::cli::error::Result;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -17,16 +17,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
-    let mut first_failure: Option<Failure> = None;
-    for name in &arguments.names {
-        let ended = context.manager().uninstall(name, !arguments.no_hooks).map_err(Failure::from).and_then(|done| {
-            let label = super::install::label(&done.name, Some(done.version.as_str()).filter(|version| !version.is_empty()));
-            Ok(context.output.print(&format!("Uninstalled {label}"))?)
-        });
-        context.keep_first(&mut first_failure, ended);
-        if crate::store::interrupt::requested() {
-            break;
-        }
-    }
-    first_failure.map_or(Ok(()), Err)
+    context.each(&arguments.names, |name| {
+        let done = context.manager().uninstall(name, !arguments.no_hooks)?;
+        let label = super::install::label(&done.name, Some(done.version.as_str()).filter(|version| !version.is_empty()));
+        Ok(context.output.print(&format!("Uninstalled {label}"))?)
+    })
 }

@@ -77,16 +77,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     if names.is_empty() {
         context.output.notice("no plugins are installed");
     }
-    let mut first_failure: Option<Failure> = None;
-    for name in &names {
-        let updated = manager.update(name, &request).map_err(Failure::from);
-        let ended = updated.and_then(|update| show(&update, arguments.dry_run, context));
-        context.keep_first(&mut first_failure, ended);
-        if crate::store::interrupt::requested() {
-            break;
-        }
-    }
-    first_failure.map_or(Ok(()), Err)
+    context.each(&names, |name| show(&manager.update(name, &request)?, arguments.dry_run, context))
 }
 
 fn show(update: &Update, dry_run: bool, context: &Context<'_>) -> Result {

@@ -299,6 +299,8 @@ impl Git {
             "not read from remote repository",
             "not exported",
         ];
+        let lower = stderr.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
         // ssh says both that it has no connection and that nothing could be read: then nobody knows what is there.
         let unreachable = [
             "connection refused",
@@ -309,10 +311,10 @@ impl Git {
             "no route to host",
             "network is unreachable",
         ];
-        if unreachable.iter().any(|words| stderr.to_ascii_lowercase().contains(words)) {
+        if says(&unreachable) {
             return GitError::Unreachable { url: self.shown.clone(), stderr };
         }
-        if what == "ls-remote" && missing.iter().any(|words| stderr.to_ascii_lowercase().contains(words)) {
+        if what == "ls-remote" && says(&missing) {
             return GitError::NotFound { url: self.shown.clone(), stderr };
         }
         GitError::Failed { what: what.to_owned(), url: self.shown.clone(), stderr }
