@@ -14,6 +14,7 @@ use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, Sto
 
 use super::admit::{Arriving, pin_source};
 use super::hooks::HookFailure;
+use super::network::remembered;
 use super::record::Note;
 use super::{AdmitError, GetError, Manager};
 
@@ -225,7 +226,7 @@ impl Manager<'_> {
             note.event = None;
             return Ok(there);
         }
-        let arrival = arrival(request, &staged, replaced);
+        let arrival = arrival(request, source, &staged, replaced);
         let directory = self.put(lock, staged, arrival, request.force, request.hooks, note)?;
         self.remember(admitted);
         Ok(Installation { name, version, directory, evidence, already_there: false })
@@ -293,14 +294,15 @@ impl Manager<'_> {
 
 /// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
 /// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
-fn arrival(request: &InstallRequest, staged: &Staged, replaced: Option<Receipt>) -> Arrival {
+fn arrival(request: &InstallRequest, source: &Source, staged: &Staged, replaced: Option<Receipt>) -> Arrival {
     let constraint = request.fetch.version.clone();
-    let Some(receipt) = replaced else { return Arrival { constraint, ..Arrival::default() } };
+    let network = remembered(&request.fetch, source);
+    let Some(receipt) = replaced else { return Arrival { constraint, network, ..Arrival::default() } };
     let same = staged.source().asked == receipt.source.asked;
     let version = staged.metadata().version.as_ref();
     let still = |range: &String| {
         same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
     };
     let constraint = constraint.or_else(|| receipt.constraint.filter(still));
-    Arrival { constraint, pinned: receipt.pinned, ..Arrival::default() }
+    Arrival { constraint, network, pinned: receipt.pinned, ..Arrival::default() }
 }

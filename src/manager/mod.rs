@@ -11,6 +11,7 @@ mod install;
 mod installed;
 mod keyring;
 mod lock;
+mod network;
 mod parallel;
 mod pin;
 mod pull;

@@ -32,7 +32,7 @@ use super::gate::{self, Difference};
 use super::interrupt;
 use super::lock::{Spool, StoreLock};
 use super::receipt::{
-    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, ReceiptFile, Source,
+    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, ReceiptFile, Source,
     VerifiedBy, now_ns,
 };
 use super::recover::{finish_removal, has_previous, recover, settle};
@@ -50,6 +50,8 @@ pub struct Arrival {
     pub source: Option<Source>,
     /// The version or range that the user asked for.
     pub constraint: Option<String>,
+    /// How its server was reached, as far as that had to be said.
+    pub network: Network,
     /// Whether updates are to skip it.
     pub pinned: bool,
     /// Who signed it, by fingerprint and user id, as a lock file says whose digest it was verified by: its updates must be by
@@ -475,6 +477,7 @@ impl StoreLock<'_> {
             kind: staged.kind,
             source,
             constraint: arrival.constraint,
+            network: arrival.network,
             pinned: arrival.pinned,
             archive,
             verified,

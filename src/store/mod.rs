@@ -49,7 +49,7 @@ pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
 #[doc(hidden)]
 pub use receipt::read_foreign;
-pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Receipt, ReceiptError, Source, VerifiedBy};
+pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
 pub use survey::{Flaw, Survey};
 pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};

@@ -56,6 +56,9 @@ pub struct Receipt {
     pub source: Source,
     /// The version or range that the user asked for.
     pub constraint: Option<String>,
+    /// How its server is reached, as far as that had to be said.
+    #[serde(default, skip_serializing_if = "Network::is_default")]
+    pub network: Network,
     /// Whether updates skip it.
     pub pinned: bool,
     /// The archive that it was unpacked from.
@@ -109,6 +112,34 @@ pub struct Source {
     /// What tells a web server's version of it from another: an entity tag, else a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
+}
+
+/// How a server is reached, as far as the user had to say it: what the next fetch from the same source goes by. Never a user
+/// name or a password.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Network {
+    /// By HTTP without TLS.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plain_http: bool,
+    /// Without a look at the server's certificate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub insecure_skip_tls_verify: bool,
+    /// The file of certificates that are trusted instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// The file of the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<String>,
+    /// The file of that certificate's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+}
+
+impl Network {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The archive of an installed plugin.

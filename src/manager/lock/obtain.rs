@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Locked;
+use crate::manager::network::{remembered, with_remembered};
 use crate::manager::{InstallError, Manager, Trust};
 use crate::provenance::{Evidence, Requirement, Verified};
 use crate::report::Report;
@@ -116,6 +117,27 @@ impl Manager<'_> {
         Err(ObtainError::Credentials { servers: plain(&servers.join(", ")).into_owned() })
     }
 
+    /// The options of a fetch of `locked`, with what the receipt of the installed plugin knows of that server.
+    fn options_of(&self, locked: &Locked, source: &Source, fetch: &FetchOptions) -> FetchOptions {
+        let store = self.store();
+        let found = store.find(locked.name.as_str()).ok().flatten();
+        let receipt = found.and_then(|found| store.receipt(&found).ok().flatten());
+        let is_there = |receipt: &store::Receipt| {
+            let installed = self.parse_source(&receipt.source.asked);
+            source.server().is_some() && installed.is_ok_and(|installed| installed.server() == source.server())
+        };
+        match receipt.filter(is_there) {
+            Some(receipt) => with_remembered(fetch, &receipt.network),
+            None => fetch.clone(),
+        }
+    }
+
+    /// What the receipt of `locked` is to remember of how its server was reached.
+    pub(super) fn network_of(&self, locked: &Locked, fetch: &FetchOptions) -> store::Network {
+        let source = self.parse_source(&locked.source).ok();
+        source.map_or_else(Default::default, |source| remembered(&self.options_of(locked, &source, fetch), &source))
+    }
+
     /// Fetches the package of `locked` into `spool`, and verifies it.
     pub(super) fn obtain(
         &self,
@@ -153,7 +175,7 @@ impl Manager<'_> {
         if let Source::Directory(path) = source {
             return Err(ObtainError::Directory { name, path });
         }
-        let mut options = if source.is_remote() { ways.fetch.clone() } else { local(ways.fetch) };
+        let mut options = if source.is_remote() { self.options_of(locked, &source, ways.fetch) } else { local(ways.fetch) };
         options.digest = None;
         options.want_provenance = false;
         let (source, version) = settled(source, locked);

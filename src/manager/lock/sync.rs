@@ -308,7 +308,9 @@ impl Manager<'_> {
         let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
         let signer = locked.signer.clone().map(|signer| (signer.fingerprint, signer.user_id));
         let source = Some(source_of(locked, staged.source()));
-        let arrival = Arrival { source, constraint: locked.constraint.clone(), pinned, signer };
+        let constraint = locked.constraint.clone();
+        let network = self.network_of(locked, &request.fetch);
+        let arrival = Arrival { source, constraint, network, pinned, signer };
         let synced = match there {
             Some(There { version, .. }) => {
                 self.replace(lock, staged, arrival, version.as_deref(), hooks, note)

@@ -6,6 +6,7 @@ use semver::Version;
 
 use super::origin::{Origin, options_for, with_pre_releases};
 use super::{Installed, Unchanged, UpdateError, UpdateRequest};
+use crate::manager::network::with_remembered;
 use crate::manager::{InstallError, Manager, Trust};
 use crate::manifest::Metadata;
 use crate::package::{self, Fetched};
@@ -119,7 +120,12 @@ impl Manager<'_> {
 
     /// The options with which a source is asked.
     pub(super) fn options(&self, receipt: &Receipt, origin: &Origin, request: &UpdateRequest) -> FetchOptions {
-        let mut options = options_for(&request.fetch, &origin.source, self.wanted(origin, request), request.all);
+        let mut options = options_for(
+            &with_remembered(&request.fetch, &receipt.network),
+            &origin.source,
+            self.wanted(origin, request),
+            request.all,
+        );
         options.want_provenance = match (&request.trust, receipt.verified.by) {
             (Some(trust), _) => matches!(trust, Trust::Signature { .. }),
             (None, by) => matches!(by, Means::Signature | Means::Digest),

@@ -18,6 +18,7 @@ use self::origin::{Origin, installed_version};
 use super::admit::Admitted;
 use super::hooks::HookFailure;
 use super::install::InstallError;
+use super::network::remembered;
 use super::record::Note;
 use super::{Manager, Trust};
 use crate::audit::Event;
@@ -303,7 +304,8 @@ impl Manager<'_> {
             let followed = request.to.as_deref().map_or_else(|| origin.clone(), |to| origin.moved_to(to));
             let (asked, constraint) = followed.recorded();
             let source = Some(store::Source { asked, ..arrived_from });
-            let arrival = Arrival { source, constraint, pinned: receipt.pinned, signer: None };
+            let network = remembered(&self.options(receipt, &origin, request), &origin.source);
+            let arrival = Arrival { source, constraint, network, pinned: receipt.pinned, signer: None };
             self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks, note)?;
             self.remember(admitted);
         }
