@@ -45,6 +45,18 @@ pub enum Input<'a> {
     },
 }
 
+impl Input<'_> {
+    /// The same question, for another try.
+    fn again(&mut self) -> Input<'_> {
+        match self {
+            Self::Cli { args, process } => Input::Cli { args, process: *process },
+            Self::Getter { request, into } => Input::Getter { request, into: &mut **into },
+            Self::PostRenderer { args, document } => Input::PostRenderer { args, document },
+            Self::Test { name } => Input::Test { name },
+        }
+    }
+}
+
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -90,11 +102,11 @@ impl Plugin {
     /// ([`InvokeError::Exit`]) the host should end with the same.
     pub fn invoke(
         &self,
-        input: Input<'_>,
+        mut input: Input<'_>,
         environment: &Environment<'_>,
         report: &dyn Report,
     ) -> Result<Output, InvokeError> {
-        invoke(self.into(), input, environment, report)
+        self.start(|plugin| invoke(plugin.into(), input.again(), environment, report), InvokeError::is_before_the_start)
     }
 }
 

@@ -171,6 +171,17 @@ pub enum InvokeError {
     },
 }
 
+impl InvokeError {
+    /// Whether what was to be started was not there, or was not what the gate saw: nothing has been run then.
+    pub(crate) fn is_before_the_start(&self) -> bool {
+        #[cfg(feature = "wasm")]
+        if let Self::Wasm { source, .. } = self {
+            return source.is_before_the_start();
+        }
+        matches!(self, Self::Start { .. })
+    }
+}
+
 /// What a plugin said, for the end of a message: its lines are its own, and set off as such.
 struct Said<'a>(&'a str);
 

@@ -23,6 +23,7 @@ use crate::stamp::Checked;
 use crate::text::{Plain, quoted};
 
 use super::error::StoreError;
+use super::race::Race;
 use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, FileRecord, Stamp, TreeError, TreeId};
 use super::{Found, Store};
@@ -45,6 +46,28 @@ pub struct Plugin {
     /// The files that were compared with the receipt, as they were then; nothing where nothing was compared, or was only
     /// warned of.
     pub checked: Checked,
+    /// How it was opened.
+    opened: (Store, Gate),
+}
+
+impl Plugin {
+    /// Does `work`, which starts something of the plugin. Where that `did_not_start`, since an update came in between, the plugin goes
+    /// through the gate again, and then it is tried again.
+    pub(crate) fn start<T, E>(
+        &self,
+        mut work: impl FnMut(&Self) -> Result<T, E>,
+        did_not_start: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let (store, mode) = &self.opened;
+        let mut race = Race::new(store, self.name.as_str());
+        let mut result = work(self);
+        while result.as_ref().is_err_and(&did_not_start) && race.goes_on() {
+            // What the gate says now is for the next run: this one has its reason.
+            let Ok(again) = store.open_plugin(self.name.as_str(), *mode) else { break };
+            result = work(&again);
+        }
+        result
+    }
 }
 
 /// How an installed file differs from its receipt.
@@ -183,12 +206,23 @@ impl GateError {
 }
 
 impl Store {
-    /// Opens the installed plugin `name` for use, or says why it may not be used.
+    /// Opens the installed plugin `name` for use, or says why it may not be used. While it is being changed it is looked at again
+    /// before it is refused.
     ///
     /// # Errors
     /// Every variant of [`GateError`].
     pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
+        let mut race = Race::new(self, name.as_str());
+        loop {
+            match self.look_through_gate(&name, mode) {
+                Err(_) if race.goes_on() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn look_through_gate(&self, name: &PluginName, mode: Gate) -> Result<Plugin, GateError> {
         // A name that is denied is refused whatever bears it.
         self.policy
             .judge(&Subject { name: Some(name.as_str()), installed: true, ..Subject::default() })
@@ -203,13 +237,14 @@ impl Store {
             source: Box::new(source),
         })?;
         let mut plugin = Plugin {
-            name,
+            name: name.clone(),
             dir: directory,
             link,
             metadata,
             receipt: None,
             warnings: Vec::new(),
             checked: Checked::default(),
+            opened: (self.clone(), mode),
         };
         let file = match ReceiptFile::read_head(&root.receipt(&dir_name)) {
             Err(_) if mode == Gate::Off => None,
@@ -308,12 +343,16 @@ impl Store {
     /// [`GateError::NotInstalled`], [`GateError::Receipt`], [`GateError::Tree`]. A plugin that does not load is compared all
     /// the same.
     pub fn check_all_files(&self, name: &str) -> Result<Vec<Difference>, GateError> {
-        let found = self.find(name).map_err(Box::new)?;
-        let found = found.ok_or_else(|| self.not_installed(name))?;
-        let receipt = self.receipt(&found).map_err(Box::new)?;
-        match receipt {
-            Some(receipt) => Ok(differences_of_all(&found.directory, &receipt, &self.limits)?),
-            None => Ok(Vec::new()),
+        let mut race = Race::new(self, name);
+        loop {
+            let found = self.find(name).map_err(Box::new)?;
+            let found = found.ok_or_else(|| self.not_installed(name))?;
+            let Some(receipt) = self.receipt(&found).map_err(Box::new)? else { return Ok(Vec::new()) };
+            match differences_of_all(&found.directory, &receipt, &self.limits) {
+                Ok(differences) if differences.is_empty() => return Ok(differences),
+                _ if race.goes_on() => {}
+                differences => return Ok(differences?),
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ mod gate;
 pub mod interrupt;
 mod list;
 mod lock;
+mod race;
 mod receipt;
 mod recover;
 mod staging;

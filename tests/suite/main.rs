@@ -36,6 +36,7 @@ mod policy; // policy.yaml on every way in and before every run: cases F, P, S
 mod post_render; // documents through plugins: cases S
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
+mod racing; // runs beside changes of what runs
 mod repositories; // what git could be made to do: cases V
 mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2

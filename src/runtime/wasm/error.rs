@@ -190,6 +190,13 @@ pub enum WasmError {
 /// The functions that a module does have, for messages.
 struct Exports<'a>(&'a [String]);
 
+impl WasmError {
+    /// Whether the module's file was not there, or was not what the gate saw.
+    pub(crate) fn is_before_the_start(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Changed { .. })
+    }
+}
+
 impl std::fmt::Display for Exports<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 5;
