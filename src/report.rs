@@ -46,6 +46,11 @@ pub trait Report: Sync {
         self.event(Event::Detail(text));
     }
 
+    /// Whether standard output holds a document for a program: what hooks write to theirs then goes to standard error.
+    fn keeps_standard_output(&self) -> bool {
+        false
+    }
+
     /// Shows `what` is about to be done and asks `question`: whether to do it. Where nobody can be asked the answer is yes, since
     /// the user started the work, and what is asked about has been verified. Both texts are safe to show.
     fn agrees(&self, what: &str, question: &str) -> bool {

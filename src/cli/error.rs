@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::audit::AuditError;
-use crate::cli::output::{Output, OutputError};
+use crate::cli::output::{self, Output, OutputError};
 use crate::manager::{
     AdmitError, ChangeError, CreateError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError,
     LockError, LockFileError, ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError,
@@ -95,10 +95,31 @@ impl Failure {
         }
     }
 
+    /// What failed with everything that caused it, and what to do next, for a row.
+    pub(crate) fn in_words(&self) -> (Option<String>, Option<String>) {
+        let texts = self.error.as_ref().map(|error| output::chain(error.as_ref())).unwrap_or_default();
+        if texts.is_empty() {
+            return (None, None);
+        }
+        if !self.hints.is_empty() {
+            return (Some(texts.join(": ")), Some(self.hints.join("; ")));
+        }
+        let (texts, steps): (Vec<&str>, Vec<Option<&str>>) = texts.iter().map(|text| without_next_step(text)).unzip();
+        (Some(texts.join(": ")), steps.into_iter().flatten().next().map(str::to_owned))
+    }
+
     /// Tells, and gives the exit code.
     pub(crate) fn end(&self, output: &Output) -> ExitCode {
         self.tell(output);
         ExitCode::from(self.code)
+    }
+}
+
+/// A message without the next step that it may end with, and that step: it stands behind the last semicolon outside of parentheses.
+fn without_next_step(message: &str) -> (&str, Option<&str>) {
+    match message.rsplit_once("; ") {
+        Some((what, step)) if step.matches(')').count() <= step.matches('(').count() => (what, Some(step)),
+        _ => (message, None),
     }
 }
 
@@ -148,6 +169,7 @@ failures! {
         _ => code::FAILED,
     },
     GetError => get,
+    LockFileError => lock_file,
     KeyringError => keyring,
     StoreError => store,
     GateError => gate,

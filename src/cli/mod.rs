@@ -3,6 +3,7 @@
 //! [`main`] makes a whole program of a [`Host`]: the reference host is nothing else, and an embedding program adds its own
 //! commands. This is the only room that prints, reads arguments or decides on exit codes.
 
+mod acts;
 mod commands;
 pub mod completion;
 pub mod dispatch;

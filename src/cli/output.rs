@@ -12,6 +12,7 @@ use std::env;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
@@ -101,6 +102,10 @@ pub struct Output {
     bars: bool,
     ask: bool,
     yes: bool,
+    /// Whether rows for a program go to standard output, which then is nobody else's.
+    rows: AtomicBool,
+    /// What a verb that changes something would have warned of, had it not been asked to be quiet: said only if it fails.
+    held_back: Mutex<Option<Vec<String>>>,
     /// The step of long work that is under way, where it is drawn.
     step: Mutex<Option<Progress>>,
 }
@@ -117,6 +122,8 @@ impl Output {
             bars: false,
             ask: !globals.no_input && io::stdin().is_terminal() && io::stderr().is_terminal(),
             yes: globals.yes,
+            rows: AtomicBool::new(false),
+            held_back: Mutex::new(None),
             step: Mutex::new(None),
         };
         new.with_settings(globals, When::Auto, When::Auto)
@@ -182,6 +189,22 @@ impl Output {
         written.and_then(|()| stdout.flush()).map_err(|source| OutputError::Stdout { source })
     }
 
+    /// A verb that changes something begins: it prints rows for a program, or says what it did and is silent if that is wanted.
+    pub(crate) fn begin_change(&self, rows: bool) {
+        self.rows.store(rows, Ordering::Relaxed);
+        if self.quiet {
+            *self.held_back() = Some(Vec::new());
+        }
+    }
+
+    /// Writes what a verb that changes something did to standard output, unless asked to be quiet.
+    ///
+    /// # Errors
+    /// Standard output refused it.
+    pub(crate) fn done(&self, text: &str) -> Result<(), OutputError> {
+        if self.quiet { Ok(()) } else { self.print(text) }
+    }
+
     /// Writes what a plugin answered, byte for byte: it is the plugin's output, not ours.
     ///
     /// # Errors
@@ -243,24 +266,28 @@ impl Output {
         }
     }
 
-    /// Warns of `text`, even when quiet: a warning is about what the user should not miss.
+    /// Warns of `text`, even when quiet: a warning is about what the user should not miss. A verb that changes something and was asked
+    /// to be quiet warns only if it fails.
     pub fn warning(&self, text: &str) {
+        if let Some(held_back) = self.held_back().as_mut() {
+            held_back.push(text.to_owned());
+            return;
+        }
+        self.warn(text);
+    }
+
+    fn warn(&self, text: &str) {
         self.message(Some(("warning", AnsiColor::Yellow.on_default().bold())), text);
     }
 
     /// Says what failed, what caused it, and what to do next.
     pub fn error(&self, error: &(dyn Error + 'static), hints: &[String]) {
-        let mut last = error.to_string();
-        self.message(Some(("error", AnsiColor::Red.on_default().bold())), &last);
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            // Transparent wrappers say the same again.
-            if text != last {
-                self.message(Some(("caused by", Style::new().bold())), &text);
-                last = text;
-            }
-            source = cause.source();
+        let held_back = self.held_back().as_mut().map(std::mem::take).unwrap_or_default();
+        held_back.iter().for_each(|text| self.warn(text));
+        for (at, text) in chain(error).iter().enumerate() {
+            let label =
+                if at == 0 { ("error", AnsiColor::Red.on_default().bold()) } else { ("caused by", Style::new().bold()) };
+            self.message(Some(label), text);
         }
         for hint in hints {
             self.hint(hint);
@@ -336,6 +363,10 @@ impl Output {
         work()
     }
 
+    fn held_back(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+        self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn step(&self) -> MutexGuard<'_, Option<Progress>> {
         self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -379,6 +410,10 @@ impl Report for Output {
         }
     }
 
+    fn keeps_standard_output(&self) -> bool {
+        self.rows.load(Ordering::Relaxed)
+    }
+
     fn agrees(&self, what: &str, question: &str) -> bool {
         if !self.ask {
             Output::verbose(self, what);
@@ -388,6 +423,18 @@ impl Report for Output {
         // A terminal that fails has not said yes.
         self.confirm(question).unwrap_or(false)
     }
+}
+
+/// What `error` says and what caused it, each in its own words: transparent wrappers, which say the same again, are left out.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        texts.push(cause.to_string());
+        source = cause.source();
+    }
+    texts.dedup();
+    texts
 }
 
 /// A variable that is set to something.

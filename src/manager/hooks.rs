@@ -4,7 +4,9 @@
 
 use crate::manifest::Metadata;
 use crate::policy::Hooks;
-use crate::runtime::{Confinement, Environment, HookError, HookEvent, HookOutcome, Subject, has_hook, hook_line, run_hook};
+use crate::runtime::{
+    Confinement, Environment, HookError, HookEvent, HookOutcome, Results, Subject, has_hook, hook_line, run_hook,
+};
 use crate::settings::Sandbox;
 use crate::store::{GateError, Store};
 use crate::text::{Plain, shown_word};
@@ -53,7 +55,8 @@ impl Manager<'_> {
         if asked.is_some() {
             settings.sandbox = Sandbox::Require;
         }
-        let ran = run_hook(Subject::from(&plugin), event, &environment, &settings).map_err(|error| {
+        let results = if self.report.keeps_standard_output() { Results::Document } else { Results::Lines };
+        let ran = run_hook(Subject::from(&plugin), event, &environment, &settings, results).map_err(|error| {
             asked.map(|rule| rule.at.to_string()).into_iter().fold(error, |error, at| error.confined_by(&at))
         });
         if let HookOutcome::Ran(confinement @ (Confinement::Impossible | Confinement::ExceptTruncation)) =

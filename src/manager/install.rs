@@ -69,6 +69,8 @@ pub struct Installation {
     pub evidence: Option<Evidence>,
     /// Whether this very version was there already, so that nothing was done.
     pub already_there: bool,
+    /// The version that it replaced, where one with a version was there.
+    pub replaced: Option<String>,
 }
 
 /// Why an install failed. Nothing is left of it then.
@@ -226,10 +228,11 @@ impl Manager<'_> {
             note.event = None;
             return Ok(there);
         }
+        let was_there = installed.map(|found| found.version_text()).filter(|version| !version.is_empty());
         let arrival = arrival(request, source, &staged, replaced);
         let directory = self.put(lock, staged, arrival, request.force, request.hooks, note)?;
         self.remember(admitted);
-        Ok(Installation { name, version, directory, evidence, already_there: false })
+        Ok(Installation { name, version, directory, evidence, already_there: false, replaced: was_there })
     }
 
     /// Puts a staged plugin in place as a new one, runs its install hook, and says where it is.
@@ -280,7 +283,14 @@ impl Manager<'_> {
         let installed = found.version_text();
         if found.metadata.is_ok() && installed == offered.version_text() {
             let directory = found.directory.clone();
-            return Ok(Installation { name: offered.name.clone(), version, directory, evidence, already_there: true });
+            return Ok(Installation {
+                name: offered.name.clone(),
+                version,
+                directory,
+                evidence,
+                already_there: true,
+                replaced: None,
+            });
         }
         let unknown = || "an unknown version".to_owned();
         Err(InstallError::OtherVersion {

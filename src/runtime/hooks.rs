@@ -45,6 +45,15 @@ impl fmt::Display for HookEvent {
     }
 }
 
+/// What the host writes to its standard output, and with that where a hook's goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Results {
+    /// Lines for people, among which those of a hook may stand.
+    Lines,
+    /// A document for a program: hooks write to standard error.
+    Document,
+}
+
 /// What became of a hook that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookOutcome {
@@ -264,7 +273,7 @@ pub fn hook_line(metadata: &Metadata, event: HookEvent) -> Option<Vec<&str>> {
 
 /// Runs the hook of `subject` for `event`, as `settings` say.
 ///
-/// Working directory and standard streams are ours. The hook stays in our process group, so that it can ask the terminal and
+/// Working directory and standard streams are ours, but for standard output as `results` has it. The hook stays in our process group, so that it can ask the terminal and
 /// Ctrl-C reaches it without our help. Where the signal reached this process alone the hook is ended soon after.
 ///
 /// # Errors
@@ -274,6 +283,7 @@ pub fn run_hook(
     event: HookEvent,
     environment: &Environment<'_>,
     settings: &HookSettings,
+    results: Results,
 ) -> Result<HookOutcome, HookError> {
     let limit = settings.timeout;
     let plugin = || subject.metadata.name.clone();
@@ -295,6 +305,9 @@ pub fn run_hook(
         .map_err(|source| HookError::Prepare { plugin: plugin(), event, source })?;
     let start_error = |source| HookError::Start { plugin: plugin(), event, source };
     let mut program = Program::find(subject, &line, &environment).map_err(start_error)?;
+    if results == Results::Document {
+        program.command().stdout(io::stderr());
+    }
     let (mut child, confinement) = match &temporary {
         None => (program.spawn().map_err(start_error)?, Confinement::Off),
         Some(temporary) => {

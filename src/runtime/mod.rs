@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub use self::environment::Environment;
 pub use self::getter::GetterRequest;
-pub use self::hooks::{HookError, HookEvent, HookOutcome, has_hook, hook_line, run_hook};
+pub use self::hooks::{HookError, HookEvent, HookOutcome, Results, has_hook, hook_line, run_hook};
 pub use self::invoke::{Input, Output, Process};
 pub use self::program::StartError;
 pub use self::sandbox::{Confinement, SandboxError};

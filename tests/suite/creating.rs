@@ -211,7 +211,7 @@ fn nothing_is_ever_overwritten() {
 fn the_destination_is_made_and_may_be_anywhere() {
     let world = World::new();
     let made = world.ok("plugin create p -d a/b -q -o json");
-    assert_eq!((made.json()["directory"].as_str(), made.stderr.as_str()), (Some("a/b/p"), ""));
+    assert_eq!((made.json()[0]["path"].as_str(), made.stderr.as_str()), (Some("a/b/p"), ""));
     let odd = world.path("it's a place");
     let ran = world.tool(["plugin", "create", "p", "--destination", odd.to_str().unwrap()]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

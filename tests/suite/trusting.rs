@@ -227,6 +227,6 @@ fn nothing_is_trusted_at_first() {
     let trusted = world.ok("plugin trust -o json").json();
     assert_eq!(trusted["pins"].as_array().unwrap().len(), 0);
     world.fails(2, "plugin trust -o name");
-    world.fails(2, "plugin trust p -o json");
+    world.fails(4, "plugin trust p -o json");
     assert!(!trust_file(&world).exists() && !world.plugins().exists());
 }

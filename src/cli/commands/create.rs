@@ -3,11 +3,10 @@
 use std::path::{MAIN_SEPARATOR, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, act, shown};
 use crate::cli::error::{Failure, Result, code};
-use crate::cli::output;
 use crate::manager::{CreateRequest, Readiness};
 use crate::manifest::PluginName;
 use crate::scaffold::{self, Flavour};
@@ -33,9 +32,8 @@ pub(crate) struct Arguments {
     /// Do not build a program in Rust, but leave that to you
     #[arg(long)]
     no_build: bool,
-    /// How to print what was made
-    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -74,31 +72,6 @@ enum Language {
     Rust,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    #[value(alias = "text")]
-    Table,
-    /// One JSON object
-    Json,
-    /// The same as YAML
-    Yaml,
-}
-
-/// What is printed for programs.
-#[derive(Debug, Serialize)]
-struct Shown<'a> {
-    name: &'a str,
-    version: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    runtime: &'static str,
-    language: &'static str,
-    directory: String,
-    files: &'a [String],
-    ready: bool,
-}
-
 impl From<Kind> for scaffold::Kind {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -126,10 +99,22 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    crate::cli::clear_up_on_interrupt();
+    let mut next = String::new();
+    act(arguments.output.output, context, Row::of_name(arguments.name.as_str()), |_| {
+        let (row, steps) = create(arguments, context)?;
+        next = steps;
+        Ok(row)
+    })?;
+    context.output.notice(&next);
+    Ok(())
+}
+
+/// Makes the plugin, and says what to do next.
+fn create(arguments: &Arguments, context: &Context<'_>) -> Result<(Row, String)> {
     let flavour = arguments.flavour().map_err(|error| Failure::new(code::USAGE, error))?;
     let kind = scaffold::Kind::from(arguments.kind);
     let name = &arguments.name;
-    crate::cli::clear_up_on_interrupt();
     let request = CreateRequest {
         name: name.clone(),
         kind,
@@ -138,26 +123,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         build: !arguments.no_build,
     };
     let created = context.manager().create(&request)?;
-    let directory = created.directory.to_string_lossy().into_owned();
-    let shown = Shown {
-        name: name.as_str(),
-        version: scaffold::VERSION,
-        kind: kind.type_name(),
-        runtime: flavour.runtime_name(),
-        language: flavour.language_name(),
-        directory: directory.clone(),
-        files: &created.files,
-        ready: created.program == Readiness::Ready,
-    };
-    let text = || {
-        let (kind, runtime, language) = (shown.kind, shown.runtime, shown.language);
-        format!("Created {name} {} in {} ({kind}, {runtime}, {language})", scaffold::VERSION, Plain(&directory))
-    };
-    match arguments.output {
-        Format::Table => context.output.print(&text())?,
-        Format::Json => context.output.value(output::Format::Json, &shown, String::new)?,
-        Format::Yaml => context.output.value(output::Format::Yaml, &shown, String::new)?,
-    }
     if created.program == Readiness::NoCargo {
         context
             .output
@@ -169,8 +134,18 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             .output
             .warning("this program was built without WebAssembly: it can package and install the plugin, but not run it");
     }
-    context.output.notice(&next_steps(&directory, created.program, name, kind, context));
-    Ok(())
+    let directory = shown(&created.directory);
+    let next = next_steps(&directory, created.program, name, kind, context);
+    let (kind, runtime, language) = (kind.type_name(), flavour.runtime_name(), flavour.language_name());
+    let place = Plain(&directory).to_string();
+    let text = format!("Created {name} {} in {place} ({kind}, {runtime}, {language})", scaffold::VERSION);
+    let row = Row {
+        name: Some(name.to_string()),
+        version: Some(scaffold::VERSION.to_owned()),
+        path: Some(directory),
+        ..Row::new(Action::Packaged).said(text)
+    };
+    Ok((row, next))
 }
 
 /// What an author does next, as lines to type.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, Acts, OutputArguments, Row, acts, verified_by};
 use crate::cli::error::{Failure, Result, code};
 use crate::digest::Sha256Digest;
 use crate::manager::{InstallRequest, Installation, Trust};
@@ -32,6 +33,8 @@ pub(crate) struct Arguments {
     /// Do not run the install hook
     #[arg(long)]
     no_hooks: bool,
+    #[command(flatten)]
+    output: OutputArguments,
     /// Accept a plugin that is signed by somebody else than before
     #[arg(long, help_heading = "Verification")]
     accept_signer: bool,
@@ -120,19 +123,26 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         return explain(&arguments.sources, context);
     }
     crate::cli::clear_up_on_interrupt();
-    let trust = arguments.trust.trust(context)?;
-    let fetch = arguments.fetch.options(&trust, context)?;
-    context.each(&arguments.sources, |source| {
-        let request = InstallRequest {
-            source: source.clone(),
-            fetch: fetch.clone(),
-            trust: trust.clone(),
-            force: arguments.force,
-            copy: arguments.copy,
-            hooks: !arguments.no_hooks,
-            accept_signer: arguments.accept_signer,
-        };
-        show(&context.manager().install(&request)?, context)
+    acts(arguments.output.output, context, |acts| {
+        let trust = arguments.trust.trust(context)?;
+        let fetch = arguments.fetch.options(&trust, context)?;
+        acts.each(
+            &arguments.sources,
+            |source| Row::of_source(source),
+            |acts, source| {
+                let request = InstallRequest {
+                    source: source.clone(),
+                    fetch: fetch.clone(),
+                    trust: trust.clone(),
+                    force: arguments.force,
+                    copy: arguments.copy,
+                    hooks: !arguments.no_hooks,
+                    accept_signer: arguments.accept_signer,
+                };
+                Ok(row(context.manager().install(&request)?, acts))
+            },
+        );
+        Ok(())
     })
 }
 
@@ -252,14 +262,15 @@ fn explain(sources: &[String], context: &Context<'_>) -> Result {
     })
 }
 
-fn show(done: &Installation, context: &Context<'_>) -> Result {
+fn row(done: Installation, acts: &Acts<'_>) -> Row {
     let label = label(done.name.as_str(), done.version.as_deref());
     if done.already_there {
-        context.output.notice(&format!("{label} is already installed; `--force` installs it again"));
-        return Ok(());
+        let text = format!("{label} is already installed; `--force` installs it again");
+        return acts.installed(Action::Unchanged, done.name.as_str()).noted(text);
     }
-    context.output.print(&format!("Installed {label}: {}", trusted_by(done.evidence.as_ref())))?;
-    Ok(())
+    let text = format!("Installed {label}: {}", trusted_by(done.evidence.as_ref()));
+    let row = acts.installed(Action::Installed, done.name.as_str()).said(text);
+    Row { version: done.version, previous_version: done.replaced, verified: verified_by(done.evidence.as_ref()), ..row }
 }
 
 /// Why a plugin is trusted, in words.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, Acts, OutputArguments, Row, act, acts, shown};
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Format, Table};
 use crate::files;
@@ -51,6 +52,8 @@ struct AddArguments {
     fingerprint: Option<FullFingerprint>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    output: OutputArguments,
     /// Certificates (PEM) to trust instead of the system's
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     ca_file: Option<PathBuf>,
@@ -66,6 +69,8 @@ struct LimitArguments {
     key: String,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 /// What a key may sign.
@@ -99,6 +104,8 @@ struct RemoveArguments {
     /// The keys: the fingerprint, key id or e-mail address of each
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -118,18 +125,38 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     match &arguments.command {
         KeyringCommand::Add(arguments) => {
-            let added = context.each(&arguments.from, |from| add(from, arguments, context));
+            let added = acts(arguments.output.output, context, |acts| {
+                for from in &arguments.from {
+                    add(from, arguments, acts, context);
+                }
+                Ok(())
+            });
             note_other_keyring(context);
             added
         }
         KeyringCommand::List(arguments) => list(arguments, context),
-        KeyringCommand::Remove(arguments) => context.each(&arguments.keys, |key| remove(key, context)),
+        KeyringCommand::Remove(arguments) => acts(arguments.output.output, context, |acts| {
+            acts.each(&arguments.keys, |key| Row::of_name(key), |_, key| remove(key, context));
+            Ok(())
+        }),
         KeyringCommand::Limit(arguments) => limit(arguments, context),
         KeyringCommand::Export(arguments) => export(arguments, context),
     }
 }
 
-fn add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result {
+/// Adds the keys of one argument, each of which is a row.
+fn add(from: &str, arguments: &AddArguments, acts: &mut Acts<'_>, context: &Context<'_>) {
+    match read_and_add(from, arguments, context) {
+        Ok(added) => {
+            for key in &added {
+                acts.take(Row::of_source(from), added_row(key, from, arguments, context));
+            }
+        }
+        Err(failure) => acts.take(Row::of_source(from), Err(failure)),
+    }
+}
+
+fn read_and_add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result<Vec<AddedKey>> {
     let manager = context.manager();
     let path = Path::new(from);
     let is_url = from.contains("://") && !path.exists();
@@ -138,7 +165,7 @@ fn add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result {
         let text = format!("`{option}` cannot be used with `{}`: it is no URL", Plain(from));
         return Err(Failure::said(code::USAGE, text));
     }
-    let added = if is_url {
+    Ok(if is_url {
         let Some(fingerprint) = &arguments.fingerprint else {
             let shown = crate::text::masked_source(from);
             let text = format!("a key from a URL needs https and `--fingerprint`: {shown} could send anybody's key");
@@ -159,44 +186,56 @@ fn add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result {
         manager.add_keys(&KeySource::Bytes(&bytes, "standard input"), arguments.fingerprint.as_ref())?
     } else {
         manager.add_keys(&KeySource::Path(path), arguments.fingerprint.as_ref())?
-    };
-    let Limits { for_name, for_source } = &arguments.limits;
-    for key in &added {
-        // Without limits, those that a key has stay.
-        if !for_name.is_empty() || !for_source.is_empty() {
-            manager.set_limit(&key.signer.fingerprint, for_name, for_source)?;
-        }
-        show(key, context)?;
-    }
-    Ok(())
+    })
 }
 
-fn show(key: &AddedKey, context: &Context<'_>) -> Result {
+fn added_row(key: &AddedKey, from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result<Row> {
+    let Limits { for_name, for_source } = &arguments.limits;
     let signer = &key.signer;
-    let what = match key.change {
-        KeyChange::Added => "Added",
-        KeyChange::Updated => "Updated",
-        KeyChange::Unchanged => "Already there",
+    // Without limits, those that a key has stay.
+    if !for_name.is_empty() || !for_source.is_empty() {
+        context.manager().set_limit(&signer.fingerprint, for_name, for_source)?;
+    }
+    let (what, action) = match key.change {
+        KeyChange::Added => ("Added", Action::Installed),
+        KeyChange::Updated => ("Updated", Action::Updated),
+        KeyChange::Unchanged => ("Already there", Action::Unchanged),
     };
     let mut lines = vec![format!("{what}: {}", signer.fingerprint)];
     lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
     lines.push(format!("State: {}", state(signer)));
     lines.extend(may_sign(&signer.fingerprint, context)?);
-    context.output.print(&lines.join("\n"))?;
-    if let (SignerState::Expired | SignerState::Revoked | SignerState::Unusable, Some(problem)) =
+    warn_of(signer, context);
+    let source = Some(crate::text::masked_source(from));
+    Ok(Row { source, ..row(action, signer, context).said(lines.join("\n")) })
+}
+
+/// What a row says of a key.
+fn row(action: Action, signer: &Signer, context: &Context<'_>) -> Row {
+    let mut row = Row::new(action);
+    row.name = signer.user_ids.first().cloned();
+    row.verified.signer.clone_from(&row.name);
+    row.verified.fingerprint = Some(signer.fingerprint.clone());
+    row.path = Some(shown(&context.manager().keyring_path()));
+    row
+}
+
+/// Says so if nothing that this key signed counts.
+fn warn_of(signer: &Signer, context: &Context<'_>) {
+    let (SignerState::Expired | SignerState::Revoked | SignerState::Unusable, Some(problem)) =
         (signer.state, &signer.problem)
-    {
-        context.output.warning(&format!("signatures of this key are refused: {problem}"));
-        let signed = context.manager().signed_by(&signer.fingerprint);
-        if signer.state != SignerState::Expired && !signed.is_empty() {
-            context.output.warning(&format!(
-                "this key signed plugins that are installed: {}; ask their author, and see `{} plugin doctor`",
-                plain(&signed.join(", ")),
-                context.host.name()
-            ));
-        }
+    else {
+        return;
+    };
+    context.output.warning(&format!("signatures of this key are refused: {problem}"));
+    let signed = context.manager().signed_by(&signer.fingerprint);
+    if signer.state != SignerState::Expired && !signed.is_empty() {
+        context.output.warning(&format!(
+            "this key signed plugins that are installed: {}; ask their author, and see `{} plugin doctor`",
+            plain(&signed.join(", ")),
+            context.host.name()
+        ));
     }
-    Ok(())
 }
 
 /// The state with its date, where it has one.
@@ -233,23 +272,25 @@ fn table(signers: &[Signer]) -> Table {
     table
 }
 
-fn remove(key: &str, context: &Context<'_>) -> Result {
+fn remove(key: &str, context: &Context<'_>) -> Result<Row> {
     let manager = context.manager();
     let signer = manager.remove_key(key)?;
     // What it could sign no longer matters, and must not speak of a key that comes back some day.
     manager.set_limit(&signer.fingerprint, &[], &[])?;
     let mut lines = vec![format!("Removed: {}", signer.fingerprint)];
     lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
-    Ok(context.output.print(&lines.join("\n"))?)
+    Ok(row(Action::Removed, &signer, context).said(lines.join("\n")))
 }
 
 fn limit(arguments: &LimitArguments, context: &Context<'_>) -> Result {
     let Limits { for_name, for_source } = &arguments.limits;
-    let fingerprint = context.manager().limit_key(&arguments.key, for_name, for_source)?;
-    let mut lines = vec![format!("Key: {fingerprint}")];
-    let limits = may_sign(&fingerprint, context)?;
-    lines.push(limits.unwrap_or_else(|| "May sign: every plugin".to_owned()));
-    Ok(context.output.print(&lines.join("\n"))?)
+    act(arguments.output.output, context, Row::of_name(&arguments.key), |_| {
+        let fingerprint = context.manager().limit_key(&arguments.key, for_name, for_source)?;
+        let limits = may_sign(&fingerprint, context)?.unwrap_or_else(|| "May sign: every plugin".to_owned());
+        let mut row = Row::new(Action::Updated).said(format!("Key: {fingerprint}\n{limits}"));
+        row.verified.fingerprint = Some(fingerprint);
+        Ok(row)
+    })
 }
 
 /// What a key may sign, where that is limited.

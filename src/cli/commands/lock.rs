@@ -1,13 +1,14 @@
 //! `plugin lock` and `plugin export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::install::NetworkArguments;
 use crate::cli::Context;
+use crate::cli::acts::{Action, Acts, OutputArguments, Row, acts, shown};
 use crate::cli::error::Result;
-use crate::manager::{LOCK_FILE_NAME, LeftOut};
+use crate::manager::{LOCK_FILE_NAME, LeftOut, LockFile, Locked};
 use crate::text::{Plain, plain};
 
 #[derive(Debug, Args)]
@@ -15,6 +16,8 @@ pub(crate) struct LockArguments {
     /// The lock file
     #[arg(long, value_name = "FILE", default_value = LOCK_FILE_NAME)]
     lock_file: PathBuf,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -23,23 +26,50 @@ pub(crate) struct ExportArguments {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
     network: NetworkArguments,
 }
 
 pub(crate) fn lock(arguments: &LockArguments, context: &Context<'_>) -> Result {
-    let written = context.manager().lock(&arguments.lock_file)?;
-    warn_of(&written.left_out, context);
-    let path = written.path.to_string_lossy();
-    Ok(context.output.print(&format!("Locked {} in {}", count(written.plugins), plain(&path)))?)
+    acts(arguments.output.output, context, |acts| {
+        let written = context.manager().lock(&arguments.lock_file)?;
+        warn_of(&written.left_out, context);
+        let text = format!("Locked {} in {}", count(written.plugins), plain(&shown(&written.path)));
+        of_locked(acts, Action::Locked, text, &written.path, |_| written.path.clone())
+    })
 }
 
 pub(crate) fn export(arguments: &ExportArguments, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
-    let fetch = arguments.network.options(None, None, context)?;
-    let exported = context.manager().export(&arguments.directory, &fetch)?;
-    warn_of(&exported.left_out, context);
-    let path = arguments.directory.to_string_lossy();
-    Ok(context.output.print(&format!("Exported {} to {}", count(exported.packages), plain(&path)))?)
+    let directory = &arguments.directory;
+    acts(arguments.output.output, context, |acts| {
+        let fetch = arguments.network.options(None, None, context)?;
+        let exported = context.manager().export(directory, &fetch)?;
+        warn_of(&exported.left_out, context);
+        let text = format!("Exported {} to {}", count(exported.packages), plain(&shown(directory)));
+        let package = |locked: &Locked| directory.join("packages").join(locked.file_name());
+        of_locked(acts, Action::Pulled, text, &exported.lock_file, package)
+    })
+}
+
+/// One sentence for people, or a row for each plugin in the lock file that was written; `path` says where it is.
+fn of_locked(
+    acts: &mut Acts<'_>,
+    action: Action,
+    text: String,
+    lock_file: &Path,
+    path: impl Fn(&Locked) -> PathBuf,
+) -> Result {
+    if !acts.wants_rows() {
+        acts.take(Row::of_path(lock_file), Ok(Row::new(action).said(text)));
+        return Ok(());
+    }
+    for locked in LockFile::read(lock_file)?.plugins.values() {
+        let row = acts.installed(action, locked.name.as_str());
+        acts.take(Row::of_path(lock_file), Ok(Row { path: Some(shown(&path(locked))), ..row }));
+    }
+    Ok(())
 }
 
 fn warn_of(left_out: &[LeftOut], context: &Context<'_>) {

@@ -6,9 +6,9 @@ use clap::{ArgAction, Args};
 
 use super::sign::KeyArguments;
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, act, shown, signed_by};
 use crate::cli::error::Result;
 use crate::package;
-use crate::provenance::SigningKey;
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -26,23 +26,32 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     destination: PathBuf,
     #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
     key: KeyArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    act(arguments.output.output, context, Row::of_path(&arguments.directory), |_| package(arguments, context))
+}
+
+fn package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
     // The manifest before the key, since a directory that is no plugin needs none; the key before the packing, since to pack
     // a large plugin and then find no key would be a waste.
     package::packable(&arguments.directory, &context.settings.limits)?;
     let key = if arguments.sign { Some(arguments.key.find(context)?) } else { None };
     let unpublished = package::pack(&arguments.directory, &arguments.destination, &context.settings.limits, context.output)?;
-    let signer = key.as_ref().map(SigningKey::describe);
-    let provenance = match key {
+    let provenance = match &key {
         Some(key) => {
-            Some(arguments.key.sign(&key, &unpublished.metadata, &unpublished.file_name, &unpublished.digest, context)?)
+            Some(arguments.key.sign(key, &unpublished.metadata, &unpublished.file_name, &unpublished.digest, context)?)
         }
         None => None,
     };
-    let (digest, size) = (unpublished.digest, unpublished.size);
+    let mut row = Row::new(Action::Packaged);
+    row.name = Some(unpublished.metadata.name.to_string());
+    row.version = unpublished.metadata.version.as_ref().map(ToString::to_string);
+    let digest = format!("sha256:{}", unpublished.digest);
+    let size = unpublished.size;
     let published = unpublished.publish(provenance.as_deref())?;
     if !arguments.sign {
         context.output.warning("the package is not signed: whoever installs it needs its digest, or `--verify=false`");
@@ -51,14 +60,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         let gone = format!("{}.prov", published.package.display());
         context.output.warning(&format!("removed {}: it signed an older package", Plain(&gone)));
     }
-    context.output.print(&format!("Package: {}", Plain(&published.package.display().to_string())))?;
-    if let Some(provenance) = &published.provenance {
-        context.output.print(&format!("Provenance: {}", Plain(&provenance.display().to_string())))?;
+    let mut lines = vec![format!("Package: {}", Plain(&shown(&published.package)))];
+    lines.extend(published.provenance.iter().map(|provenance| format!("Provenance: {}", Plain(&shown(provenance)))));
+    if let Some(key) = &key {
+        lines.push(format!("Signed by: {}", Plain(&key.describe())));
+        row.verified = signed_by(key.user_id(), &key.fingerprint());
     }
-    if let Some(signer) = signer {
-        context.output.print(&format!("Signed by: {}", Plain(&signer)))?;
-    }
-    context.output.print(&format!("Digest: sha256:{digest}"))?;
-    context.output.print(&format!("Size: {size} bytes"))?;
-    Ok(())
+    lines.extend([format!("Digest: {digest}"), format!("Size: {size} bytes")]);
+    Ok(Row { digest: Some(digest), path: Some(shown(&published.package)), ..row.said(lines.join("\n")) })
 }

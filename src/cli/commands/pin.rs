@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, acts};
 use crate::cli::error::Result;
 use crate::text::Plain;
 
@@ -11,17 +12,25 @@ pub(crate) struct Arguments {
     /// Names of installed plugins
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, pinned: bool, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
-    context.each(&arguments.names, |name| {
-        if !context.manager().set_pinned(name, pinned)? {
-            let state = if pinned { "pinned" } else { "not pinned" };
-            context.output.notice(&format!("{} is {state} already", Plain(name)));
-            return Ok(());
-        }
-        let done = if pinned { "Pinned" } else { "Unpinned" };
-        Ok(context.output.print(&format!("{done} {}", Plain(name)))?)
+    acts(arguments.output.output, context, |acts| {
+        acts.each(
+            &arguments.names,
+            |name| Row::of_name(name),
+            |acts, name| {
+                if !context.manager().set_pinned(name, pinned)? {
+                    let state = if pinned { "pinned" } else { "not pinned" };
+                    return Ok(acts.installed(Action::Unchanged, name).noted(format!("{} is {state} already", Plain(name))));
+                }
+                let done = if pinned { "Pinned" } else { "Unpinned" };
+                Ok(acts.installed(Action::Updated, name).said(format!("{done} {}", Plain(name))))
+            },
+        );
+        Ok(())
     })
 }

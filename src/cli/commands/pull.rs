@@ -6,8 +6,10 @@ use clap::Args;
 
 use super::install::{FetchArguments, TrustArguments, label, trusted_by};
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, Told, act, shown, verified_by};
 use crate::cli::error::Result;
-use crate::text::plain;
+use crate::digest::Sha256Digest;
+use crate::text::{masked_source, plain};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -18,6 +20,8 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     destination: PathBuf,
     #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
     trust: TrustArguments,
     #[command(flatten)]
     fetch: FetchArguments,
@@ -25,11 +29,23 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
-    let trust = arguments.trust.trust(context)?;
-    let fetch = arguments.fetch.options(&trust, context)?;
-    let pulled = context.manager().pull(&arguments.source, &fetch, &trust, &arguments.destination)?;
-    let label = label(&pulled.name, pulled.version.as_deref());
-    let path = pulled.package.to_string_lossy();
-    let why = trusted_by(Some(&pulled.evidence));
-    Ok(context.output.print(&format!("Pulled {label} to {}: {why}", plain(&path)))?)
+    act(arguments.output.output, context, Row::of_source(&arguments.source), |acts| {
+        let trust = arguments.trust.trust(context)?;
+        let fetch = arguments.fetch.options(&trust, context)?;
+        let pulled = context.manager().pull(&arguments.source, &fetch, &trust, &arguments.destination)?;
+        let label = label(&pulled.name, pulled.version.as_deref());
+        let path = shown(&pulled.package);
+        let text = format!("Pulled {label} to {}: {}", plain(&path), trusted_by(Some(&pulled.evidence)));
+        let digest = if acts.wants_rows() { Sha256Digest::of_file(&pulled.package).ok() } else { None };
+        Ok(Row {
+            name: Some(pulled.name),
+            version: pulled.version,
+            source: Some(masked_source(&arguments.source)),
+            digest: digest.map(|(digest, _)| format!("sha256:{digest}")),
+            verified: verified_by(Some(&pulled.evidence)),
+            path: Some(path),
+            told: Told::Result(text),
+            ..Row::new(Action::Pulled)
+        })
+    })
 }

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::install::NetworkArguments;
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, Told, act, shown};
 use crate::cli::error::Result;
+use crate::source::OciReference;
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -18,16 +20,30 @@ pub(crate) struct Arguments {
     #[arg(value_name = "oci://REGISTRY/PATH")]
     reference: String,
     #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
     network: NetworkArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    let options = arguments.network.options(None, None, context)?;
-    let pushed = context.manager().push(&arguments.package, &arguments.reference, &options)?;
-    if pushed.already_there {
-        context.output.notice("it was there already, byte for byte");
-    }
-    let reference = pushed.reference.to_string();
-    context.output.print(&format!("Pushed {}\nDigest: sha256:{}", Plain(&reference), pushed.digest))?;
-    Ok(())
+    act(arguments.output.output, context, Row::of_path(&arguments.package), |_| {
+        let options = arguments.network.options(None, None, context)?;
+        let pushed = context.manager().push(&arguments.package, &arguments.reference, &options)?;
+        if pushed.already_there {
+            context.output.notice("it was there already, byte for byte");
+        }
+        let reference = pushed.reference.to_string();
+        let text = format!("Pushed {}\nDigest: sha256:{}", Plain(&reference), pushed.digest);
+        let OciReference { repository, tag, .. } = pushed.reference;
+        Ok(Row {
+            name: repository.rsplit('/').next().map(str::to_owned),
+            // A tag has no `+`.
+            version: tag.map(|tag| tag.replace('_', "+")),
+            source: Some(reference),
+            digest: Some(format!("sha256:{}", pushed.digest)),
+            path: Some(shown(&arguments.package)),
+            told: Told::Result(text),
+            ..Row::new(if pushed.already_there { Action::Unchanged } else { Action::Pushed })
+        })
+    })
 }

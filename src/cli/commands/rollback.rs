@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::install::label;
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, act};
 use crate::cli::error::Result;
 use crate::text::Plain;
 
@@ -12,12 +13,18 @@ pub(crate) struct Arguments {
     /// The plugin's name
     #[arg(value_name = "NAME")]
     name: String,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
-    let done = context.manager().rollback(&arguments.name)?;
-    let from = label(&done.name, done.from.as_deref());
-    let to = done.to.as_deref().unwrap_or("the version before");
-    Ok(context.output.print(&format!("Rolled back {from} -> {}", Plain(to)))?)
+    act(arguments.output.output, context, Row::of_name(&arguments.name), |acts| {
+        let done = context.manager().rollback(&arguments.name)?;
+        let from = label(&done.name, done.from.as_deref());
+        let to = done.to.as_deref().unwrap_or("the version before");
+        let text = format!("Rolled back {from} -> {}", Plain(to));
+        let row = acts.installed(Action::Restored, &done.name).said(text);
+        Ok(Row { previous_version: done.from, version: done.to, ..row })
+    })
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, act, shown, signed_by};
 use crate::cli::error::{Failure, Result, code};
 use crate::digest::Sha256Digest;
 use crate::manifest::Metadata;
@@ -37,10 +38,16 @@ pub(crate) struct Arguments {
     #[arg(value_name = "FILE")]
     package: PathBuf,
     #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
     key: KeyArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    act(arguments.output.output, context, Row::of_path(&arguments.package), |_| sign_package(arguments, context))
+}
+
+fn sign_package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
     if !arguments.package.exists() {
         return Err(Failure::said(
             code::NOT_THERE,
@@ -48,12 +55,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         ));
     }
     let key = arguments.key.find(context)?;
+    let mut row = Row::new(Action::Signed);
     let provenance = context.manager().sign_package(&arguments.package, |metadata, file_name, digest| {
+        row.name = Some(metadata.name.to_string());
+        row.version = metadata.version.as_ref().map(ToString::to_string);
+        row.digest = Some(format!("sha256:{digest}"));
         arguments.key.sign(&key, metadata, file_name, digest, context)
     })?;
-    context.output.print(&format!("Provenance: {}", Plain(&provenance.display().to_string())))?;
-    context.output.print(&format!("Signed by: {}", Plain(&key.describe())))?;
-    Ok(())
+    let text = format!("Provenance: {}\nSigned by: {}", Plain(&shown(&provenance)), Plain(&key.describe()));
+    Ok(Row { path: Some(shown(&provenance)), verified: signed_by(key.user_id(), &key.fingerprint()), ..row.said(text) })
 }
 
 impl KeyArguments {

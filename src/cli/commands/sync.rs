@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::install::{KeyringArguments, NetworkArguments, label};
 use crate::cli::Context;
+use crate::cli::acts::{Action, Acts, OutputArguments, Row, acts};
 use crate::cli::error::{Failure, Result};
 use crate::manager::{Change, LOCK_FILE_NAME, SyncRequest, Synced, Trust};
 use crate::text::Plain;
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
     /// Do not run hooks
     #[arg(long)]
     no_hooks: bool,
+    #[command(flatten)]
+    output: OutputArguments,
     /// Accept plugins that are signed by somebody else than before
     #[arg(long, help_heading = "Verification")]
     accept_signer: bool,
@@ -58,49 +61,48 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         trust,
         accept_signer: arguments.accept_signer,
     };
-    let mut first_failure: Option<Failure> = None;
-    let mut changed = false;
-    let results = context.manager().sync(&request)?;
-    let all = results.len();
-    let mut failed = Vec::new();
-    for (name, synced) in results {
-        let ended = match synced {
-            Ok(synced) => {
-                changed |= synced.change != Change::None;
-                show(&synced, context)
+    acts(arguments.output.output, context, |acts| {
+        let results = context.manager().sync(&request)?;
+        let all = results.len();
+        let (mut changed, mut failed) = (false, Vec::new());
+        for (name, synced) in results {
+            match &synced {
+                Ok(synced) => changed |= synced.change != Change::None,
+                Err(_) => failed.push(name.clone()),
             }
-            Err(error) => {
-                failed.push(name);
-                Err(Failure::from(error))
-            }
-        };
-        context.keep_first(&mut first_failure, ended);
-    }
-    if all > 1 && !failed.is_empty() {
-        context.output.notice(&format!(
-            "{} of {all} plugins are not as the lock file has them: {}; `sync` again tries them again",
-            failed.len(),
-            Plain(&failed.join(", "))
-        ));
-    }
-    if !changed && first_failure.is_none() {
-        context.output.notice("every plugin is as the lock file has it");
-    }
-    first_failure.map_or(Ok(()), Err)
+            let ended = synced.map(|synced| row(synced, acts, context)).map_err(Failure::from);
+            acts.take(Row::of_name(&name), ended);
+        }
+        if all > 1 && !failed.is_empty() {
+            context.output.notice(&format!(
+                "{} of {all} plugins are not as the lock file has them: {}; `sync` again tries them again",
+                failed.len(),
+                Plain(&failed.join(", "))
+            ));
+        }
+        if !changed && failed.is_empty() {
+            context.output.notice("every plugin is as the lock file has it");
+        }
+        Ok(())
+    })
 }
 
-fn show(synced: &Synced, context: &Context<'_>) -> Result {
+fn row(synced: Synced, acts: &Acts<'_>, context: &Context<'_>) -> Row {
     let from = label(&synced.name, synced.from.as_deref());
     let to = label(&synced.name, synced.to.as_deref());
-    let line = match synced.change {
+    let (action, text) = match synced.change {
         Change::None => {
             context.output.verbose(&format!("{to} is there already"));
-            return Ok(());
+            (Action::Unchanged, String::new())
         }
-        Change::Installed => format!("Installed {to}"),
-        Change::Replaced if synced.from == synced.to => format!("Restored {to}"),
-        Change::Replaced => format!("Changed {from} -> {}", synced.to.as_deref().unwrap_or("another version")),
-        Change::Removed => format!("Uninstalled {from}"),
+        Change::Installed => (Action::Installed, format!("Installed {to}")),
+        Change::Replaced if synced.from == synced.to => (Action::Restored, format!("Restored {to}")),
+        Change::Replaced => {
+            let to = synced.to.as_deref().unwrap_or("another version");
+            (Action::Updated, format!("Changed {from} -> {}", Plain(to)))
+        }
+        Change::Removed => (Action::Removed, format!("Uninstalled {from}")),
     };
-    Ok(context.output.print(&line)?)
+    let previous_version = synced.from.filter(|_| action != Action::Unchanged);
+    Row { version: synced.to, previous_version, ..acts.installed(action, &synced.name).said(text) }
 }

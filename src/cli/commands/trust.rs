@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, act};
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Format, Table};
 use crate::text::{Plain, plain};
@@ -13,8 +14,8 @@ pub(crate) struct Arguments {
     /// The plugin's name; without it, what is trusted is shown
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// How to print what is trusted
-    #[arg(long, short, value_name = "FORMAT", default_value = "table", conflicts_with = "name")]
+    /// How to print what was done, or what is trusted
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     output: Format,
 }
 
@@ -23,19 +24,22 @@ pub(crate) struct UntrustArguments {
     /// The plugin's name
     #[arg(value_name = "NAME")]
     name: String,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let Some(name) = &arguments.name else { return show(arguments.output, context) };
     crate::cli::clear_up_on_interrupt();
-    let accepted = context.manager().trust(name)?;
-    for difference in &accepted {
-        context.output.print(&format!("Accepted: {difference}"))?;
-    }
-    if accepted.is_empty() {
-        context.output.notice(&format!("no file of {} has changed", Plain(name)));
-    }
-    Ok(())
+    act(arguments.output, context, Row::of_name(name), |acts| {
+        let accepted = context.manager().trust(name)?;
+        if accepted.is_empty() {
+            let text = format!("no file of {} has changed", Plain(name));
+            return Ok(acts.installed(Action::Unchanged, name).noted(text));
+        }
+        let lines: Vec<String> = accepted.iter().map(|difference| format!("Accepted: {difference}")).collect();
+        Ok(acts.installed(Action::Updated, name).said(lines.join("\n")))
+    })
 }
 
 fn show(format: Format, context: &Context<'_>) -> Result {
@@ -76,17 +80,20 @@ fn table(trusted: &Trusted) -> Table {
 pub(crate) fn untrust(arguments: &UntrustArguments, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
     let name = &arguments.name;
-    let untrusted = context.manager().untrust(name)?;
-    for path in &untrusted.files {
-        context.output.print(&format!("No longer accepted: the change of `{}`", Plain(path)))?;
-    }
-    for pin in &untrusted.pins {
-        let signer = if pin.user_id.is_empty() { String::new() } else { format!("{} ", Plain(&pin.user_id)) };
-        let (fingerprint, source) = (Plain(&pin.fingerprint), Plain(&pin.source));
-        context.output.print(&format!("No longer expected: {signer}({fingerprint}) as the signer from {source}"))?;
-    }
-    if untrusted.files.is_empty() && untrusted.pins.is_empty() {
-        context.output.notice(&format!("nothing was trusted of {}", Plain(name)));
-    }
-    Ok(())
+    act(arguments.output.output, context, Row::of_name(name), |acts| {
+        let untrusted = context.manager().untrust(name)?;
+        let files = untrusted.files.iter();
+        let mut lines: Vec<String> =
+            files.map(|path| format!("No longer accepted: the change of `{}`", Plain(path))).collect();
+        for pin in &untrusted.pins {
+            let signer = if pin.user_id.is_empty() { String::new() } else { format!("{} ", Plain(&pin.user_id)) };
+            let (fingerprint, source) = (Plain(&pin.fingerprint), Plain(&pin.source));
+            lines.push(format!("No longer expected: {signer}({fingerprint}) as the signer from {source}"));
+        }
+        if lines.is_empty() {
+            let text = format!("nothing was trusted of {}", Plain(name));
+            return Ok(acts.installed(Action::Unchanged, name).noted(text));
+        }
+        Ok(acts.installed(Action::Updated, name).said(lines.join("\n")))
+    })
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, acts, shown};
 use crate::cli::error::Result;
 
 #[derive(Debug, Args)]
@@ -13,13 +14,26 @@ pub(crate) struct Arguments {
     /// Do not run the delete hook
     #[arg(long)]
     no_hooks: bool,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     crate::cli::clear_up_on_interrupt();
-    context.each(&arguments.names, |name| {
-        let done = context.manager().uninstall(name, !arguments.no_hooks)?;
-        let label = super::install::label(&done.name, Some(done.version.as_str()).filter(|version| !version.is_empty()));
-        Ok(context.output.print(&format!("Uninstalled {label}"))?)
+    acts(arguments.output.output, context, |acts| {
+        acts.each(
+            &arguments.names,
+            |name| Row::of_name(name),
+            |acts, name| {
+                // Later nobody knows any more where it came from.
+                let was = acts.installed(Action::Removed, name);
+                let done = context.manager().uninstall(name, !arguments.no_hooks)?;
+                let version = Some(done.version).filter(|version| !version.is_empty());
+                let text = format!("Uninstalled {}", super::install::label(&done.name, version.as_deref()));
+                let path = Some(shown(&done.directory));
+                Ok(Row { name: Some(done.name), previous_version: version, version: None, path, ..was }.said(text))
+            },
+        );
+        Ok(())
     })
 }

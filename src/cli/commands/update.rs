@@ -4,8 +4,9 @@ use clap::Args;
 
 use super::install::{NetworkArguments, TrustArguments, label, trusted_by};
 use crate::cli::Context;
+use crate::cli::acts::{Action, Acts, OutputArguments, Row, acts, verified_by};
 use crate::cli::error::{Failure, Result, code};
-use crate::manager::{Outcome, Unchanged, Update, UpdateRequest};
+use crate::manager::{Outcome, Update, UpdateRequest};
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -28,6 +29,8 @@ pub(crate) struct Arguments {
     /// Do not run the update hook
     #[arg(long)]
     no_hooks: bool,
+    #[command(flatten)]
+    output: OutputArguments,
     /// Accept a new version that is signed by somebody else than the installed one
     #[arg(long, help_heading = "Verification")]
     accept_signer: bool,
@@ -60,8 +63,25 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         }
     }
     crate::cli::clear_up_on_interrupt();
+    acts(arguments.output.output, context, |acts| {
+        let request = request(arguments, context)?;
+        let manager = context.manager();
+        let names = if arguments.all { manager.names_to_update()? } else { arguments.names.clone() };
+        if names.is_empty() {
+            context.output.notice("no plugins are installed");
+        }
+        acts.each(
+            &names,
+            |name| Row::of_name(name),
+            |acts, name| Ok(row(manager.update(name, &request)?, arguments.dry_run, acts)),
+        );
+        Ok(())
+    })
+}
+
+fn request(arguments: &Arguments, context: &Context<'_>) -> Result<UpdateRequest> {
     let trust = arguments.trust.given()?;
-    let request = UpdateRequest {
+    Ok(UpdateRequest {
         fetch: arguments.network.options(None, trust.as_ref(), context)?,
         trust,
         allow_expired_key: arguments.trust.allow_expired_key(),
@@ -71,27 +91,20 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         hooks: !arguments.no_hooks,
         dry_run: arguments.dry_run,
         all: arguments.all,
-    };
-    let manager = context.manager();
-    let names = if arguments.all { manager.names_to_update()? } else { arguments.names.clone() };
-    if names.is_empty() {
-        context.output.notice("no plugins are installed");
-    }
-    context.each(&names, |name| show(&manager.update(name, &request)?, arguments.dry_run, context))
+    })
 }
 
-fn show(update: &Update, dry_run: bool, context: &Context<'_>) -> Result {
-    match &update.outcome {
+fn row(update: Update, dry_run: bool, acts: &Acts<'_>) -> Row {
+    let from = label(&update.name, update.from.as_deref());
+    match update.outcome {
         Outcome::Changed { to, evidence } => {
             let done = if dry_run { "Would update" } else { "Updated" };
-            let from = label(&update.name, update.from.as_deref());
-            let to = to.as_deref().unwrap_or("a new version");
-            context.output.print(&format!("{done} {from} -> {}: {}", Plain(to), trusted_by(evidence.as_ref())))?;
+            let new = to.as_deref().unwrap_or("a new version");
+            let text = format!("{done} {from} -> {}: {}", Plain(new), trusted_by(evidence.as_ref()));
+            let row = acts.installed(Action::Updated, &update.name).said(text);
+            let digest = row.digest.filter(|_| !dry_run);
+            Row { version: to, previous_version: update.from, verified: verified_by(evidence.as_ref()), digest, ..row }
         }
-        Outcome::Unchanged(Unchanged::Newest) => {
-            context.output.notice(&format!("{} is up to date", label(&update.name, update.from.as_deref())));
-        }
-        Outcome::Unchanged(why) => context.output.notice(&format!("{} {why}", label(&update.name, update.from.as_deref()))),
+        Outcome::Unchanged(why) => acts.installed(Action::Unchanged, &update.name).noted(format!("{from} {why}")),
     }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::Context;
+use crate::cli::acts::{Action, OutputArguments, Row, act, shown, verified_by};
 use crate::cli::error::{Failure, Result, code};
 use crate::digest::Sha256Digest;
 use crate::manager::{Trust, VerifiedPackage};
@@ -25,9 +26,22 @@ pub(crate) struct Arguments {
     /// The package's digest, instead of a signature
     #[arg(long, value_name = "sha256:HEX")]
     digest: Option<Sha256Digest>,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    let what = Path::new(&arguments.what);
+    let subject = if is_file(what) { Row::of_path(what) } else { Row::of_name(&arguments.what) };
+    act(arguments.output.output, context, subject, |_| verify(arguments, context))
+}
+
+/// Whether a file is meant. A name has no dot and no slash; whatever has one was meant as a file, also if it is not there.
+fn is_file(what: &Path) -> bool {
+    what.to_string_lossy().contains(['/', '\\', '.']) || what.is_file()
+}
+
+fn verify(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
     let trust = match arguments.digest {
         Some(digest) => Trust::Digest(digest),
         None => Trust::Signature {
@@ -38,48 +52,62 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     };
     let manager = context.manager();
     let path = Path::new(&arguments.what);
-    if path.is_dir() && arguments.what.contains(['/', '.']) {
-        let text =
-            format!("{} is a directory: a package is verified, or an installed plugin by its name", Plain(&arguments.what));
-        return Err(
-            Failure::said(code::FAILED, text).hint(format!("`{} plugin lint` checks a directory", context.host.name()))
-        );
-    }
-    // A name has no dot and no slash; whatever has one was meant as a file, also where it is not there.
-    let is_file = arguments.what.contains(['/', '\\', '.']);
-    if is_file && matches!(path.try_exists(), Ok(false)) {
-        // A URL may hold a password.
-        let (text, hint) = if arguments.what.contains("://") {
-            let hint = format!("`{} plugin pull URL` downloads a package and verifies it", context.host.name());
-            ("a URL is not verified: give a file, or the name of an installed plugin".to_owned(), hint)
-        } else {
-            (format!("{} is not there", Plain(&arguments.what)), "check the path".to_owned())
-        };
-        return Err(Failure::said(code::NOT_THERE, text).hint(hint));
-    }
-    if is_file || path.is_file() {
+    if is_file(path) {
+        check_file(&arguments.what, context)?;
         let package = manager.verify_package(path, &trust)?;
-        return show(&package, context);
+        let text = text(&package, context).join("\n");
+        return Ok(Row { path: Some(shown(path)), ..row(&package).said(text) });
     }
     let plugin = manager.verify_installed(&arguments.what, &trust)?;
-    match &plugin.package {
-        Some(package) => show(package, context)?,
-        None => {
-            context.output.print(&format!("Plugin: {}", super::install::label(&plugin.name, plugin.version.as_deref())))?;
-        }
-    }
-    let files = match plugin.accepted.as_slice() {
+    let mut lines = match &plugin.package {
+        Some(package) => text(package, context),
+        None => vec![format!("Plugin: {}", super::install::label(&plugin.name, plugin.version.as_deref()))],
+    };
+    lines.push(match plugin.accepted.as_slice() {
         [] => format!("Files: {}, all as they were installed", plugin.files),
         accepted => format!(
             "Files: {}, as they were installed but for changes that you accepted: {}",
             plugin.files,
             plain(&accepted.join(", "))
         ),
-    };
-    Ok(context.output.print(&files)?)
+    });
+    let row = plugin.package.as_ref().map_or_else(|| Row::new(Action::Verified), row);
+    let path = manager.details(&plugin.name).ok().map(|details| shown(&details.listed.directory));
+    Ok(Row { name: Some(plugin.name), version: plugin.version, path, ..row.said(lines.join("\n")) })
 }
 
-fn show(package: &VerifiedPackage, context: &Context<'_>) -> Result {
+/// Whether `what` is a file that could be a package.
+fn check_file(what: &str, context: &Context<'_>) -> Result {
+    let path = Path::new(what);
+    if path.is_dir() {
+        let text = format!("{} is a directory: a package is verified, or an installed plugin by its name", Plain(what));
+        let hint = format!("`{} plugin lint` checks a directory", context.host.name());
+        return Err(Failure::said(code::FAILED, text).hint(hint));
+    }
+    if !matches!(path.try_exists(), Ok(false)) {
+        return Ok(());
+    }
+    // A URL may hold a password.
+    let (text, hint) = if what.contains("://") {
+        let hint = format!("`{} plugin pull URL` downloads a package and verifies it", context.host.name());
+        ("a URL is not verified: give a file, or the name of an installed plugin".to_owned(), hint)
+    } else {
+        (format!("{} is not there", Plain(what)), "check the path".to_owned())
+    };
+    Err(Failure::said(code::NOT_THERE, text).hint(hint))
+}
+
+fn row(package: &VerifiedPackage) -> Row {
+    Row {
+        name: Some(package.name.clone()),
+        version: package.version.clone(),
+        digest: Some(format!("sha256:{}", package.digest)),
+        verified: verified_by(Some(&package.evidence)),
+        ..Row::new(Action::Verified)
+    }
+}
+
+fn text(package: &VerifiedPackage, context: &Context<'_>) -> Vec<String> {
     let what = if package.is_plugin { "Plugin" } else { "Package" };
     let mut lines = vec![format!("{what}: {}", super::install::label(&package.name, package.version.as_deref()))];
     if !package.is_plugin {
@@ -102,5 +130,5 @@ fn show(package: &VerifiedPackage, context: &Context<'_>) -> Result {
         }
     }
     lines.push(format!("Digest: sha256:{}", package.digest));
-    Ok(context.output.print(&lines.join("\n"))?)
+    lines
 }

@@ -10,7 +10,9 @@ use crate::host::{Chosen, Homes, Host, Origin};
 use crate::manifest::{self, Metadata};
 use crate::report::Silent;
 use crate::runtime::invoke::invoke;
-use crate::runtime::{Confinement, GetterRequest, HookError, HookEvent, HookOutcome, Input, Output, Process, run_hook};
+use crate::runtime::{
+    Confinement, GetterRequest, HookError, HookEvent, HookOutcome, Input, Output, Process, Results, run_hook,
+};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
 /// A plugin in a directory whose name has a space.
@@ -60,7 +62,7 @@ impl Fixture {
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
         let settings = HookSettings { timeout: limit, sandbox: Sandbox::Off, ..HookSettings::default() };
-        run_hook(self.subject(), event, &self.environment(), &settings)
+        run_hook(self.subject(), event, &self.environment(), &settings, Results::Lines)
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -209,7 +211,7 @@ fn a_hook_sees_what_the_settings_let_it_see() {
         "name: p\nversion: 1.0.0\nhooks: {install: 'echo \"$CARGO_MANIFEST_DIR|$HELM_PLUGIN_NAME|$PATH\" > \"$HELM_PLUGIN_DIR/out\"'}\n",
     );
     let settings = HookSettings { environment: HookEnvironment::Clean, ..HookSettings::default() };
-    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings).unwrap();
+    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings, Results::Lines).unwrap();
     assert_eq!(fixture.out(), format!("|p|{}\n", std::env::var("PATH").unwrap()));
 }
 
