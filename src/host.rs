@@ -176,6 +176,13 @@ impl Host {
     }
 }
 
+impl Host {
+    /// The full name of the variable that says that no plugin may be started, where one is set to that.
+    pub fn plugins_off(&self) -> Option<String> {
+        self.variable("NO_PLUGINS").map(|(name, _)| name).filter(|_| self.switch("NO_PLUGINS"))
+    }
+}
+
 /// This library's version, which is also the reference host's.
 fn this_version() -> Version {
     Version::parse(env!("CARGO_PKG_VERSION")).unwrap_or(Version::new(0, 0, 0))

@@ -80,7 +80,6 @@ impl Checked {
         Some(self.find(path)?.looks_like(metadata))
     }
 
-    #[cfg_attr(not(unix), allow(dead_code, reason = "programs are started by name"))]
     /// Whether the opened `file` is what was checked at `path`; `None` where nothing was. Its bytes are read only where it looks
     /// other than then.
     pub(crate) fn is(&self, path: &str, file: &File, metadata: &Metadata) -> Option<io::Result<bool>> {
@@ -97,7 +96,6 @@ impl Checked {
     }
 
     /// The digest of what was checked at `path`, for who has its bytes anyway.
-    #[cfg(feature = "wasm")]
     pub(crate) fn digest(&self, path: &str) -> Option<Sha256Digest> {
         Some(self.find(path)?.sha256)
     }

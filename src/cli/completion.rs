@@ -148,13 +148,15 @@ pub fn answer(
     gate: Gate,
     environment: &Environment<'_>,
 ) -> Completions {
-    if host.switch("NO_PLUGINS") {
+    if host.plugins_off().is_some() {
         let nothing = |_: &str, _: &[OsString]| Completions::only(Vec::new());
         return complete(tree, host, words, &Plugins { names: &|_| Vec::new(), complete: &nothing });
     }
+    // Nobody can be warned in the middle of a command line.
+    let gate = if gate == Gate::Off { Gate::Off } else { Gate::Require };
     let complete_plugin = |name: &str, words: &[OsString]| match store.open_plugin(name, gate) {
         Ok(opened) => {
-            let tree = plugin::load(&opened.dir, store.limits());
+            let tree = plugin::load(&opened, store.limits());
             let subject = Subject::from(&opened);
             plugin::complete(subject, &tree, words, host, environment)
         }

@@ -109,7 +109,7 @@ pub fn route(host: &Host, args: &[OsString]) -> Result<Route, DispatchError> {
         return Ok(Route::Builtin);
     }
     call.name = word.to_string_lossy().into_owned();
-    if word.to_str().is_none() || host.switch("NO_PLUGINS") {
+    if word.to_str().is_none() || host.plugins_off().is_some() {
         return Err(unknown_command(host, &call.name, &[]));
     }
     take_out_of_the_middle(host, rest, &mut call);
@@ -144,7 +144,7 @@ pub fn unknown_command(host: &Host, name: &str, installed: &[String]) -> Dispatc
         host: host.name().to_owned(),
         name: name.to_owned(),
         nearest: nearest(name, own.chain(installed.iter().map(String::as_str))),
-        plugins_off: if host.switch("NO_PLUGINS") { host.variable("NO_PLUGINS").map(|(name, _)| name) } else { None },
+        plugins_off: host.plugins_off(),
     }
 }
 

@@ -271,6 +271,7 @@ fn get(error: &GetError) -> u8 {
         GetError::Gate { source, .. } => gate(source),
         GetError::Provenance { .. } => code::VERIFICATION,
         GetError::Store(error) => store(error),
+        GetError::Getter { source, .. } if source.is_refusal() => code::VERIFICATION,
         GetError::Getter { .. } | GetError::Write { .. } => code::FAILED,
     }
 }

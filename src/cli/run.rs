@@ -14,7 +14,7 @@ use crate::cli::output::{Output, Table};
 use crate::host::{Homes, Host, Origin};
 use crate::manifest::Config;
 use crate::provenance::Keyring;
-use crate::runtime::{Input, InvokeError, Output as Answer, Process, StartError, end_by_signal};
+use crate::runtime::{Input, InvokeError, Output as Answer, Process, end_by_signal};
 use crate::settings::Limits;
 use crate::store::{Listed, Plugin, Status, Store};
 use crate::text::Plain;
@@ -90,9 +90,7 @@ fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
                 None => failure,
             })
         }
-        Err(error @ InvokeError::Start { source: StartError::Replaced { .. }, .. }) => {
-            Err(Failure::new(code::VERIFICATION, error))
-        }
+        Err(error) if error.is_refusal() => Err(Failure::new(code::VERIFICATION, error)),
         Err(error) => Err(Failure::new(code::FAILED, error)),
     }
 }
@@ -110,7 +108,7 @@ fn use_of(plugin: &Plugin, host: &str) -> Option<String> {
 
 /// The plugins that are commands and can be run by their name.
 fn commands(context: &Context<'_>) -> Vec<Listed> {
-    if context.host.switch("NO_PLUGINS") {
+    if context.host.plugins_off().is_some() {
         return Vec::new();
     }
     let mut plugins = context.manager().list().map(|listing| listing.plugins).unwrap_or_default();
@@ -121,7 +119,7 @@ fn commands(context: &Context<'_>) -> Vec<Listed> {
 
 /// What general help says of plugins; warns of broken ones, since this command looked at all.
 pub(super) fn plugins_for_help(host: &Host, output: &Output) -> String {
-    if host.switch("NO_PLUGINS") {
+    if host.plugins_off().is_some() {
         return String::new();
     }
     let listing = Store::open(host, &Homes::find(host), Limits::default()).list().unwrap_or_default();

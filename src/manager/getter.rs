@@ -208,7 +208,7 @@ impl Manager<'_> {
     /// What the grammar has to know for `argument`. The plugins are looked at only where one of them may be meant.
     fn known(&self, argument: &str) -> Known {
         let mut known = Known::default();
-        if !Source::wants_getter(argument) || self.host.switch("NO_PLUGINS") {
+        if !Source::wants_getter(argument) || self.host.plugins_off().is_some() {
             return known;
         }
         // A store that cannot be read serves no scheme; who wants to know more asks for a list.

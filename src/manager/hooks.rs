@@ -33,6 +33,9 @@ impl Manager<'_> {
         if let Some(rule) = self.policy.hooks().filter(|rule| rule.value == Hooks::Forbid) {
             return Err(HookError::Forbidden { plugin: plugin(), event, at: rule.at.to_string() });
         }
+        if let Some(variable) = self.host.plugins_off() {
+            return Err(HookError::SwitchedOff { plugin: plugin(), event, variable });
+        }
         // Without a command for this platform it fails by itself, and says why.
         let Some(line) = hook_line(metadata, event) else { return Ok(true) };
         let words: Vec<String> = line.into_iter().map(shown_word).collect();

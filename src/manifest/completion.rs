@@ -2,11 +2,8 @@
 //!
 //! What is done with them is [`crate::cli`]'s affair. As with Helm, unknown keys are ignored; the linter names them.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files;
-use crate::settings::Limits;
 use crate::text::Plain;
 use crate::yaml::{self, Node, YamlError};
 
@@ -35,22 +32,6 @@ pub struct Command {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompletionError {
-    /// It is there and cannot be read.
-    #[error("cannot read {}; check that it is a file and its permissions", Plain(&.path.to_string_lossy()))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is larger than a manifest may be.
-    #[error("{} has more than {limit} bytes; `limits.manifestBytes` in config.yaml allows no more", Plain(&.path.to_string_lossy()))]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The limit.
-        limit: u64,
-    },
     /// It is no YAML.
     #[error("{}:{}:{}: {}", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Yaml {
@@ -67,20 +48,6 @@ pub enum CompletionError {
         /// The first thing that is wrong.
         problem: Box<Problem>,
     },
-}
-
-/// Reads the `completion.yaml` in `dir`; `None` where there is none.
-///
-/// # Errors
-/// It is there and cannot be used.
-pub fn load(dir: &Path, limits: &Limits) -> Result<Option<Command>, CompletionError> {
-    let path = dir.join(FILE_NAME);
-    match files::read_bounded(&path, limits.manifest_bytes) {
-        Ok(Some(bytes)) => parse(&bytes, &path).map(Some),
-        Ok(None) => Err(CompletionError::TooLarge { path, limit: limits.manifest_bytes }),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CompletionError::Read { path, source }),
-    }
 }
 
 /// Reads completions from the bytes of a file; `origin` is that file, for messages.
@@ -169,15 +136,5 @@ mod tests {
         assert!(message("- a").starts_with("p/completion.yaml:1:1: `the completions` must be a mapping"));
         assert!(message("name: [").starts_with("p/completion.yaml:"));
         assert!(message("name: a\nname: b").contains("already defined at line 1"));
-    }
-
-    #[test]
-    fn a_file_is_optional_and_bounded() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(load(dir.path(), &Limits::default()).unwrap(), None);
-        std::fs::write(dir.path().join(FILE_NAME), "name: p").unwrap();
-        assert_eq!(load(dir.path(), &Limits::default()).unwrap().unwrap().name, "p");
-        let tight = Limits { manifest_bytes: 3, ..Limits::default() };
-        assert!(matches!(load(dir.path(), &tight), Err(CompletionError::TooLarge { limit: 3, .. })));
     }
 }

@@ -50,8 +50,10 @@ impl Platform {
 pub struct CommandLine {
     /// The program, as the manifest gives it: relative to what, is for the runtime to say.
     pub program: OsString,
-    /// The arguments.
+    /// The arguments: the manifest's, then the caller's.
     pub args: Vec<OsString>,
+    /// How many of them are the manifest's.
+    pub own_args: usize,
 }
 
 /// Why there is nothing to start.
@@ -130,8 +132,9 @@ pub fn prepare(
     for word in words.chain(command.args.iter().map(String::as_str)) {
         args.push(if expand { expand_variables(word, lookup) } else { word.into() });
     }
+    let own_args = args.len();
     args.extend_from_slice(extra);
-    Ok(CommandLine { program, args })
+    Ok(CommandLine { program, args, own_args })
 }
 
 /// Fills in `$name` and `${name}` as Go's `os.Expand` does: an unknown variable is empty, so are the shell's special ones

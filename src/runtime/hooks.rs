@@ -128,6 +128,16 @@ pub enum HookError {
         /// The policy's file and line, safe to show.
         at: String,
     },
+    /// A variable says that no plugin may be started.
+    #[error("{variable} is set, so the {event} hook of plugin `{plugin}` is not started; `--no-hooks` goes on without it")]
+    SwitchedOff {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event.
+        event: HookEvent,
+        /// The variable's full name.
+        variable: String,
+    },
     /// The user was shown the hook, and said no.
     #[error("you did not let the {event} hook of plugin `{plugin}` run; `--no-hooks` goes on without it")]
     Declined {

@@ -28,8 +28,7 @@ pub use self::subprocess::{InvokeError, ask};
 pub use self::wasm::WasmError;
 
 use crate::manifest::Metadata;
-use crate::stamp::Checked;
-use crate::store::Plugin;
+use crate::store::{Plugin, Startable};
 
 /// What is run: a manifest, and the directory in which its files lie.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +37,13 @@ pub struct Subject<'a> {
     pub metadata: &'a Metadata,
     /// The plugin's directory, absolute; where it is a link, the link.
     pub dir: &'a Path,
-    /// The files of it that the gate compared with the receipt; what is started must be what it saw.
-    pub checked: Option<&'a Checked>,
+    /// What of it may be started: the gate's list, where it came through the gate.
+    pub startable: Option<&'a Startable>,
 }
 
 impl<'a> From<&'a Plugin> for Subject<'a> {
     fn from(plugin: &'a Plugin) -> Self {
-        Self { metadata: &plugin.metadata, dir: &plugin.dir, checked: Some(&plugin.checked) }
+        Self { metadata: &plugin.metadata, dir: &plugin.dir, startable: Some(&plugin.startable) }
     }
 }
 

@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Environment, Subject};
+use crate::manifest::PluginName;
 use crate::manifest::platform::CommandLine;
+use crate::store::Standing;
 use crate::text::Plain;
 
 /// How often a program that is being written is tried again, and after how long. Who has just written it may have started another
@@ -59,6 +61,17 @@ pub enum StartError {
     Replaced {
         /// The program.
         path: PathBuf,
+    },
+    /// It is in the plugin's directory, and was not installed there.
+    #[error("{} was not installed with the plugin, so it is neither started nor handed to a program; `{host} plugin trust {plugin}` accepts it",
+        Plain(&path.to_string_lossy()))]
+    NotInstalled {
+        /// The program, or the file that an argument names.
+        path: PathBuf,
+        /// The plugin.
+        plugin: PluginName,
+        /// The host's name.
+        host: String,
     },
     /// A file of no bytes.
     #[error("{} is empty; a reinstall of the plugin may bring its content back", Plain(&path.to_string_lossy()))]
@@ -153,7 +166,8 @@ impl Program {
         line: &CommandLine,
         environment: &Environment<'_>,
     ) -> Result<Self, StartError> {
-        let handle = check(&path, subject)?;
+        let handle = check(&path, subject).map_err(|fault| fault.of(&path, subject, environment))?;
+        check_arguments(line, subject, environment)?;
         let mut command = Command::new(handle.as_ref().map_or(&path, |handle| &handle.path));
         command.args(&line.args);
         // Programs such as busybox ask by which name they were called.
@@ -280,7 +294,7 @@ fn is_format_error(error: &io::Error) -> bool {
 /// over, which would be that of a handle: one that must then stay open in the interpreter and all that it starts, and `$0` would
 /// be `/dev/fd/3`, where nearly every script of a plugin looks for its directory. It has been compared a moment ago.
 #[cfg(unix)]
-fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, StartError> {
+fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, Fault> {
     let path_buf = || path.to_owned();
     let system = |source| StartError::System { path: path_buf(), source };
     let mut options = File::options();
@@ -290,31 +304,27 @@ fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, StartError
     let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Err(StartError::Missing { path: path_buf() });
+            return Err(StartError::Missing { path: path_buf() }.into());
         }
         Err(error) => {
             return match std::fs::metadata(path) {
-                // What we may run but not read is for the system to judge.
-                Ok(metadata) if metadata.is_file() => Ok(None),
-                Ok(_) => Err(StartError::NotAFile { path: path_buf() }),
-                Err(_) => Err(system(error)),
+                // What we may run but not read is for the system to judge, unless it lies where the gate has its list.
+                Ok(metadata) if metadata.is_file() && subject.startable.is_none_or(|list| !list.speaks_of(path)) => Ok(None),
+                Ok(metadata) if metadata.is_file() => Err(Fault::NotInstalled),
+                Ok(_) => Err(StartError::NotAFile { path: path_buf() }.into()),
+                Err(_) => Err(system(error).into()),
             };
         }
     };
     let metadata = file.metadata().map_err(system)?;
     if !metadata.is_file() {
-        return Err(StartError::NotAFile { path: path_buf() });
+        return Err(StartError::NotAFile { path: path_buf() }.into());
     }
     let mut start = Vec::with_capacity(FIRST_BYTES as usize);
     (&file).take(FIRST_BYTES).read_to_end(&mut start).map_err(system)?;
-    let same =
-        subject.checked.zip(relative_to(subject.dir, path)).and_then(|(checked, name)| checked.is(&name, &file, &metadata));
-    let same = same.transpose().map_err(system)?;
-    if same == Some(false) {
-        return Err(StartError::Replaced { path: path_buf() });
-    }
+    let same = is_installed(path, &file, &metadata, subject)?;
     // The handle is asked, so that the answer is about the same file; it also tells whether there is a `/proc`.
-    let by_handle = cfg!(target_os = "linux") && same == Some(true) && start.contains(&0) && !start.starts_with(b"#!");
+    let by_handle = cfg!(target_os = "linux") && same && start.contains(&0) && !start.starts_with(b"#!");
     let by_handle = by_handle.then(|| PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))));
     let executable = match by_handle.map(|handle| (may_execute(&handle), handle)) {
         Some((Ok(()), path)) => return Ok(Some(Handle { _file: file, path })),
@@ -322,33 +332,82 @@ fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, StartError
         _ => is_executable(path),
     };
     if !executable {
-        return Err(StartError::NotExecutable { path: path_buf() });
+        return Err(StartError::NotExecutable { path: path_buf() }.into());
     }
     match start.as_slice() {
-        [] => Err(StartError::Empty { path: path_buf() }),
+        [] => Err(StartError::Empty { path: path_buf() }.into()),
         [b'#', b'!', ..] => Ok(None),
-        text if !text.contains(&0) => Err(StartError::NoInterpreterLine { path: path_buf() }),
+        text if !text.contains(&0) => Err(StartError::NoInterpreterLine { path: path_buf() }.into()),
         _ => Ok(None),
     }
 }
 
-/// Windows looks for itself.
+/// Windows looks for programs itself; what lies at the path as it was written must be on the gate's list there too.
 #[cfg(not(unix))]
-fn check(_: &Path, _: Subject<'_>) -> Result<Option<Handle>, StartError> {
+fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, Fault> {
+    check_file(path, subject)?;
     Ok(None)
 }
 
-/// `path` relative to `dir`, with `/`; nothing where it is not beneath it.
-#[cfg(unix)]
-fn relative_to(dir: &Path, path: &Path) -> Option<String> {
-    let mut text = String::new();
-    for part in path.strip_prefix(dir).ok()?.components() {
-        if !text.is_empty() {
-            text.push('/');
-        }
-        text.push_str(part.as_os_str().to_str()?);
+/// Why a file is not started.
+enum Fault {
+    /// It is not on the gate's list.
+    NotInstalled,
+    Start(StartError),
+}
+
+impl From<StartError> for Fault {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
     }
-    Some(text)
+}
+
+impl Fault {
+    fn of(self, path: &Path, subject: Subject<'_>, environment: &Environment<'_>) -> StartError {
+        match self {
+            Self::Start(error) => error,
+            Self::NotInstalled => StartError::NotInstalled {
+                path: path.to_owned(),
+                plugin: subject.metadata.name.clone(),
+                host: environment.host().name().to_owned(),
+            },
+        }
+    }
+}
+
+/// Whether the opened `file` at `path` is one that the gate compared; what it would not let be started is an error.
+fn is_installed(path: &Path, file: &File, metadata: &std::fs::Metadata, subject: Subject<'_>) -> Result<bool, Fault> {
+    let Some(list) = subject.startable else { return Ok(false) };
+    let system = |source| StartError::System { path: path.to_owned(), source };
+    match list.standing(path, file, metadata).map_err(system)? {
+        Standing::Unchecked => Ok(false),
+        Standing::Installed => Ok(true),
+        Standing::Replaced => Err(StartError::Replaced { path: path.to_owned() }.into()),
+        Standing::Unknown => Err(Fault::NotInstalled),
+    }
+}
+
+/// Refuses a command whose own arguments name a file in the plugin's directory that is not on the gate's list: a program may take
+/// it for instructions.
+fn check_arguments(line: &CommandLine, subject: Subject<'_>, environment: &Environment<'_>) -> Result<(), StartError> {
+    let Some(list) = subject.startable else { return Ok(()) };
+    for argument in line.args.iter().take(line.own_args) {
+        for path in list.paths_in(&argument.to_string_lossy()) {
+            check_file(&path, subject).map_err(|fault| fault.of(&path, subject, environment))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the file at `path`, if one is there, where it is not on the gate's list.
+fn check_file(path: &Path, subject: Subject<'_>) -> Result<(), Fault> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let system = |source| StartError::System { path: path.to_owned(), source };
+    let file = File::open(path).map_err(system)?;
+    let metadata = file.metadata().map_err(system)?;
+    is_installed(path, &file, &metadata, subject).map(|_| ())
 }
 
 /// What the `#!` line of the file at `path` names.
@@ -375,6 +434,7 @@ mod tests {
     use crate::host::{Chosen, Homes, Host, Origin};
     use crate::manifest::{self, Metadata};
     use crate::stamp::Checked;
+    use crate::store::Startable;
     use std::fs;
     use std::process::Stdio;
 
@@ -412,8 +472,9 @@ mod tests {
             let home = || Chosen { path: self.dir.path().into(), origin: Origin::Default };
             let plugins = vec![self.dir.path().into()];
             let homes = Homes { data: home(), cache: home(), config: home(), plugins, plugins_origin: Origin::Default };
-            let subject = Subject { metadata: &self.metadata, dir: self.dir.path(), checked: Some(&self.checked) };
-            let line = CommandLine { program: self.path().into(), args: vec!["said".into()] };
+            let list = Startable::only(self.dir.path(), self.checked.clone(), self.dir.path().join("receipt.json"));
+            let subject = Subject { metadata: &self.metadata, dir: self.dir.path(), startable: Some(&list) };
+            let line = CommandLine { program: self.path().into(), args: vec!["said".into()], own_args: 0 };
             Program::find(subject, &line, &Environment::new(&self.host, &homes, false))
         }
     }

@@ -180,6 +180,12 @@ impl InvokeError {
         }
         matches!(self, Self::Start { .. })
     }
+
+    /// Whether a file is not what was installed, so that nothing was started: exit code 3 rather than 1.
+    pub fn is_refusal(&self) -> bool {
+        let start = |source: &StartError| matches!(source, StartError::Replaced { .. } | StartError::NotInstalled { .. });
+        matches!(self, Self::Start { source, .. } if start(source))
+    }
 }
 
 /// What a plugin said, for the end of a message: its lines are its own, and set off as such.
@@ -249,7 +255,7 @@ pub fn ask(
     limit: Duration,
 ) -> Result<Vec<u8>, InvokeError> {
     let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
-    let line = CommandLine { program: file.into(), args: args.to_vec() };
+    let line = CommandLine { program: file.into(), args: args.to_vec(), own_args: 0 };
     let mut program = Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))?;
     program.command().stderr(Stdio::null());
     answer(subject, program, file, limit)

@@ -277,7 +277,7 @@ impl StoreLock<'_> {
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Receipt`].
     pub fn set_pinned(&self, name: &str, pinned: bool) -> Result<bool, StoreError> {
         let found = self.installed(name)?;
-        let path = self.root().receipt(&found.dir);
+        let path = found.receipt_path();
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(StoreError::NoReceipt { name: name.to_owned() });
         };
@@ -297,7 +297,7 @@ impl StoreLock<'_> {
     /// [`StoreError::Receipt`].
     pub fn trust(&self, name: &str) -> Result<AcceptedChanges, StoreError> {
         let found = self.installed(name)?;
-        let path = self.root().receipt(&found.dir);
+        let path = found.receipt_path();
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(StoreError::NoReceipt { name: name.to_owned() });
         };
@@ -336,7 +336,7 @@ impl StoreLock<'_> {
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Receipt`].
     pub fn take_back(&self, name: &str, files: &[AcceptedFile]) -> Result<Vec<String>, StoreError> {
         let found = self.installed(name)?;
-        let path = self.root().receipt(&found.dir);
+        let path = found.receipt_path();
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(StoreError::NoReceipt { name: name.to_owned() });
         };
@@ -383,7 +383,22 @@ impl StoreLock<'_> {
                 written: self.root().0.clone(),
             });
         }
-        Ok(found)
+        if self.give_name_back(name)? { self.store.installed(name) } else { Ok(found) }
+    }
+
+    /// Gives the directory of the plugin `name` its name back, where somebody renamed it since it was installed and nothing took
+    /// its place: whatever belongs to the plugin bears that name. Says whether it did.
+    pub(super) fn give_name_back(&self, name: &str) -> Result<bool, StoreError> {
+        let root = self.root();
+        let Some(found) = self.store.find(name)?.filter(|found| &found.root == root && found.dir != name) else {
+            return Ok(false);
+        };
+        let place = root.plugin(name);
+        if !disk::exists(&root.receipt(name)) || disk::exists(&place) {
+            return Ok(false);
+        }
+        disk::rename(&found.directory, &place).map_err(|source| StoreError::io("rename", &found.directory, source))?;
+        Ok(true)
     }
 
     /// The receipt of what is in `dir`. A damaged one is none: whoever calls is about to replace or remove its plugin.
@@ -399,6 +414,9 @@ impl StoreLock<'_> {
     /// replaced that is no plugin.
     fn check_place(&self, name: &str, replace: bool) -> Result<Option<Option<Found>>, StoreError> {
         let root = self.root();
+        if replace {
+            self.give_name_back(name)?;
+        }
         let unreadable = |source| StoreError::io("read", &root.0, source);
         for entry in fs::read_dir(&root.0).map_err(unreadable)? {
             let other = entry.map_err(unreadable)?.file_name();

@@ -26,7 +26,7 @@ use super::error::StoreError;
 use super::race::Race;
 use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, FileRecord, Stamp, TreeError, TreeId};
-use super::{Found, Store};
+use super::{Found, Startable, Store};
 
 /// A plugin that may be run. Only the gate makes one.
 #[derive(Debug)]
@@ -43,9 +43,8 @@ pub struct Plugin {
     pub receipt: Option<Receipt>,
     /// What the gate would have refused if it were not told to warn only.
     pub warnings: Vec<String>,
-    /// The files that were compared with the receipt, as they were then; nothing where nothing was compared, or was only
-    /// warned of.
-    pub checked: Checked,
+    /// What of it may be started or read as instructions; anything where nothing was compared, or was only warned of.
+    pub startable: Startable,
     /// How it was opened.
     opened: (Store, Gate),
 }
@@ -130,6 +129,14 @@ pub enum GateError {
     /// No plugin can have that name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A variable says that no plugin may be started.
+    #[error("{variable} is set, so plugin `{name}` is not started; unset it to use plugins")]
+    SwitchedOff {
+        /// The plugin's name.
+        name: PluginName,
+        /// The variable's full name.
+        variable: String,
+    },
     /// No plugin has that name.
     #[error("plugin `{}` is not installed; `{host} plugin list` shows what is", Plain(name))]
     NotInstalled {
@@ -213,6 +220,9 @@ impl Store {
     /// Every variant of [`GateError`].
     pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
+        if let Some(variable) = self.host.plugins_off() {
+            return Err(GateError::SwitchedOff { name, variable });
+        }
         let mut race = Race::new(self, name.as_str());
         loop {
             match self.look_through_gate(&name, mode) {
@@ -229,7 +239,8 @@ impl Store {
             .map_err(|why| GateError::Policy { name: name.to_string(), source: Box::new(why) })?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| self.not_installed(name.as_str()))?;
-        let Found { root, dir: dir_name, directory, link, metadata, manifest_seen } = found;
+        let receipt_path = found.receipt_path();
+        let Found { root, directory, link, metadata, manifest_seen, .. } = found;
         let metadata = metadata.map_err(|source| GateError::Broken {
             name: name.to_string(),
             directory: directory.clone(),
@@ -243,24 +254,30 @@ impl Store {
             metadata,
             receipt: None,
             warnings: Vec::new(),
-            checked: Checked::default(),
+            startable: Startable::default(),
             opened: (self.clone(), mode),
         };
-        let file = match ReceiptFile::read_head(&root.receipt(&dir_name)) {
+        let file = match ReceiptFile::read_head(&receipt_path) {
             Err(_) if mode == Gate::Off => None,
             file => file?,
         };
-        let checked = match mode {
-            Gate::Off => Ok(Checked::default()),
+        let startable = match mode {
+            Gate::Off => Ok(Startable::default()),
             // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
             // may change, but where everybody may write anybody could have made the link.
-            _ if link && file.as_ref().is_none_or(knows_link) => check_modes(&root.0, &plugin).map(|()| Checked::default()),
+            _ if link && file.as_ref().is_none_or(knows_link) => {
+                check_modes(&root.0, &plugin).map(|()| Startable::default())
+            }
             Gate::Warn | Gate::Require => check_modes(&root.0, &plugin)
-                .and_then(|()| self.check_receipt(&plugin, file.as_ref(), manifest_seen.as_ref())),
+                .and_then(|()| self.check_receipt(&plugin, file.as_ref(), manifest_seen.as_ref()))
+                .map(|checked| match checked {
+                    Some(checked) => Startable::only(&plugin.dir, checked, receipt_path),
+                    None => Startable::default(),
+                }),
         };
-        match checked {
+        match startable {
             Err(e) if mode == Gate::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
-            checked => plugin.checked = checked?,
+            startable => plugin.startable = startable?,
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();
         plugin.receipt = file.and_then(|file| file.of_tree(tree));
@@ -281,24 +298,24 @@ impl Store {
     }
 
     /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt. The manifest
-    /// must be the very file that was `read`.
+    /// must be the very file that was `read`. Gives nothing where no receipt speaks of what is there.
     fn check_receipt(
         &self,
         plugin: &Plugin,
         file: Option<&ReceiptFile>,
         read: Option<&fs::Metadata>,
-    ) -> Result<Checked, GateError> {
-        let Some(file) = file else { return Ok(Checked::default()) };
+    ) -> Result<Option<Checked>, GateError> {
+        let Some(file) = file else { return Ok(None) };
         if let Some(change) = &file.change
             && file.current.is_none()
             && change.old.is_some()
             && change.old == TreeId::of(&plugin.dir).ok().flatten()
         {
             // What is about to be replaced, or was brought back, has no receipt.
-            return Ok(Checked::default());
+            return Ok(None);
         }
         let named = tree::named_paths(&plugin.metadata, None);
-        let mut refusal = Ok(Checked::default());
+        let mut refusal = Ok(None);
         for receipt in [&file.next, &file.current].into_iter().flatten() {
             let mut checked = Checked::default();
             let mut differences = differences_of_executables(plugin, receipt, &named, &mut checked)?;
@@ -307,7 +324,7 @@ impl Store {
                 differences.push(Difference { path: FILE_NAME.to_owned(), kind: DifferenceKind::Changed });
             }
             if differences.is_empty() {
-                return Ok(checked);
+                return Ok(Some(checked));
             }
             refusal = Err(self.changed(plugin, differences, receipt));
         }
@@ -437,6 +454,10 @@ fn differences_of_executables(
     let mut differences = Vec::new();
     for file in &receipt.executables {
         match compare(&plugin.dir, file, receipt.stamped_at)? {
+            Ok(metadata) if tree::is_world_writable(&metadata) => {
+                let path = plugin.dir.join(&file.path);
+                return Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
+            }
             Ok(metadata) if !metadata.is_symlink() => checked.add(&file.path, file.sha256, &metadata),
             Ok(_) => {}
             Err(kind) => differences.push(difference(&file.path, kind)),

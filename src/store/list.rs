@@ -128,7 +128,7 @@ fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::E
 
 /// What the index says of one directory. Broken plugins are not in it: what they lack may come without a trace in a stamp.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Row {
+pub(super) struct Row {
     dir: String,
     /// Size and stamp of the manifest.
     manifest: (u64, Stamp),
@@ -151,9 +151,19 @@ struct Row {
 }
 
 /// What was found in one directory of a root.
-enum Entry {
+pub(super) enum Entry {
     Good { row: Box<Row>, link: bool },
     Broken { dir: String, link: bool, problem: String, receipt: Option<Box<Receipt>> },
+}
+
+impl Entry {
+    /// The plugin's name, where it is known.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Good { row, .. } => Some(&row.name),
+            Self::Broken { .. } => None,
+        }
+    }
 }
 
 impl Store {
@@ -233,7 +243,7 @@ impl Store {
     }
 
     /// What is in `root`, sorted by directory. The index is brought up to date on the way.
-    fn entries(&self, root: &Root) -> Result<Vec<Entry>, StoreError> {
+    pub(super) fn entries(&self, root: &Root) -> Result<Vec<Entry>, StoreError> {
         let dirs = match directories(&root.0) {
             Ok(dirs) => dirs,
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
@@ -246,14 +256,15 @@ impl Store {
         let mut reused = 0;
         for (dir, link) in dirs {
             let manifest = stamp(&root.0.join(&dir).join(FILE_NAME));
-            let receipt = stamp(&root.receipt(&dir));
-            let known = index.remove(&dir).filter(|row| Some(row.manifest) == manifest && row.receipt == receipt);
+            let known = index.remove(&dir).filter(|row| {
+                Some(row.manifest) == manifest && row.receipt == stamp(&root.receipt_of(&dir, Some(&row.name)))
+            });
             match known {
                 Some(row) if row.runtime != "extism/v1" || root.plugin(&dir).join(MODULE_NAME).is_file() => {
                     reused += 1;
                     entries.push(Entry::Good { row, link });
                 }
-                _ => entries.extend(self.entry(root, dir, link, manifest, receipt)?),
+                _ => entries.extend(self.entry(root, dir, link, manifest)?),
             }
         }
         if reused != entries.iter().filter(|entry| matches!(entry, Entry::Good { .. })).count() || reused != indexed {
@@ -269,7 +280,6 @@ impl Store {
         dir: String,
         link: bool,
         manifest: Option<(u64, Stamp)>,
-        receipt_stamp: Option<(u64, Stamp)>,
     ) -> Result<Option<Entry>, StoreError> {
         let found = match self.look(root, &dir) {
             Ok(Some(found)) => found,
@@ -277,7 +287,9 @@ impl Store {
             Err(e) => return Ok(Some(Entry::Broken { dir, link, problem: chain(&e), receipt: None })),
         };
         let tree = TreeId::of(&found.directory).ok().flatten();
-        let receipt = ReceiptFile::read_head(&root.receipt(&dir)).map(|file| file.and_then(|file| file.of_tree(tree)));
+        let receipt_path = found.receipt_path();
+        let receipt_stamp = stamp(&receipt_path);
+        let receipt = ReceiptFile::read_head(&receipt_path).map(|file| file.and_then(|file| file.of_tree(tree)));
         let Found { metadata, .. } = found;
         Ok(Some(match (metadata, receipt, manifest) {
             (Ok(metadata), Ok(receipt), Some(manifest)) => {

@@ -27,6 +27,7 @@ mod race;
 mod receipt;
 mod recover;
 mod staging;
+mod startable;
 mod survey;
 mod tree;
 
@@ -52,6 +53,10 @@ pub use lock::{Spool, StoreLock};
 pub use receipt::read_foreign;
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, Source, VerifiedBy};
 pub use staging::Staged;
+#[cfg(feature = "wasm")]
+pub(crate) use startable::NotListed;
+pub(crate) use startable::Standing;
+pub use startable::Startable;
 pub use survey::{Flaw, Survey};
 pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};
 
@@ -182,7 +187,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Receipt`].
     pub fn receipt(&self, found: &Found) -> Result<Option<Receipt>, StoreError> {
-        let Some(file) = ReceiptFile::read(&found.root.receipt(&found.dir))? else { return Ok(None) };
+        let Some(file) = ReceiptFile::read(&found.receipt_path())? else { return Ok(None) };
         Ok(file.of_tree(TreeId::of(&found.directory).ok().flatten()))
     }
 }
@@ -204,6 +209,11 @@ pub struct Found {
 }
 
 impl Found {
+    fn receipt_path(&self) -> PathBuf {
+        let name = self.metadata.as_ref().ok().map(|metadata| metadata.name.as_str());
+        self.root.receipt_of(&self.dir, name)
+    }
+
     /// Its version as text; empty where it has none or is broken.
     pub fn version_text(&self) -> String {
         self.metadata.as_ref().map(Metadata::version_text).unwrap_or_default()
@@ -243,6 +253,14 @@ impl Root {
 
     fn receipt(&self, dir: &str) -> PathBuf {
         self.state().join(format!("{dir}.json"))
+    }
+
+    /// The receipt of what is in the directory `dir` and calls itself `name`. A receipt bears the plugin's name, and is found by it
+    /// also where somebody renamed the directory since. Only where that name has none, the directory's may have one: then the
+    /// manifest is what somebody changed.
+    fn receipt_of(&self, dir: &str, name: Option<&str>) -> PathBuf {
+        let by_name = name.filter(|name| *name != dir).map(|name| self.receipt(name));
+        by_name.filter(|path| disk::exists(path)).unwrap_or_else(|| self.receipt(dir))
     }
 
     fn previous_dir(&self) -> PathBuf {

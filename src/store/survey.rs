@@ -12,7 +12,7 @@ use crate::report::Report;
 
 use super::error::StoreError;
 use super::gate::{self, Difference};
-use super::list::{self, Listed, Status};
+use super::list::{self, Entry, Listed, Status};
 use super::receipt::{Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, TreeError};
 use super::{Root, Store, disk, is_package_of, prov};
@@ -113,6 +113,8 @@ pub enum Flaw {
         plugin: String,
         /// Its directory.
         path: PathBuf,
+        /// Whether it was renamed since it was installed.
+        renamed: bool,
     },
     /// A plugin has no receipt.
     NoReceipt {
@@ -182,7 +184,7 @@ impl Store {
             Err(e) => survey.flaws.push(unreadable(self.directory(), e)),
         }
         for root in &self.roots {
-            survey_root(root, &mut survey);
+            self.survey_root(root, &mut survey);
         }
         survey
     }
@@ -208,12 +210,13 @@ impl Store {
                 problem: problem.clone().unwrap_or_default(),
             }),
             (Status::Ok, _) if dir != plugin => {
-                flaws.push(Flaw::OtherName { plugin: plugin.clone(), path: path.clone() });
+                let renamed = disk::exists(&root.receipt(&plugin));
+                flaws.push(Flaw::OtherName { plugin: plugin.clone(), path: path.clone(), renamed });
             }
             (Status::Ok, _) => {}
         }
         survey_modes(&plugin, &path, listed.link, flaws);
-        let receipt_path = root.receipt(dir);
+        let receipt_path = root.receipt_of(dir, Some(&plugin));
         let receipt = match ReceiptFile::read(&receipt_path) {
             Ok(file) => file.and_then(|file| file.of_tree(super::TreeId::of(&path).ok().flatten())),
             Err(source) => {
@@ -258,11 +261,96 @@ impl Store {
             return Ok(());
         }
         // Taking the lock clears up by itself. What is an orphan is only sure with it.
-        let _lock = self.lock(report)?;
-        for path in orphans(self.root()).into_iter().map(|(_, path)| path) {
+        let lock = self.lock(report)?;
+        for entry in self.list()?.plugins {
+            lock.give_name_back(&entry.name)?;
+        }
+        for path in self.orphans(self.root()).into_iter().map(|(_, path)| path) {
             disk::remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
         }
         Ok(())
+    }
+
+    /// Looks at what is in a plugin directory beside the plugins.
+    fn survey_root(&self, root: &Root, survey: &mut Survey) {
+        let Ok(metadata) = fs::metadata(&root.0) else { return };
+        let flaws = &mut survey.flaws;
+        let mode = tree::mode(&metadata);
+        if cfg!(unix) && mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let everybody = mode & 0o002 != 0;
+            flaws.push(Flaw::Writable { plugin: None, path: root.0.clone(), everybody, ours: true });
+        }
+        for path in [root.state(), root.staging(), root.previous_dir()] {
+            if cfg!(unix) && fs::metadata(&path).is_ok_and(|metadata| tree::mode(&metadata) & 0o077 != 0) {
+                flaws.push(Flaw::Exposed { path });
+            }
+        }
+        let files = names(&root.state());
+        for name in files.iter().filter(|name| name.ends_with(".json")) {
+            let path = root.state().join(name);
+            if cfg!(unix)
+                && fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && tree::mode(&metadata) & 0o077 != 0)
+            {
+                flaws.push(Flaw::Exposed { path });
+            }
+        }
+        // What a command that is at work has under way is no leftover.
+        if is_locked(&root.lock()) {
+            flaws.push(Flaw::Busy { path: root.lock() });
+            return;
+        }
+        for name in names(&root.staging()) {
+            flaws.push(Flaw::Leftover { path: root.staging().join(name) });
+        }
+        for dir in [root.state(), root.previous_dir()] {
+            for name in names(&dir).into_iter().filter(|name| name.starts_with(disk::TEMPORARY)) {
+                flaws.push(Flaw::Leftover { path: dir.join(name) });
+            }
+        }
+        for name in &files {
+            let path = root.state().join(name);
+            if let Some(plugin) = name.strip_suffix(".json").filter(|_| is_under_way(&path)) {
+                flaws.push(Flaw::Interrupted { plugin: plugin.to_owned(), path });
+            }
+        }
+        flaws.extend(self.orphans(root).into_iter().map(|(what, path)| Flaw::Orphan { what, path }));
+        let packages = names(&root.0).into_iter().filter(|name| name.ends_with(".tgz"));
+        for file in packages.filter(|file| file.rsplit_once(".tgz").is_some()) {
+            let of = |(listed, receipt): &(Listed, Option<Receipt>)| {
+                let kept = receipt.as_ref().and_then(|receipt| receipt.archive.as_ref()?.file.as_deref());
+                is_package_of(&file, &listed.name) && kept.is_none_or(|kept| kept == file)
+            };
+            if !survey.plugins.iter().any(of) {
+                survey.flaws.push(Flaw::StrayPackage { path: root.0.join(&file) });
+            }
+        }
+    }
+
+    /// Receipts and former versions of plugins that are not there, with what they are. A change that is under way speaks of none.
+    fn orphans(&self, root: &Root) -> Vec<(&'static str, PathBuf)> {
+        // A plugin whose directory was renamed keeps what bears its name.
+        let entries = self.entries(root).unwrap_or_default();
+        let named: BTreeSet<&str> = entries.iter().filter_map(Entry::name).collect();
+        let is_there = |dir: &str| disk::exists(&root.plugin(dir)) || named.contains(dir);
+        let mut found = Vec::new();
+        let mut busy = BTreeSet::new();
+        for name in names(&root.state()) {
+            let path = root.state().join(&name);
+            let Some(dir) = name.strip_suffix(".json").filter(|dir| !dir.starts_with('.')) else { continue };
+            if is_under_way(&path) {
+                busy.insert(dir.to_owned());
+            } else if !is_there(dir) {
+                found.push(("a receipt", path));
+            }
+        }
+        for name in names(&root.previous_dir()) {
+            let dir = ["", ".json", ".tgz", ".tgz.prov"].into_iter().rev().find_map(|end| name.strip_suffix(end));
+            let Some(dir) = dir.filter(|dir| !dir.starts_with('.') && !busy.contains(*dir)) else { continue };
+            if !is_there(dir) {
+                found.push(("a former version", root.previous_dir().join(&name)));
+            }
+        }
+        found
     }
 }
 
@@ -306,83 +394,6 @@ fn survey_modes(plugin: &str, path: &Path, link: bool, flaws: &mut Vec<Flaw>) {
             flaws.push(Flaw::Writable { plugin, path: entry.path().to_owned(), everybody, ours: !link });
         }
     }
-}
-
-/// Looks at what is in a plugin directory beside the plugins.
-fn survey_root(root: &Root, survey: &mut Survey) {
-    let Ok(metadata) = fs::metadata(&root.0) else { return };
-    let flaws = &mut survey.flaws;
-    let mode = tree::mode(&metadata);
-    if cfg!(unix) && mode & 0o022 != 0 && mode & 0o1000 == 0 {
-        let everybody = mode & 0o002 != 0;
-        flaws.push(Flaw::Writable { plugin: None, path: root.0.clone(), everybody, ours: true });
-    }
-    for path in [root.state(), root.staging(), root.previous_dir()] {
-        if cfg!(unix) && fs::metadata(&path).is_ok_and(|metadata| tree::mode(&metadata) & 0o077 != 0) {
-            flaws.push(Flaw::Exposed { path });
-        }
-    }
-    let files = names(&root.state());
-    for name in files.iter().filter(|name| name.ends_with(".json")) {
-        let path = root.state().join(name);
-        if cfg!(unix) && fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && tree::mode(&metadata) & 0o077 != 0) {
-            flaws.push(Flaw::Exposed { path });
-        }
-    }
-    // What a command that is at work has under way is no leftover.
-    if is_locked(&root.lock()) {
-        flaws.push(Flaw::Busy { path: root.lock() });
-        return;
-    }
-    for name in names(&root.staging()) {
-        flaws.push(Flaw::Leftover { path: root.staging().join(name) });
-    }
-    for dir in [root.state(), root.previous_dir()] {
-        for name in names(&dir).into_iter().filter(|name| name.starts_with(disk::TEMPORARY)) {
-            flaws.push(Flaw::Leftover { path: dir.join(name) });
-        }
-    }
-    for name in &files {
-        let path = root.state().join(name);
-        if let Some(plugin) = name.strip_suffix(".json").filter(|_| is_under_way(&path)) {
-            flaws.push(Flaw::Interrupted { plugin: plugin.to_owned(), path });
-        }
-    }
-    flaws.extend(orphans(root).into_iter().map(|(what, path)| Flaw::Orphan { what, path }));
-    let packages = names(&root.0).into_iter().filter(|name| name.ends_with(".tgz"));
-    for file in packages.filter(|file| file.rsplit_once(".tgz").is_some()) {
-        let of = |(listed, receipt): &(Listed, Option<Receipt>)| {
-            let kept = receipt.as_ref().and_then(|receipt| receipt.archive.as_ref()?.file.as_deref());
-            is_package_of(&file, &listed.name) && kept.is_none_or(|kept| kept == file)
-        };
-        if !survey.plugins.iter().any(of) {
-            survey.flaws.push(Flaw::StrayPackage { path: root.0.join(&file) });
-        }
-    }
-}
-
-/// Receipts and former versions of plugins that are not there, with what they are. A change that is under way speaks of none.
-fn orphans(root: &Root) -> Vec<(&'static str, PathBuf)> {
-    let is_there = |dir: &str| disk::exists(&root.plugin(dir));
-    let mut found = Vec::new();
-    let mut busy = BTreeSet::new();
-    for name in names(&root.state()) {
-        let path = root.state().join(&name);
-        let Some(dir) = name.strip_suffix(".json").filter(|dir| !dir.starts_with('.')) else { continue };
-        if is_under_way(&path) {
-            busy.insert(dir.to_owned());
-        } else if !is_there(dir) {
-            found.push(("a receipt", path));
-        }
-    }
-    for name in names(&root.previous_dir()) {
-        let dir = ["", ".json", ".tgz", ".tgz.prov"].into_iter().rev().find_map(|end| name.strip_suffix(end));
-        let Some(dir) = dir.filter(|dir| !dir.starts_with('.') && !busy.contains(*dir)) else { continue };
-        if !is_there(dir) {
-            found.push(("a former version", root.previous_dir().join(&name)));
-        }
-    }
-    found
 }
 
 /// Whether the receipt at `path` was written ahead of a change that has not ended.

@@ -42,6 +42,7 @@ mod repositories; // what git could be made to do: cases V
 mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
+mod starting; // every way to a start, and what was tampered with: cases S, P28
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
 mod trusting; // trust.yaml: limits, pins, accepted changes: cases S

@@ -15,7 +15,7 @@ use crate::support::http_server::{Server, answer};
 use crate::support::{Ran, World, peers, repository};
 
 /// Assembles a module of `testdata/wasm`.
-fn module(name: &str) -> Vec<u8> {
+pub(crate) fn module(name: &str) -> Vec<u8> {
     let read = |name: &str| fs::read_to_string(repository("testdata/wasm").join(format!("{name}.wat"))).unwrap();
     let text = read(name);
     let text = match text.starts_with(";; whole") {

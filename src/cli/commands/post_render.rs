@@ -55,6 +55,7 @@ fn end(error: InvokeError, context: &Context<'_>) -> Failure {
             end_by_signal(*signal)
         }
         InvokeError::NotAPostRenderer { .. } => code::USAGE,
+        error if error.is_refusal() => code::VERIFICATION,
         _ => code::FAILED,
     };
     Failure::new(code, error)

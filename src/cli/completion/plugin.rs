@@ -1,22 +1,29 @@
 //! What a plugin itself offers to completion: `completion.yaml`, then what its program `plugin.complete` says.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Candidate, Completions};
 use crate::cli::dispatch;
+use crate::files;
 use crate::host::Host;
 use crate::manifest::completion::{self, Command, PROGRAM_NAME};
 use crate::runtime::{self, Environment, Subject};
 use crate::settings::Limits;
+use crate::store::{Plugin, Standing};
 
 /// How long it may think: whoever pressed the tab key is waiting.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The `completion.yaml` in `dir`. One that cannot be read is as good as none: this is no place for complaints, `plugin lint` is.
-pub(crate) fn load(dir: &Path, limits: &Limits) -> Command {
-    completion::load(dir, limits).ok().flatten().unwrap_or_default()
+/// The `completion.yaml` of `plugin`, where it is the one that was installed. One that cannot be read is as good as none: this is no
+/// place for complaints, `plugin lint` is.
+pub(crate) fn load(plugin: &Plugin, limits: &Limits) -> Command {
+    let path = plugin.dir.join(completion::FILE_NAME);
+    let Ok(Some(bytes)) = files::read_bounded(&path, limits.manifest_bytes) else { return Command::default() };
+    match plugin.startable.standing_of_bytes(completion::FILE_NAME, &bytes) {
+        Ok(Standing::Unchecked | Standing::Installed) => completion::parse(&bytes, &path).unwrap_or_default(),
+        Ok(Standing::Replaced | Standing::Unknown) | Err(_) => Command::default(),
+    }
 }
 
 /// What could stand at the last of `words`, which follow the plugin's name.

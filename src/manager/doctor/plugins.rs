@@ -112,7 +112,11 @@ impl Manager<'_> {
                         self.host.name()
                     ))
             }
-            Flaw::OtherName { plugin, path } => {
+            Flaw::OtherName { plugin, path, renamed: true } => {
+                let text = format!("the directory of plugin `{}` was renamed since it was installed", Plain(&plugin));
+                tidy(Finding::note("other-name", text).of(&plugin).at(&path))
+            }
+            Flaw::OtherName { plugin, path, renamed: false } => {
                 Finding::note("other-name", format!("the directory of plugin `{}` bears another name", Plain(&plugin)))
                     .of(&plugin)
                     .at(&path)

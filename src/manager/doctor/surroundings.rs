@@ -158,7 +158,7 @@ impl Manager<'_> {
                 findings.push(Finding::warning("environment", text).help(format!("unset {loses}, or make them equal")));
             }
         }
-        if let Some((name, _)) = self.host.variable("NO_PLUGINS").filter(|_| self.host.switch("NO_PLUGINS")) {
+        if let Some(name) = self.host.plugins_off() {
             let text = format!("{name} is set, so no plugin can be run");
             findings.push(Finding::warning("environment", text).help(format!("unset {name}")));
         }

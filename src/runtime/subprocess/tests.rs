@@ -66,7 +66,7 @@ impl Fixture {
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject { metadata: &self.metadata, dir: self.dir.path(), checked: None }
+        Subject { metadata: &self.metadata, dir: self.dir.path(), startable: None }
     }
 
     /// What the plugin wrote into its file `out`.

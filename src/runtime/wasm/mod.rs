@@ -33,7 +33,7 @@ use super::messages::{
 use super::{Environment, InvokeError, Subject};
 use crate::manifest::{Extism, MODULE_NAME};
 use crate::report::Report;
-use crate::store::Spool;
+use crate::store::{NotListed, Spool};
 use crate::text::Plain;
 
 /// The function that is called, unless the manifest names another.
@@ -159,9 +159,14 @@ impl Caller<'_> {
 
     /// Calls the module with `input`.
     fn run(&self, input: Vec<u8>, streams: Streams, limits: Limits) -> Result<Ended, WasmError> {
-        let Subject { metadata, dir, checked } = self.subject;
-        let module =
-            ModuleFile { path: dir.join(MODULE_NAME), digest: checked.and_then(|checked| checked.digest(MODULE_NAME)) };
+        let Subject { metadata, dir, startable } = self.subject;
+        let path = dir.join(MODULE_NAME);
+        let digest = match startable.map(|list| list.digest(MODULE_NAME)) {
+            None => None,
+            Some(Ok(digest)) => digest,
+            Some(Err(NotListed)) => return Err(WasmError::Changed { path }),
+        };
+        let module = ModuleFile { path, digest };
         let temp_dir = match self.config.create_temp_dir {
             true => Some(Spool::within(&std::env::temp_dir()).map_err(|error| WasmError::TempDir { source: error.into() })?),
             false => None,

@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::host::{Chosen, Homes, Origin};
@@ -32,7 +33,7 @@ fn answer(program: Option<&str>, ignore_flags: bool, words: &str) -> String {
     let host = Host::tool().global_flag("namespace", true);
     let environment = Environment::new(&host, &homes, false);
     let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
-    let subject = Subject { metadata: &metadata, dir: dir.path(), checked: None };
+    let subject = Subject { metadata: &metadata, dir: dir.path(), startable: None };
     complete(subject, &tree(), &words, &host, &environment).render()
 }
 
