@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::files;
+use crate::files::{self, Changeable, Keepers};
 use crate::host::Origin;
 use crate::text::Plain;
 use crate::yaml::{self, Node, Value, YamlError};
@@ -283,6 +283,9 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// Others may change it.
+    #[error(transparent)]
+    Changeable(#[from] Changeable),
     /// The file says something that is none of the settings.
     #[error("{}:{}:{}: {}", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Invalid {
@@ -300,12 +303,13 @@ impl Settings {
     /// The file cannot be read, is no YAML, or has a key or value that means nothing.
     pub fn load(config_home: &Path) -> Result<Self, SettingsError> {
         let path = config_home.join(FILE_NAME);
-        let bytes = match files::read_bounded(&path, MAX_BYTES) {
-            Ok(Some(bytes)) => bytes,
+        let (bytes, metadata) = match files::read_bounded_seen(&path, MAX_BYTES) {
+            Ok(Some(read)) => read,
             Ok(None) => return Err(SettingsError::TooLarge { path }),
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(SettingsError::Read { path, source }),
         };
+        files::refuse_changeable(&path, &metadata, Keepers::Group, 1)?;
         match Self::parse(&bytes) {
             Ok(mut settings) => {
                 // A relative name must not depend on where the user is.

@@ -217,11 +217,11 @@ fn a_file_that_cannot_be_believed_is_an_error() {
     for mode in [0o666, 0o664, 0o606] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let error = read().unwrap_err();
-        assert!(matches!(error, PolicyError::Writable { .. }) && error.to_string().contains("chmod go-w"), "{error}");
+        assert!(matches!(error, PolicyError::Changeable(_)) && error.to_string().contains("chmod go-w"), "{error}");
     }
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
-    assert!(matches!(read(), Err(PolicyError::Writable { .. })));
+    assert!(matches!(read(), Err(PolicyError::Changeable(_))));
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o1777)).unwrap();
     assert!(read().is_ok());
     std::fs::write(&path, "hooks: maybe\n").unwrap();

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
+use crate::files;
 use crate::manifest::platform::Platform;
 use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
 use crate::policy::{Proof, Refusal, Subject};
@@ -415,12 +416,12 @@ fn knows_link(file: &ReceiptFile) -> bool {
 fn check_modes(root: &Path, plugin: &Plugin) -> Result<(), GateError> {
     let refused = |path: PathBuf| Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
     if let Ok(metadata) = fs::metadata(root)
-        && tree::is_world_writable(&metadata)
-        && tree::mode(&metadata) & 0o1000 == 0
+        && files::everybody_may_write(&metadata)
+        && !files::is_sticky(&metadata)
     {
         return refused(root.to_owned());
     }
-    let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| tree::is_world_writable(&metadata));
+    let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| files::everybody_may_write(&metadata));
     if writable(&plugin.dir) {
         return refused(plugin.dir.clone());
     }
@@ -454,7 +455,7 @@ fn differences_of_executables(
     let mut differences = Vec::new();
     for file in &receipt.executables {
         match compare(&plugin.dir, file, receipt.stamped_at)? {
-            Ok(metadata) if tree::is_world_writable(&metadata) => {
+            Ok(metadata) if files::everybody_may_write(&metadata) => {
                 let path = plugin.dir.join(&file.path);
                 return Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
             }

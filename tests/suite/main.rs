@@ -12,6 +12,7 @@
 
 mod archives; // hostile and odd archives, installed: cases A, M1
 mod audit; // what is written down of it all
+mod changeable; // files that decide about trust, where everybody may write: case S
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11

@@ -231,25 +231,12 @@ fn writable(path: &Path, why: &str) -> Option<Finding> {
     let text = format!("others may change it ({}): {why}", writers.why());
     Some(match writers {
         Writers::Owner => Finding::warning("foreign-owner", text).at(path).help(format!("`{}`", writers.mend(path))),
-        Writers::Mode if is_sticky(&metadata) => return None,
+        Writers::Mode if files::is_sticky(&metadata) => return None,
         Writers::Mode => {
             let mend = Mend::Mode(path.to_owned(), 0o022);
             Finding::error("writable", text).at(path).help(chmod("go-w", path)).mend(mend)
         }
     })
-}
-
-fn is_sticky(metadata: &fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        metadata.is_dir() && metadata.mode() & 0o1000 != 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        false
-    }
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {
