@@ -81,6 +81,17 @@ pub enum Gate {
     Require,
 }
 
+impl Gate {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Require => "require",
+        }
+    }
+}
+
 /// Bounds on archives and documents of others (plugin format, section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
@@ -338,7 +349,7 @@ impl Settings {
     pub fn rows(&self) -> Vec<(String, String)> {
         let duration = |duration: Duration| format!("{}s", duration.as_secs_f64());
         let rows = [
-            ("gate", format!("{:?}", self.gate).to_lowercase()),
+            ("gate", self.gate.as_str().to_owned()),
             ("verify", self.verify.to_string()),
             ("http.timeout", self.http.timeout.map_or_else(|| "none".to_owned(), duration)),
             ("http.connectTimeout", duration(self.http.connect_timeout)),

@@ -22,7 +22,7 @@ fn signed() -> Proof<'static> {
 fn refusal(policy: &Policy, name: Option<&str>, source: &str, proof: Option<Proof<'_>>) -> Option<Refusal> {
     let places = [Place::of(source)];
     let places = if source.is_empty() { &[][..] } else { &places };
-    policy.judge(&Subject { name, places, proof, installed: false }).err()
+    policy.judge(&Subject { name, places, proof, ..Subject::default() }).err()
 }
 
 #[test]
@@ -145,7 +145,8 @@ fn verification_and_signers() {
     let listed = policy(&[&format!("signers: [{{source: \"https://a/**\", fingerprints: [{SIGNER}]}}]")]);
     assert!(refusal(&listed, Some("p"), "https://a/x", Some(signed())).is_none());
     let source = [Place::of("https://a/x")];
-    let installed = Subject { name: Some("p"), places: &source, proof: Some(Proof::Digest), installed: true };
+    let installed =
+        Subject { name: Some("p"), places: &source, proof: Some(Proof::Digest), installed: true, ..Subject::default() };
     assert!(matches!(listed.judge(&installed), Err(Refusal::Signer { .. })));
     assert!(policy(&["sources: {allow: []}"]).judge(&installed).is_ok(), "where it came from is no longer asked");
     let by_subkey = Proof::Signature { fingerprint: "0", subkey: Some(SIGNER) };
@@ -183,7 +184,7 @@ fn each_rule_tells_what_it_says() {
     ]);
     let places = [Place::of("https://a/p.tgz")];
     let decisions =
-        policy.decide(&Subject { name: Some("p"), places: &places, proof: Some(Proof::Nothing), installed: false });
+        policy.decide(&Subject { name: Some("p"), places: &places, proof: Some(Proof::Nothing), ..Subject::default() });
     let rules: Vec<_> = decisions.iter().map(|decision| (decision.rule.as_str(), decision.at.line)).collect();
     assert_eq!(
         rules,

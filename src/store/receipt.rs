@@ -77,6 +77,9 @@ pub struct Receipt {
     /// Where the life-cycle hook of this version stands; absent where none ran or is to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookState>,
+    /// The files whose changes the user accepted, those that are gone included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<String>,
     /// The directory that this receipt speaks of.
     pub tree: TreeId,
     /// When the stamps of the files were last taken, in nanoseconds since 1970.

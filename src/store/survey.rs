@@ -132,8 +132,8 @@ pub enum Flaw {
         path: PathBuf,
         /// How they differ.
         differences: Vec<Difference>,
-        /// The command that installs it again.
-        restore: String,
+        /// What to do about it.
+        ways_out: String,
     },
     /// The package that was kept of a plugin is gone.
     PackageMissing {
@@ -238,8 +238,8 @@ impl Store {
             // A link that leads nowhere has been told of.
             Ok(_) if listed.link && !path.exists() => {}
             Ok(differences) => {
-                let restore = self.restore_command(&receipt);
-                flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, restore });
+                let ways_out = self.ways_out(&plugin, &receipt);
+                flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, ways_out });
             }
             Err(TreeError::Io { path, source }) => flaws.push(unreadable(&path, source)),
             Err(e) => flaws.push(unreadable(&path, e)),

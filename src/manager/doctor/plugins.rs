@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Finding, Mend, chain, chmod};
 use crate::manager::Manager;
-use crate::policy::{Proof, Subject};
+use crate::policy::Subject;
 use crate::provenance::{Keyring, Signer, SignerState};
 use crate::store::{Flaw, Listed, Receipt, Status, Survey};
 use crate::text::Plain;
@@ -132,13 +132,10 @@ impl Manager<'_> {
                     .at(&path)
                     .help(format!("{} installs it anew", self.command("install --force SOURCE")))
             }
-            Flaw::Changed { plugin, path, differences, restore } => {
+            Flaw::Changed { plugin, path, differences, ways_out } => {
                 let listed: Vec<_> = differences.iter().map(ToString::to_string).collect();
                 let text = format!("plugin `{}` is not as it was installed: {}", Plain(&plugin), listed.join(", "));
-                Finding::error("plugin-changed", text).of(&plugin).at(&path).help(format!(
-                    "`{restore}` restores it, {} accepts the change",
-                    self.command(&format!("trust {}", Plain(&plugin)))
-                ))
+                Finding::error("plugin-changed", text).of(&plugin).at(&path).help(ways_out)
             }
             Flaw::PackageMissing { plugin, path } => {
                 let text = format!("the package of plugin `{}`, or its provenance, is no longer kept", Plain(&plugin));
@@ -162,17 +159,15 @@ impl Manager<'_> {
 
     /// What the policy says of an installed plugin.
     fn judge_installed(&self, listed: &Listed, receipt: Option<&Receipt>) -> Option<Finding> {
-        let places = receipt.map(Receipt::places).unwrap_or_default();
-        let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
-        let name = Some(listed.name.as_str());
-        let subject = Subject { name, places: &places, proof: Some(proof), installed: true };
-        let (finding, at) = if let Err(refusal) = self.policy.judge(&subject) {
-            (Finding::error("policy-refused", refusal.to_string()), refusal.at().clone())
-        } else {
-            let refusal = self.policy.judge(&Subject { installed: false, ..subject }).err()?;
+        let judge = |subject: &Subject<'_>| {
+            if let Err(refusal) = self.policy.judge(subject) {
+                return Some((Finding::error("policy-refused", refusal.to_string()), refusal.at().clone()));
+            }
+            let refusal = self.policy.judge(&Subject { installed: false, ..*subject }).err()?;
             let text = format!("it runs, but could not be installed any more: {refusal}");
-            (Finding::warning("policy-source", text), refusal.at().clone())
+            Some((Finding::warning("policy-source", text), refusal.at().clone()))
         };
+        let (finding, at) = self.store().as_subject(&listed.name, receipt, judge)?;
         let help = format!(
             "{} removes it, {} shows every rule",
             self.command(&format!("uninstall {}", Plain(&listed.name))),
