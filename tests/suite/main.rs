@@ -47,6 +47,7 @@ mod starting; // every way to a start, and what was tampered with: cases S, P28
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
 mod trusting; // trust.yaml: limits, pins, accepted changes: cases S
+mod unstartable; // what cannot be started is named, and reaches no shell: case S
 mod updating; // update, outdated, pin, rollback: case I5
 #[cfg(feature = "wasm")]
 mod wasm; // plugins of WebAssembly: cases W

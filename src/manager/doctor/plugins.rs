@@ -25,6 +25,11 @@ impl Manager<'_> {
                 findings.extend(self.judge_signer(&listed.name, receipt, &signers, &trusted));
             }
         }
+        for root in self.homes.plugins.iter().filter(|root| crate::runtime::is_noexec(root)) {
+            let text = "it lies on a file system that is mounted with `noexec`, so no program of a plugin can be started";
+            let help = "have it mounted with `exec`, or keep plugins on another file system";
+            findings.push(Finding::warning("noexec", text).at(root).help(help));
+        }
         for accepted in &trusted.accepted {
             if !plugins.iter().any(|(listed, _)| listed.name == accepted.name) {
                 let text = format!("changes of `{}` were accepted, which is not installed", Plain(&accepted.name));
