@@ -217,16 +217,14 @@ impl Policy {
         Self::default()
     }
 
-    /// Where policies for `host` are looked for. A variable's alias does not give way to it: both files count.
+    /// Where policies for `host` are looked for.
     pub fn candidates(host: &Host, homes: &Homes) -> Vec<Candidate> {
         let usual = [homes.config.path.join(FILE_NAME), system_directory(host.name()).join(FILE_NAME)];
         let mut candidates: Vec<_> = usual.into_iter().map(|path| Candidate { path, named_by: None }).collect();
-        for name in host.variable_names("POLICY") {
-            if let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) {
-                let path = PathBuf::from(value);
-                let path = std::path::absolute(&path).unwrap_or(path);
-                candidates.push(Candidate { path, named_by: Some(name) });
-            }
+        if let Some((name, value)) = host.variable("POLICY") {
+            let path = PathBuf::from(value);
+            let path = std::path::absolute(&path).unwrap_or(path);
+            candidates.push(Candidate { path, named_by: Some(name) });
         }
         candidates
     }

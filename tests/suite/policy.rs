@@ -95,12 +95,12 @@ fn settings_and_the_environment_loosen_nothing() {
     policy(&world, "verification: signature\nplugins: {deny: [q]}\n");
     names_rule(&world.fails(3, "plugin install p-1.0.0.tgz --force"), 1);
     names_rule(&world.fails(3, "p"), 1);
-    // Neither another policy, nor the alias of the variable, nor switching it off.
+    // Nor does another policy.
     let loose = world.write("loose.yaml", "verification: none\nhooks: allow\n");
-    world.set("TOOL_POLICY", loose.to_str().unwrap()).set("HELM_POLICY", "");
+    world.set("TOOL_POLICY", loose.to_str().unwrap());
     names_rule(&world.fails(3, "p"), 1);
     let strict = world.write("strict.yaml", "plugins:\n  deny: [p]\n");
-    world.set("HELM_POLICY", strict.to_str().unwrap());
+    world.set("TOOL_POLICY", strict.to_str().unwrap());
     fs::remove_file(config(&world).join("policy.yaml")).unwrap();
     let ran = world.fails(1, "p");
     assert!(ran.stderr.contains("strict.yaml:2"), "{}", ran.stderr);
@@ -356,8 +356,6 @@ fn a_policy_that_cannot_be_used_stops_everything() {
     world.set("TOOL_POLICY", "absent.yaml");
     let ran = world.fails(1, "p");
     assert!(ran.stderr.contains("absent.yaml") && ran.stderr.contains("TOOL_POLICY"), "{}", ran.stderr);
-    world.set("TOOL_POLICY", "").set("HELM_POLICY", "absent.yaml");
-    assert!(world.fails(1, "p").stderr.contains("HELM_POLICY"));
 }
 
 #[test]

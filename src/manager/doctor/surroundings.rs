@@ -145,19 +145,6 @@ impl Manager<'_> {
     }
 
     fn look_at_environment(&self, findings: &mut Vec<Finding>) {
-        for key in ["PLUGINS", "DATA_HOME", "CACHE_HOME", "CONFIG_HOME", "KEYRING", "DEBUG", "NO_PLUGINS"] {
-            let set: Vec<_> = self
-                .host
-                .variable_names(key)
-                .filter_map(|name| Some((std::env::var_os(&name).filter(|value| !value.is_empty())?, name)))
-                .collect();
-            if let [(first, wins), (second, loses), ..] = set.as_slice()
-                && first != second
-            {
-                let text = format!("{wins} and {loses} differ; {wins} is the one that counts");
-                findings.push(Finding::warning("environment", text).help(format!("unset {loses}, or make them equal")));
-            }
-        }
         if let Some(name) = self.host.plugins_off() {
             let text = format!("{name} is set, so no plugin can be run");
             findings.push(Finding::warning("environment", text).help(format!("unset {name}")));
