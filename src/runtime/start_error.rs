@@ -73,8 +73,10 @@ pub enum StartError {
         path: PathBuf,
     },
     /// It is in the plugin's directory, and was not installed there.
-    #[error("{} was not installed with the plugin, so it is neither started nor handed to a program; `{host} plugin trust {plugin}` accepts it",
-        shown(path))]
+    #[error(
+        "{} was not installed with the plugin, so it is neither started nor handed to a program; `{host} plugin trust {plugin}` accepts it",
+        shown(path)
+    )]
     NotInstalled {
         /// The program, or the file that an argument names.
         path: PathBuf,
