@@ -26,6 +26,17 @@ pub enum Event<'a> {
     Detail(&'a str),
 }
 
+/// What the user said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// To do it.
+    Yes,
+    /// Not to do it.
+    No,
+    /// Nothing: nobody can be asked.
+    Nobody,
+}
+
 /// Receives events. Implementors must be quick: they are called from the thread that does the work.
 pub trait Report: Sync {
     /// Takes one event.
@@ -51,12 +62,11 @@ pub trait Report: Sync {
         false
     }
 
-    /// Shows `what` is about to be done and asks `question`: whether to do it. Where nobody can be asked the answer is yes, since
-    /// the user started the work, and what is asked about has been verified. Both texts are safe to show.
-    fn agrees(&self, what: &str, question: &str) -> bool {
+    /// Shows `what` is about to be done and asks `question`: whether to do it. Both texts are safe to show.
+    fn agrees(&self, what: &str, question: &str) -> Answer {
         let _ = question;
         self.detail(what);
-        true
+        Answer::Nobody
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) mod code {
     pub(crate) const VERIFICATION: u8 = 3;
     /// A plugin, path or URL that is not there.
     pub(crate) const NOT_THERE: u8 = 4;
+    /// `outdated --exit-code` and `sync --check` found a difference.
+    pub(crate) const DIFFERS: u8 = 10;
     /// Ctrl-C.
     pub(crate) const INTERRUPTED: u8 = 130;
 }
@@ -180,6 +182,7 @@ failures! {
     UpdateError => update,
     ChangeError => |error: &ChangeError| match error {
         ChangeError::Store(error) => store(error),
+        ChangeError::Admit(error) => admit(error),
         _ => code::FAILED,
     },
     AuditError => |_: &AuditError| code::FAILED,
@@ -318,7 +321,8 @@ fn lock_file(error: &LockFileError) -> u8 {
 
 fn obtain(error: &ObtainError) -> u8 {
     match error {
-        ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
+        ObtainError::Unsettled { .. } | ObtainError::Unsigned { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
+        ObtainError::Admit(error) => admit(error),
         ObtainError::Offline { .. } => code::NOT_THERE,
         ObtainError::Credentials { .. } => code::USAGE,
         ObtainError::Failed { source, .. } => install(source),
@@ -356,6 +360,8 @@ fn admit(error: &AdmitError) -> u8 {
         AdmitError::Raised { .. }
         | AdmitError::Unverified(_)
         | AdmitError::Limited { .. }
+        | AdmitError::Revoked { .. }
+        | AdmitError::NoSigner { .. }
         | AdmitError::OtherSigner { .. } => code::VERIFICATION,
         _ => code::FAILED,
     }

@@ -23,7 +23,7 @@ use self::progress::Progress;
 pub use self::table::Table;
 use crate::cli::globals::{Globals, When};
 use crate::host::Origin;
-use crate::report::{Event, Report};
+use crate::report::{Answer, Event, Report};
 use crate::text;
 
 /// The shape of a result.
@@ -414,14 +414,14 @@ impl Report for Output {
         self.rows.load(Ordering::Relaxed)
     }
 
-    fn agrees(&self, what: &str, question: &str) -> bool {
+    fn agrees(&self, what: &str, question: &str) -> Answer {
         if !self.ask {
             Output::verbose(self, what);
-            return true;
+            return if self.yes { Answer::Yes } else { Answer::Nobody };
         }
         self.message(None, what);
         // A terminal that fails has not said yes.
-        self.confirm(question).unwrap_or(false)
+        if self.confirm(question).unwrap_or(false) { Answer::Yes } else { Answer::No }
     }
 }
 

@@ -1,12 +1,17 @@
 //! Whether something may come in: the policy's rules about sources, names and signers, what the user lets a key sign, and
-//! who signed a plugin before. Install, update, sync and pull all ask here; what runs is asked about by the store's gate.
+//! who signed a plugin before. Install, update, sync, pull and rollback all ask here; what runs is asked about by the store's gate.
+//!
+//! A digest says which bytes are meant, and never who may have signed them. Where a signer is known, only the user can do without
+//! them: not a lock file, and not the checksums of a release.
+
+use std::fmt;
 
 use jiff::Timestamp;
 
 use super::{Manager, Trust};
 use crate::package::{Fetched, Origin};
 use crate::policy::{At, Place, Policy, Proof, Refusal, Subject, Verification};
-use crate::provenance::{self, Evidence, KeyringError, Requirement, Signature, Verified, VerifyError};
+use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, Signature, SignerState, Verified, VerifyError};
 use crate::source::{FetchOptions, GitUrl, Source};
 use crate::store::Receipt;
 use crate::text::{Plain, plain};
@@ -50,6 +55,30 @@ pub enum AdmitError {
         fingerprint: String,
         /// The host's name.
         host: String,
+    },
+    /// The key of whoever signed it no longer counts.
+    #[error(
+        "{} was signed by {signer}, whose key {}; ask its author what happened, and for a version that another key signed",
+        Plain(.name), if *.revoked { "is revoked" } else { "no longer counts" }
+    )]
+    Revoked {
+        /// The plugin's name.
+        name: String,
+        /// Who signed it, safe to show.
+        signer: String,
+        /// Whether the key was revoked; else it is too weak or may not sign.
+        revoked: bool,
+    },
+    /// Somebody signed it before, and nobody does now.
+    #[error(
+        "{} was signed by {old} until now, and nobody signed this; ask its author, then accept that with `--accept-signer`",
+        Plain(.name)
+    )]
+    NoSigner {
+        /// The plugin's name.
+        name: String,
+        /// Who signed it before, safe to show.
+        old: String,
     },
     /// Somebody else signed it before.
     #[error(
@@ -98,10 +127,54 @@ pub(super) struct Arriving<'a> {
     pub(super) source: String,
     /// Why it is trusted; `None` for a directory of the user's own.
     pub(super) evidence: Option<&'a Evidence>,
+    /// Who says so, where nobody signed it.
+    pub(super) word: Word,
     /// The receipt of what it replaces.
     pub(super) replaced: Option<&'a Receipt>,
     /// Whether another signer than before is fine.
     pub(super) accept_signer: bool,
+}
+
+/// Who says that something which nobody signed may be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The user, who named a digest or a commit, or said that nothing is to be verified.
+    User,
+    /// A lock file, or the checksums of a release.
+    Another,
+}
+
+impl Word {
+    /// Who vouches for what comes from `source` in `version`, where `trust` is asked for and there is no signature.
+    pub(super) fn of(trust: &Trust, source: &Source, version: Option<&str>) -> Self {
+        match trust {
+            Trust::Digest(_) | Trust::Nothing => Self::User,
+            Trust::Signature { .. } if source.is_pinned(version) => Self::User,
+            Trust::Signature { .. } => Self::Another,
+        }
+    }
+}
+
+/// Somebody who signed a plugin before. It is shown as `user id (fingerprint)`, safe for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KnownSigner {
+    pub(super) fingerprint: String,
+    pub(super) user_id: String,
+}
+
+impl KnownSigner {
+    pub(super) fn is(&self, signature: &Signature) -> bool {
+        self.fingerprint.eq_ignore_ascii_case(&signature.fingerprint)
+    }
+}
+
+impl fmt::Display for KnownSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.user_id {
+            "" => f.pad(&self.fingerprint),
+            user_id => write!(f, "{} ({})", Plain(user_id), self.fingerprint),
+        }
+    }
 }
 
 /// What is remembered of a plugin once it has come in.
@@ -117,65 +190,93 @@ impl Manager<'_> {
         let Arriving { name, places, evidence, .. } = *arriving;
         self.admit_package(name, places, evidence)?;
         match evidence {
-            Some(Evidence::Signature(signature)) => {
-                self.check_signer(&Trusted::load(&self.homes.config.path)?, signature, arriving)
-            }
-            _ => Ok(Admitted::default()),
+            Some(evidence) => self.check_signer(&Trusted::load(&self.homes.config.path)?, evidence, arriving),
+            // A directory of the user's own has no signer.
+            None => Ok(Admitted::default()),
         }
+    }
+
+    /// Decides whether a version that was kept may come back, by what is known of its signer today. The policy is asked by the
+    /// store.
+    pub(super) fn admit_kept(&self, receipt: &Receipt) -> Result<(), AdmitError> {
+        let Some((fingerprint, user_id)) = receipt.verified.signed_by() else { return Ok(()) };
+        let signer = KnownSigner { fingerprint: fingerprint.to_owned(), user_id: user_id.to_owned() };
+        self.check_standing(&receipt.name, &receipt.places(), &signer)
+    }
+
+    /// Refuses a signer whose key was revoked since, or who may not sign this plugin: for what is not verified anew.
+    pub(super) fn check_standing(&self, name: &str, places: &[Place], signer: &KnownSigner) -> Result<(), AdmitError> {
+        self.check_limit(&Trusted::load(&self.homes.config.path)?, signer, name, places)?;
+        let keyring = match Keyring::locate(&[], self.host, self.homes) {
+            // What only GnuPG can read is not our keyring: nothing is known of its keys.
+            Err(KeyringError::KeyboxDaemon { .. }) => return Ok(()),
+            keyring => keyring.map_err(UnverifiedError::from)?,
+        };
+        let own = keyring.signers().into_iter().find(|own| own.fingerprint.eq_ignore_ascii_case(&signer.fingerprint));
+        match own.map(|own| own.state) {
+            Some(state @ (SignerState::Revoked | SignerState::Unusable)) => Err(AdmitError::Revoked {
+                name: name.to_owned(),
+                signer: signer.to_string(),
+                revoked: state == SignerState::Revoked,
+            }),
+            Some(SignerState::Valid | SignerState::Expired) | None => Ok(()),
+        }
+    }
+
+    /// Who is known to sign the plugin `name` from the source `source` of pins: whoever signed what it replaces, and whoever is
+    /// pinned, also after an uninstall.
+    pub(super) fn known_signers(
+        &self,
+        name: &str,
+        source: &str,
+        replaced: Option<&Receipt>,
+    ) -> Result<Vec<KnownSigner>, AdmitError> {
+        Ok(known_signers(&Trusted::load(&self.homes.config.path)?, name, source, replaced))
     }
 
     /// Decides whether a package is fine by itself, whatever was there before.
     pub(super) fn admit_package(&self, name: &str, places: &[Place], evidence: Option<&Evidence>) -> Result<(), AdmitError> {
         let proof = evidence.map_or(Proof::Nothing, proof_of);
-        let subject = Subject { name: Some(name), places, proof: Some(proof), ..Subject::default() };
+        let subject = Subject { name: Some(name), places, proof: Some(proof), installed: false };
         self.ask_policy(&subject, || format!("plugin `{}`", Plain(name)))?;
         match evidence {
             Some(Evidence::Signature(signature)) => {
-                self.check_limit(&Trusted::load(&self.homes.config.path)?, signature, name, places)
+                self.check_limit(&Trusted::load(&self.homes.config.path)?, &signature.into(), name, places)
             }
-            _ => Ok(()),
+            Some(Evidence::Digest(_) | Evidence::Skipped) | None => Ok(()),
         }
     }
 
-    /// Refuses a signature by a key that the user lets sign other plugins only.
-    fn check_limit(&self, trusted: &Trusted, signature: &Signature, name: &str, places: &[Place]) -> Result<(), AdmitError> {
-        let Some(limit) = trusted.limit(&signature.fingerprint).filter(|limit| !limit.allows(name, places)) else {
+    /// Refuses a key that the user lets sign other plugins only.
+    fn check_limit(&self, trusted: &Trusted, signer: &KnownSigner, name: &str, places: &[Place]) -> Result<(), AdmitError> {
+        let Some(limit) = trusted.limit(&signer.fingerprint).filter(|limit| !limit.allows(name, places)) else {
             return Ok(());
         };
         Err(AdmitError::Limited {
             name: name.to_owned(),
-            signer: signature.to_string(),
+            signer: signer.to_string(),
             limits: plain(&limit.to_string()).into_owned(),
-            fingerprint: signature.fingerprint.clone(),
+            fingerprint: signer.fingerprint.clone(),
             host: self.host.name().to_owned(),
         })
     }
 
-    /// Refuses another signer than that of what is replaced, or of what first came from there under that name.
-    fn check_signer(
-        &self,
-        trusted: &Trusted,
-        signature: &Signature,
-        arriving: &Arriving<'_>,
-    ) -> Result<Admitted, AdmitError> {
-        let Arriving { name, source, replaced, accept_signer, .. } = arriving;
-        let pinned = trusted.pin(name, source).map(|pin| (pin.fingerprint.clone(), pin.user_id.clone()));
-        let installed = replaced.and_then(|receipt| receipt.verified.signed_by());
-        let installed = installed.map(|(fingerprint, user_id)| (fingerprint.to_owned(), user_id.to_owned()));
-        let is_other = |(fingerprint, _): &&(String, String)| !fingerprint.eq_ignore_ascii_case(&signature.fingerprint);
-        if let Some((fingerprint, user_id)) = [&installed, &pinned].into_iter().flatten().find(is_other) {
-            let old = match user_id.as_str() {
-                "" => fingerprint.clone(),
-                user_id => format!("{} ({fingerprint})", Plain(user_id)),
-            };
-            if !accept_signer {
-                return Err(AdmitError::OtherSigner { name: (*name).to_owned(), old, new: signature.to_string() });
-            }
-            self.report
-                .notice(&format!("the signer of {} was {old} and is now {signature}, which you accepted", Plain(name)));
+    /// Refuses another signer than that of what is replaced, or of what first came from there under that name; and nobody in their
+    /// place, unless the user says so.
+    fn check_signer(&self, trusted: &Trusted, evidence: &Evidence, arriving: &Arriving<'_>) -> Result<Admitted, AdmitError> {
+        let Arriving { name, source, replaced, .. } = arriving;
+        let signature = match evidence {
+            Evidence::Signature(signature) => Some(signature),
+            Evidence::Digest(_) | Evidence::Skipped => None,
+        };
+        let known = known_signers(trusted, name, source, *replaced);
+        if let Some(old) = known.iter().find(|known| !signature.is_some_and(|signature| known.is(signature))) {
+            self.check_change(old, evidence, arriving)?;
         }
-        let same = pinned.is_some_and(|(fingerprint, _)| fingerprint.eq_ignore_ascii_case(&signature.fingerprint));
-        let pin = (!same).then(|| Pin {
+        let Some(signature) = signature else { return Ok(Admitted::default()) };
+        let is_pinned =
+            trusted.pin(name, source).is_some_and(|pin| pin.fingerprint.eq_ignore_ascii_case(&signature.fingerprint));
+        let pin = (!is_pinned).then(|| Pin {
             name: (*name).to_owned(),
             source: source.clone(),
             fingerprint: signature.fingerprint.clone(),
@@ -183,6 +284,31 @@ impl Manager<'_> {
             since: Timestamp::now(),
         });
         Ok(Admitted { pin })
+    }
+
+    /// Whether what `old` signed until now may be what `evidence` speaks of: where the user accepts that, or said it by themselves.
+    fn check_change(&self, old: &KnownSigner, evidence: &Evidence, arriving: &Arriving<'_>) -> Result<(), AdmitError> {
+        let Arriving { name, accept_signer, word, .. } = *arriving;
+        let shown = Plain(name);
+        match evidence {
+            Evidence::Signature(new) if accept_signer => {
+                self.report.notice(&format!("the signer of {shown} was {old} and is now {new}, which you accepted"));
+            }
+            Evidence::Signature(new) => {
+                let (old, new) = (old.to_string(), new.to_string());
+                return Err(AdmitError::OtherSigner { name: name.to_owned(), old, new });
+            }
+            Evidence::Digest(_) | Evidence::Skipped if word == Word::Another && !accept_signer => {
+                return Err(AdmitError::NoSigner { name: name.to_owned(), old: old.to_string() });
+            }
+            Evidence::Digest(_) => self.report.warning(&format!(
+                "{shown} was signed by {old} until now; this is verified by its digest, and nobody signed it"
+            )),
+            Evidence::Skipped => {
+                self.report.warning(&format!("{shown} was signed by {old} until now; this is not verified, as you asked"))
+            }
+        }
+        Ok(())
     }
 
     /// Pins the signer of what has come in.
@@ -265,6 +391,7 @@ impl Manager<'_> {
         let enough = match requirement {
             Requirement::Signature { .. } => rule.value < Verification::Signature || !fetched.origin.pinned,
             Requirement::Digest(digest) => rule.value < Verification::Signature || *digest != fetched.digest(),
+            Requirement::Bytes(digest) => *digest != fetched.digest(),
             Requirement::Nothing => false,
         };
         if enough {
@@ -275,13 +402,32 @@ impl Manager<'_> {
         let raised = |source| AdmitError::Raised { at: rule.at.clone(), least: rule.value, source: Box::new(source) };
         let signature = match requirement {
             Requirement::Signature { .. } => requirement.clone(),
-            _ => {
-                let trust = Trust::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false };
-                self.requirement(&trust).map_err(|e| raised(e.into()))?
-            }
+            _ => self.requirement(&Trust::signature()).map_err(|e| raised(e.into()))?,
         };
         verify(fetched, &signature).map_err(raised)
     }
+}
+
+impl Trust {
+    /// A signature by a key of the default keyring, which has not expired.
+    pub fn signature() -> Self {
+        Self::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false }
+    }
+}
+
+impl From<&Signature> for KnownSigner {
+    fn from(signature: &Signature) -> Self {
+        Self { fingerprint: signature.fingerprint.clone(), user_id: signature.user_id.clone() }
+    }
+}
+
+fn known_signers(trusted: &Trusted, name: &str, source: &str, replaced: Option<&Receipt>) -> Vec<KnownSigner> {
+    let installed = replaced.and_then(|receipt| receipt.verified.signed_by());
+    let pinned = trusted.pin(name, source).map(|pin| (pin.fingerprint.as_str(), pin.user_id.as_str()));
+    let known = installed.into_iter().chain(pinned);
+    known
+        .map(|(fingerprint, user_id)| KnownSigner { fingerprint: fingerprint.to_owned(), user_id: user_id.to_owned() })
+        .collect()
 }
 
 impl Policy {

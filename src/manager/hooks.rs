@@ -4,11 +4,12 @@
 
 use crate::manifest::Metadata;
 use crate::policy::Hooks;
+use crate::report::Answer;
 use crate::runtime::{
     Confinement, Environment, HookError, HookEvent, HookOutcome, Results, Subject, has_hook, hook_line, run_hook,
 };
 use crate::settings::Sandbox;
-use crate::store::{GateError, Store};
+use crate::store::{GateError, Means, Store};
 use crate::text::{Plain, shown_word};
 
 use super::Manager;
@@ -24,8 +25,15 @@ pub(super) enum HookFailure {
 
 impl Manager<'_> {
     /// Whether `hooks` are wanted and the plugin has one for `event`, which the user then agreed to: the question comes before
-    /// anything is changed, so that a "no" leaves nothing half made.
-    pub(super) fn agreed_hook(&self, metadata: &Metadata, event: HookEvent, hooks: bool) -> Result<bool, HookError> {
+    /// anything is changed, so that a "no" leaves nothing half made. Where nobody can be asked, whoever started the work agrees to
+    /// the hook of what was verified, or is their own, and to no other.
+    pub(super) fn agreed_hook(
+        &self,
+        metadata: &Metadata,
+        event: HookEvent,
+        verified: Means,
+        hooks: bool,
+    ) -> Result<bool, HookError> {
         if !hooks || !has_hook(metadata, event) {
             return Ok(false);
         }
@@ -44,7 +52,11 @@ impl Manager<'_> {
             Sandbox::Off if self.hook_policy() == Hooks::Allow => "run it, with all your rights?",
             _ => "run it?",
         };
-        if self.report.agrees(&what, question) { Ok(true) } else { Err(HookError::Declined { plugin: plugin(), event }) }
+        match (self.report.agrees(&what, question), verified) {
+            (Answer::Yes, _) | (Answer::Nobody, Means::Signature | Means::Digest | Means::Local) => Ok(true),
+            (Answer::Nobody, Means::None) => Err(HookError::Unasked { plugin: plugin(), event }),
+            (Answer::No, _) => Err(HookError::Declined { plugin: plugin(), event }),
+        }
     }
 
     /// Runs the hook of the installed plugin `name` through the gate, like everything that runs.

@@ -10,9 +10,9 @@ use crate::provenance::{Evidence, Keyring, KeyringError, Requirement, VerifyErro
 use crate::runtime::{HookError, HookEvent};
 use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
-use crate::store::{Arrival, Found, GateError, Receipt, ReceiptError, Staged, StoreError, StoreLock};
+use crate::store::{Arrival, Found, GateError, Means, Receipt, ReceiptError, Staged, StoreError, StoreLock};
 
-use super::admit::{Arriving, pin_source};
+use super::admit::{Arriving, Word, pin_source};
 use super::hooks::HookFailure;
 use super::network::remembered;
 use super::record::Note;
@@ -151,8 +151,7 @@ impl Manager<'_> {
             request.fetch.check(&source)?;
             self.admit_source(&source)?;
             lock = store.lock(self.report)?;
-            staged =
-                if request.copy { lock.stage_directory_copy(directory, self.report)? } else { lock.stage_link(directory)? };
+            staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
         } else {
             // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
             let signed = matches!(request.trust, Trust::Signature { .. });
@@ -221,6 +220,7 @@ impl Manager<'_> {
             places,
             source: pin_source(source),
             evidence: evidence.as_ref(),
+            word: Word::of(&request.trust, source, request.fetch.version.as_deref()),
             replaced: replaced.as_ref().filter(|_| request.force),
             accept_signer: request.accept_signer,
         })?;
@@ -248,7 +248,7 @@ impl Manager<'_> {
     ) -> Result<PathBuf, InstallError> {
         let name = staged.metadata().name.clone();
         let hook = self
-            .agreed_hook(staged.metadata(), HookEvent::Install, hooks)
+            .agreed_hook(staged.metadata(), HookEvent::Install, Means::of(staged.evidence()), hooks)
             .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
         let committed = lock.commit(staged, arrival, replace, hook)?;
         let directory = committed.directory();

@@ -25,7 +25,7 @@ mod verify;
 
 pub use admit::{AdmitError, UnverifiedError};
 pub use create::{CreateError, CreateRequest, Created, Readiness};
-pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedGate, ExplainedRule, Finding, Severity};
+pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
@@ -34,10 +34,10 @@ pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 pub use lock::read_foreign;
 pub use lock::{
     Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
-    ObtainError, Signer, SyncError, SyncRequest, SyncResults, Synced,
+    ObtainError, Signer, SyncError, SyncRequest, SyncResults, Synced, Vouched,
 };
 pub use pin::RolledBack;
-pub use pull::{PullError, Pulled};
+pub use pull::{PullError, PullRequest, Pulled};
 pub use push::PushError;
 pub use record::ChangeError;
 pub use sign::SignPackageError;

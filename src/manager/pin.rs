@@ -40,6 +40,9 @@ impl Manager<'_> {
             let from = Some(found.version_text()).filter(|version| !version.is_empty());
             let lock = store.lock(self.report)?;
             let replaced = store.receipt(&found)?;
+            if let Some(kept) = store.previous_receipt(&found)? {
+                self.admit_kept(&kept)?;
+            }
             let committed = lock.rollback(name)?;
             let metadata = committed.metadata();
             let to = metadata.version.as_ref().map(ToString::to_string);

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::admit::{Arriving, Word, pin_source};
 use super::install::InstallError;
 use super::record::Note;
 use super::update::scratch;
@@ -12,6 +13,21 @@ use crate::files;
 use crate::package::{self, UnpackError, is_archive_name};
 use crate::provenance::{Evidence, Requirement};
 use crate::source::FetchOptions;
+
+/// What to pull, and how.
+#[derive(Debug, Clone)]
+pub struct PullRequest {
+    /// The argument as the user gave it.
+    pub source: String,
+    /// How to fetch it.
+    pub fetch: FetchOptions,
+    /// What makes it trusted.
+    pub trust: Trust,
+    /// Whether another signer than before is fine.
+    pub accept_signer: bool,
+    /// Where the package and its provenance go.
+    pub directory: PathBuf,
+}
 
 /// A package that was pulled.
 #[derive(Debug, Clone)]
@@ -54,24 +70,16 @@ pub enum PullError {
 }
 
 impl Manager<'_> {
-    /// Fetches the package of `argument`, verifies it as an install would, and writes it and its provenance to `directory`.
+    /// Fetches a package, verifies it as an install would, and writes it and its provenance to [`PullRequest::directory`].
     ///
     /// # Errors
     /// See [`PullError`].
-    pub fn pull(&self, argument: &str, fetch: &FetchOptions, trust: &Trust, directory: &Path) -> Result<Pulled, PullError> {
-        self.refusal_recorded(Note::of_source(None, argument), |note| {
-            self.fetch_and_write(argument, fetch, trust, directory, note)
-        })
+    pub fn pull(&self, request: &PullRequest) -> Result<Pulled, PullError> {
+        self.refusal_recorded(Note::of_source(None, &request.source), |note| self.fetch_and_write(request, note))
     }
 
-    fn fetch_and_write(
-        &self,
-        argument: &str,
-        fetch: &FetchOptions,
-        trust: &Trust,
-        directory: &Path,
-        note: &mut Note,
-    ) -> Result<Pulled, PullError> {
+    fn fetch_and_write(&self, request: &PullRequest, note: &mut Note) -> Result<Pulled, PullError> {
+        let PullRequest { source: argument, fetch, trust, directory, .. } = request;
         let failed = |e: InstallError| PullError::Fetch(e);
         let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
         let may_vouch = matches!(trust, Trust::Signature { .. }) && source.may_vouch(fetch.version.as_deref());
@@ -93,7 +101,17 @@ impl Manager<'_> {
         let metadata = package::inspect(&fetched.path, &self.settings.limits)
             .map_err(|e| PullError::Package { source_text: source.to_string(), source: e })?;
         verified.check_manifest(&metadata).map_err(|e| failed(e.into()))?;
-        self.admit_package(metadata.name.as_str(), &places, Some(verified.evidence())).map_err(|e| failed(e.into()))?;
+        let arriving = Arriving {
+            name: metadata.name.as_str(),
+            places: &places,
+            source: pin_source(&source),
+            evidence: Some(verified.evidence()),
+            word: Word::of(trust, &source, fetch.version.as_deref()),
+            replaced: None,
+            accept_signer: request.accept_signer,
+        };
+        // Nothing is installed, and so nobody is pinned.
+        drop(self.admit(&arriving).map_err(|e| failed(e.into()))?);
         fetch.check_version(&fetched.origin, metadata.version.as_ref()).map_err(|e| failed(e.into()))?;
 
         let version = metadata.version.as_ref().map(ToString::to_string);

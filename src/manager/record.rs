@@ -22,6 +22,9 @@ pub enum ChangeError {
     /// The store could not be changed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What would come back may not.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// A policy wants it written down, and that cannot be.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -286,7 +289,10 @@ judged! {
         _ => Verdict::Failed,
     },
     ObtainError => |error| match error {
-        ObtainError::Unsettled { .. } | ObtainError::OtherSigner { .. } => Verdict::Unverified,
+        ObtainError::Unsettled { .. } | ObtainError::Unsigned { .. } | ObtainError::OtherSigner { .. } => {
+            Verdict::Unverified
+        }
+        ObtainError::Admit(error) => error.verdict(),
         ObtainError::Failed { source, .. } => source.verdict(),
         _ => Verdict::Failed,
     },
@@ -316,12 +322,17 @@ judged! {
     },
     ChangeError => |error| match error {
         ChangeError::Store(error) => error.verdict(),
+        ChangeError::Admit(error) => error.verdict(),
         ChangeError::Audit(_) => Verdict::Failed,
     },
     OwnKeyringError => |_| Verdict::Failed,
     AdmitError => |error| match error {
         AdmitError::Policy { .. } | AdmitError::Raised { .. } => Verdict::Policy,
-        AdmitError::Unverified(_) | AdmitError::Limited { .. } | AdmitError::OtherSigner { .. } => Verdict::Unverified,
+        AdmitError::Unverified(_)
+        | AdmitError::Limited { .. }
+        | AdmitError::Revoked { .. }
+        | AdmitError::NoSigner { .. }
+        | AdmitError::OtherSigner { .. } => Verdict::Unverified,
         AdmitError::Trusted(_) => Verdict::Failed,
     },
     TrustError => |error| match error {

@@ -2,7 +2,7 @@
 
 use crate::audit::{AuditError, Event};
 use crate::runtime::{HookError, HookEvent};
-use crate::store::{GateError, Removed, StoreError};
+use crate::store::{GateError, Means, Removed, StoreError};
 
 use super::Manager;
 use super::hooks::HookFailure;
@@ -65,13 +65,13 @@ impl Manager<'_> {
         }
         let lock = store.lock(self.report)?;
         let found = store.find(name)?.ok_or_else(not_installed)?;
-        // A damaged receipt must not keep its plugin, and has nothing to tell.
-        if let Ok(Some(receipt)) = store.receipt(&found) {
-            note.receipt(&receipt);
-        }
+        // A damaged receipt must not keep its plugin, and has nothing to tell. What was copied in by hand is the user's own.
+        let receipt = store.receipt(&found).ok().flatten();
+        receipt.iter().for_each(|receipt| note.receipt(receipt));
+        let verified = receipt.map_or(Means::Local, |receipt| receipt.verified.by);
         let failed = |source| UninstallError::Hook { name: name.to_owned(), source };
         if let Ok(metadata) = &found.metadata
-            && self.agreed_hook(metadata, HookEvent::Delete, hooks).map_err(failed)?
+            && self.agreed_hook(metadata, HookEvent::Delete, verified, hooks).map_err(failed)?
         {
             self.run_hook(&store, name, HookEvent::Delete).map_err(|failure| match failure {
                 HookFailure::Gate(source) => UninstallError::Gate { name: name.to_owned(), source },

@@ -10,7 +10,6 @@ pub mod lint;
 mod name;
 pub mod platform;
 mod problem;
-mod programs;
 mod sarif;
 mod v1;
 

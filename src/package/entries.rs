@@ -97,7 +97,8 @@ impl<'a> Entries<'a> {
                         return Err(Fault::Extension { offset, what: "it is the second for one entry" });
                     }
                 }
-                // One that stands between an extension and its entry makes Go forget the extension.
+                // It would be the default for all that follows; nothing that it may set concerns us. One that stands
+                // between an extension and its entry makes Go forget the extension.
                 b'g' => {
                     pending.refuse_dangling()?;
                     header::parse_pax_global(&self.extension(&header, offset)?, offset)?;

@@ -148,6 +148,11 @@ impl Fetched {
         self.origin.pinned || (by_release && self.provenance.is_none())
     }
 
+    /// Whether there is a signature, of whomever: nobody has looked at it.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.provenance.is_some() || self.origin.git.as_ref().is_some_and(|git| git.signed.is_some())
+    }
+
     /// The file's name at its source.
     pub fn file_name(&self) -> &str {
         &self.file_name

@@ -55,6 +55,7 @@ pub use signers::{FullFingerprint, NotAFingerprint, Signer, SignerState};
 pub use ssh::SshError;
 pub use statement::StatementError;
 pub use verify::{Requirement, VerifyError, verify};
+pub(crate) use verify::{check_provenance, having};
 
 /// A package that may be staged, with the reason why.
 ///

@@ -28,8 +28,10 @@ pub enum Requirement {
         /// Whether a key may have expired after it signed.
         allow_expired_key: bool,
     },
-    /// It has this digest.
+    /// It has this digest, by which it is trusted.
     Digest(Sha256Digest),
+    /// It has this digest, for which nobody vouches.
+    Bytes(Sha256Digest),
     /// Nothing: the user said so.
     Nothing,
 }
@@ -218,15 +220,14 @@ pub enum VerifyError {
 pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> Result<Verified, VerifyError> {
     match requirement {
         Requirement::Nothing => Ok(Verified { fetched, evidence: Evidence::Skipped, signed: None }),
-        Requirement::Digest(expected) if fetched.digest == *expected => {
+        Requirement::Digest(expected) => {
+            let fetched = having(fetched, expected)?;
             Ok(Verified { fetched, evidence: Evidence::Digest(*expected), signed: None })
         }
-        Requirement::Digest(expected) => Err(VerifyError::DigestMismatch {
-            stated_by: "the given digest".to_owned(),
-            expected: *expected,
-            actual: fetched.digest,
-            file_name: fetched.file_name,
-        }),
+        Requirement::Bytes(expected) => {
+            let fetched = having(fetched, expected)?;
+            Ok(Verified { fetched, evidence: Evidence::Skipped, signed: None })
+        }
         Requirement::Signature { keyring, allow_expired_key } => {
             let policy = Policy::new(*allow_expired_key);
             match &fetched.origin.git {
@@ -245,6 +246,22 @@ pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> R
     }
 }
 
+/// Gives `fetched` back if it has the digest that was `expected`; it is nobody's yet.
+///
+/// # Errors
+/// [`VerifyError::DigestMismatch`].
+pub(crate) fn having(fetched: Fetched, expected: &Sha256Digest) -> Result<Fetched, VerifyError> {
+    if fetched.digest == *expected {
+        return Ok(fetched);
+    }
+    Err(VerifyError::DigestMismatch {
+        stated_by: "the given digest".to_owned(),
+        expected: *expected,
+        actual: fetched.digest,
+        file_name: fetched.file_name,
+    })
+}
+
 /// [`verify`] by signature, under a policy.
 pub(super) fn verify_signature(
     fetched: Fetched,
@@ -252,41 +269,55 @@ pub(super) fn verify_signature(
     policy: &Policy,
     limits: &Limits,
 ) -> Result<Verified, VerifyError> {
-    let at = fetched.provenance_at.clone();
-    let Some(bytes) = &fetched.provenance else { return Err(VerifyError::Missing { file_name: fetched.file_name, at }) };
-    if bytes.len() as u64 > limits.provenance_bytes {
-        return Err(VerifyError::TooLarge { at, limit: limits.provenance_bytes });
-    }
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(VerifyError::Empty { at });
-    }
-    let message = match Message::read(bytes, limits) {
-        Ok(message) => message,
-        Err(source) => return Err(VerifyError::Malformed { at, source }),
-    };
+    let message = read_message(&fetched, limits)?;
     let good = match check(&message, keyring, policy) {
         Ok(good) => good,
-        Err(reasons) => return Err(VerifyError::NoValidSignature { at, reasons, keyring: keyring.describe() }),
+        Err(reasons) => {
+            let (at, keyring) = (fetched.provenance_at, keyring.describe());
+            return Err(VerifyError::NoValidSignature { at, reasons, keyring });
+        }
     };
+    let (statement, other_name) = read_statement(&message, &fetched)?;
+    Ok(Verified { fetched, evidence: evidence(good, other_name), signed: Some((statement.name, statement.version)) })
+}
+
+/// Whether the provenance of `fetched` speaks of it, whoever signed that: for whoever is about to publish both.
+///
+/// # Errors
+/// [`VerifyError`], also where there is none.
+pub(crate) fn check_provenance(fetched: &Fetched, limits: &Limits) -> Result<(), VerifyError> {
+    let message = read_message(fetched, limits)?;
+    read_statement(&message, fetched).map(drop)
+}
+
+fn read_message(fetched: &Fetched, limits: &Limits) -> Result<Message, VerifyError> {
+    let at = || fetched.provenance_at.clone();
+    let Some(bytes) = &fetched.provenance else {
+        return Err(VerifyError::Missing { file_name: fetched.file_name.clone(), at: at() });
+    };
+    if bytes.len() as u64 > limits.provenance_bytes {
+        return Err(VerifyError::TooLarge { at: at(), limit: limits.provenance_bytes });
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(VerifyError::Empty { at: at() });
+    }
+    Message::read(bytes, limits).map_err(|source| VerifyError::Malformed { at: at(), source })
+}
+
+/// What a provenance says, and the name under which it lists `fetched`, where that is not its own.
+fn read_statement(message: &Message, fetched: &Fetched) -> Result<(Statement, Option<String>), VerifyError> {
+    let (at, file_name, actual) = (fetched.provenance_at.clone(), fetched.file_name.clone(), fetched.digest);
     let statement = match Statement::read(message.text()) {
         Ok(statement) => statement,
         Err(source) => return Err(VerifyError::Statement { at, source }),
     };
-    let other_name = match statement.look_up(&fetched.file_name, &fetched.digest) {
-        Listed::Own => None,
-        Listed::Other(name) => Some(name),
-        Listed::Mismatch(expected) => {
-            let (file_name, actual) = (fetched.file_name, fetched.digest);
-            return Err(VerifyError::DigestMismatch { file_name, stated_by: at, expected, actual });
-        }
-        Listed::Unsupported(digest) => {
-            return Err(VerifyError::UnsupportedDigest { at, file_name: fetched.file_name, digest });
-        }
-        Listed::Not(listed) => {
-            return Err(VerifyError::NotListed { at, file_name: fetched.file_name, actual: fetched.digest, listed });
-        }
-    };
-    Ok(Verified { fetched, evidence: evidence(good, other_name), signed: Some((statement.name, statement.version)) })
+    match statement.look_up(&file_name, &actual) {
+        Listed::Own => Ok((statement, None)),
+        Listed::Other(name) => Ok((statement, Some(name))),
+        Listed::Mismatch(expected) => Err(VerifyError::DigestMismatch { file_name, stated_by: at, expected, actual }),
+        Listed::Unsupported(digest) => Err(VerifyError::UnsupportedDigest { at, file_name, digest }),
+        Listed::Not(listed) => Err(VerifyError::NotListed { at, file_name, actual, listed }),
+    }
 }
 
 /// Decides about a package that was made from a git commit: the tag or commit must be signed.

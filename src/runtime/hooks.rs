@@ -138,6 +138,16 @@ pub enum HookError {
         /// The variable's full name.
         variable: String,
     },
+    /// Nothing verified the plugin, and nobody can be asked about the hook.
+    #[error(
+        "nothing verified plugin `{plugin}`, and nobody can be asked whether its {event} hook may run: `--yes` lets it run, `--no-hooks` goes on without it"
+    )]
+    Unasked {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event.
+        event: HookEvent,
+    },
     /// The user was shown the hook, and said no.
     #[error("you did not let the {event} hook of plugin `{plugin}` run; `--no-hooks` goes on without it")]
     Declined {

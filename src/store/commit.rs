@@ -32,7 +32,7 @@ use super::gate::{self, Difference};
 use super::interrupt;
 use super::lock::{Spool, StoreLock};
 use super::receipt::{
-    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, ReceiptFile, Source,
+    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Network, Receipt, ReceiptError, ReceiptFile, Source,
     VerifiedBy, now_ns,
 };
 use super::recover::{finish_removal, has_previous, recover, settle};
@@ -54,9 +54,6 @@ pub struct Arrival {
     pub network: Network,
     /// Whether updates are to skip it.
     pub pinned: bool,
-    /// Who signed it, by fingerprint and user id, as a lock file says whose digest it was verified by: its updates must be by
-    /// the same signer.
-    pub signer: Option<(String, Option<String>)>,
 }
 
 /// A plugin that has taken its place. With a hook to run, the change is not final before [`Self::finish`]; dropped without
@@ -318,9 +315,6 @@ impl StoreLock<'_> {
         let changed = differences.iter().filter(|difference| !difference.path.is_empty());
         let changed = changed.map(|difference| changed_file(&difference.path, &known, &files)).collect();
         (receipt.executables, receipt.files) = tree::split(files, &metadata);
-        receipt.accepted.extend(differences.iter().map(|difference| difference.path.clone()));
-        receipt.accepted.sort_unstable();
-        receipt.accepted.dedup();
         receipt.stamped_at = stamped_at;
         receipt.version = metadata.version.as_ref().map(ToString::to_string);
         if let Some(tree) =
@@ -370,7 +364,6 @@ impl StoreLock<'_> {
         }
         if !taken_back.is_empty() {
             records.sort_by(|a, b| a.path.cmp(&b.path));
-            receipt.accepted.retain(|path| !taken_back.contains(path));
             (receipt.executables, receipt.files) = tree::split(records, &found.metadata?);
             ReceiptFile::settled(receipt).write(&path)?;
         }
@@ -485,11 +478,6 @@ impl StoreLock<'_> {
             size: package.size,
             provenance: package.provenance && version.is_some(),
         });
-        let mut verified = VerifiedBy::new(staged.evidence.as_ref());
-        if let (Means::Digest, Some((fingerprint, user_id))) = (verified.by, arrival.signer) {
-            verified.signer = user_id;
-            verified.fingerprint = Some(fingerprint);
-        }
         let (executables, files) = tree::split(staged.files.clone(), metadata);
         Receipt {
             name: metadata.name.as_str().to_owned(),
@@ -502,13 +490,12 @@ impl StoreLock<'_> {
             network: arrival.network,
             pinned: arrival.pinned,
             archive,
-            verified,
+            verified: VerifiedBy::new(staged.evidence.as_ref()),
             host: HostVersion { name: self.store.host.name().to_owned(), version: self.store.host.version().to_string() },
             installed_at: current.map_or(now, |receipt| receipt.installed_at),
             updated_at: now,
             hook: hook.then_some(HookState::Pending),
             tree,
-            accepted: Vec::new(),
             stamped_at: now_ns(),
             executables,
             files,

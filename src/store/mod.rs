@@ -190,6 +190,14 @@ impl Store {
         let Some(file) = ReceiptFile::read(&found.receipt_path())? else { return Ok(None) };
         Ok(file.of_tree(TreeId::of(&found.directory).ok().flatten()))
     }
+
+    /// The receipt of the version before, to which a rollback of the plugin in `found` would go.
+    ///
+    /// # Errors
+    /// [`StoreError::Receipt`].
+    pub fn previous_receipt(&self, found: &Found) -> Result<Option<Receipt>, StoreError> {
+        Ok(ReceiptFile::read(&found.root.previous_receipt(&found.dir))?.and_then(|file| file.current))
+    }
 }
 
 /// An installed plugin, found by its name and not yet fit to be run: that is [`Store::open_plugin`]'s to say.

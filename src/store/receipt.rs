@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
-use crate::files::{self, Changeable, Keepers};
 use crate::policy::{Place, Proof};
 use crate::provenance::{Evidence, Signature};
 use crate::text::masked_source;
@@ -77,9 +76,6 @@ pub struct Receipt {
     /// Where the life-cycle hook of this version stands; absent where none ran or is to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookState>,
-    /// The files whose changes the user accepted, those that are gone included.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accepted: Vec<String>,
     /// The directory that this receipt speaks of.
     pub tree: TreeId,
     /// When the stamps of the files were last taken, in nanoseconds since 1970.
@@ -199,6 +195,16 @@ pub enum Means {
 }
 
 impl Means {
+    /// The means that `evidence` is of; without evidence it is a directory of this machine.
+    pub fn of(evidence: Option<&Evidence>) -> Self {
+        match evidence {
+            None => Self::Local,
+            Some(Evidence::Skipped) => Self::None,
+            Some(Evidence::Digest(_)) => Self::Digest,
+            Some(Evidence::Signature(_)) => Self::Signature,
+        }
+    }
+
     /// The word that receipts and `-o json` use.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -213,8 +219,8 @@ impl Means {
 impl VerifiedBy {
     /// What the receipt keeps of `evidence`; without evidence it is a directory of this machine.
     pub(super) fn new(evidence: Option<&Evidence>) -> Self {
-        let bare = |by| Self {
-            by,
+        let bare = Self {
+            by: Means::of(evidence),
             signer: None,
             fingerprint: None,
             subkey: None,
@@ -223,17 +229,15 @@ impl VerifiedBy {
             other_name: None,
         };
         match evidence {
-            None => bare(Means::Local),
-            Some(Evidence::Skipped) => bare(Means::None),
-            Some(Evidence::Digest(_)) => bare(Means::Digest),
+            None | Some(Evidence::Skipped | Evidence::Digest(_)) => bare,
             Some(Evidence::Signature(signature)) => Self {
-                by: Means::Signature,
                 signer: Some(signature.user_id.clone()),
                 fingerprint: Some(signature.fingerprint.clone()),
                 subkey: signature.subkey.clone(),
                 signed_at: Some(signature.signed_at),
                 key_expired: signature.key_expired,
                 other_name: signature.other_name.clone(),
+                ..bare
             },
         }
     }
@@ -381,9 +385,6 @@ pub enum ReceiptError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// Others may change it.
-    #[error(transparent)]
-    Changeable(#[from] Changeable),
     /// The file is larger than any receipt.
     #[error("the receipt {} is larger than {MAX_BYTES} bytes; install the plugin again with `--force`", path.display())]
     TooLarge {
@@ -465,22 +466,10 @@ impl ReceiptFile {
 fn open(path: &Path) -> Result<Option<File>, ReceiptError> {
     let failed = |source| ReceiptError::Io { action: "read", path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => {
-            files::refuse_changeable(path, &metadata, Keepers::Group, 0)?;
-            path.parent().map_or(Ok(()), refuse_changeable_directory)?;
-            File::open(path).map(Some).map_err(failed)
-        }
+        Ok(metadata) if metadata.is_file() => File::open(path).map(Some).map_err(failed),
         Ok(_) => Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(failed(e)),
-    }
-}
-
-/// Refuses a directory of receipts in which everybody may write: a sticky one too, where anybody could add some.
-pub(super) fn refuse_changeable_directory(directory: &Path) -> Result<(), Changeable> {
-    match directory.metadata() {
-        Ok(metadata) => files::refuse_changeable(directory, &metadata, Keepers::Group, 0),
-        Err(_) => Ok(()),
     }
 }
 

@@ -50,6 +50,52 @@ fn hooks_are_chosen_by_platform() {
 }
 
 #[test]
+fn the_hook_of_what_nothing_verified_does_not_run_unasked() {
+    let world = World::new();
+    let pack = |version: &str| {
+        world.plugin("p", version);
+        let manifest = fs::read_to_string(world.path("p/plugin.yaml")).unwrap();
+        let hooks = "hooks: {install: echo came, update: echo moved, delete: echo went}\n";
+        world.write("p/plugin.yaml", manifest + hooks);
+        world.ok("plugin package p --sign=false");
+        fs::rename(world.path(&format!("p-{version}.tgz")), world.path("p.tgz")).unwrap();
+    };
+    // Nobody can be asked here: there is no terminal.
+    let refused = |words: &str, event: &str| {
+        let installed = || fs::read(world.plugins().join("p/plugin.yaml")).ok();
+        let before = installed();
+        for words in [words.to_owned(), format!("{words} --no-input")] {
+            let ran = world.fails(1, &words);
+            for part in ["nothing verified plugin `p`", event, "`--yes`", "`--no-hooks`"] {
+                assert!(ran.stderr.contains(part), "{words}: {part}: {}", ran.stderr);
+            }
+            assert!(ran.stdout.is_empty(), "{words}: {}", ran.stdout);
+        }
+        assert_eq!(installed(), before, "{words}");
+    };
+    let agreed = |words: &str, said: &str| {
+        assert!(world.ok(&format!("{words} --yes")).stdout.contains(said), "{words}");
+    };
+    pack("1.0.0");
+    refused("plugin install p.tgz --verify=false", "install hook");
+    agreed("plugin install p.tgz --verify=false", "came");
+    world.ok("plugin lock");
+    pack("1.1.0");
+    refused("plugin update p", "update hook");
+    agreed("plugin update p", "moved");
+    pack("1.0.0");
+    refused("plugin sync", "update hook");
+    agreed("plugin sync", "moved");
+    refused("plugin uninstall p", "delete hook");
+    agreed("plugin uninstall p", "went");
+    assert!(!world.ok("plugin install p.tgz --verify=false --no-hooks").stdout.contains("came"));
+    assert!(!world.ok("plugin uninstall p --no-hooks").stdout.contains("went"));
+    // What was verified, by whatever, runs its hook: whoever installs it asked for it.
+    let (digest, _) = plugsmith::digest::Sha256Digest::of_file(&world.path("p.tgz")).unwrap();
+    assert!(world.ok(&format!("plugin install p.tgz --digest sha256:{digest}")).stdout.contains("came"));
+}
+
+#[test]
 fn i2_a_hook_that_takes_too_long_is_ended_with_its_children() {
     let mut world = with("hooks: {install: 'sleep 300 & echo $!; sleep 300'}");
     let config = world.write("config/config.yaml", "hooks: {timeout: 500ms}\n");

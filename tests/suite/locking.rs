@@ -64,7 +64,7 @@ fn another_machine_gets_the_same_plugins() {
     assert_eq!(fs::read_to_string(world.path("other.toml")).unwrap(), text);
     assert!(world.ok("plugin sync").stderr.contains("every plugin is as"));
 
-    // No keyring is there, and none is needed.
+    // Without keys there are the digests, and no more is said.
     let other = machine(&world);
     for frozen in ["--frozen", ""] {
         let ran = other.ok(format!("plugin sync {frozen}").trim_end());
@@ -104,6 +104,52 @@ fn a_sync_restores_changes_and_prunes() {
 }
 
 #[test]
+fn a_check_says_what_differs_and_changes_nothing() {
+    let world = world();
+    for name in ["changed", "missing", "older", "same"] {
+        package(&world, name, "1.0.0");
+        world.ok(&format!("plugin install {name}-1.0.0.tgz"));
+    }
+    package(&world, "older", "1.1.0");
+    world.ok("plugin install older-1.1.0.tgz --force");
+    world.ok("plugin lock");
+    let same = world.ok("plugin sync --check");
+    assert!(same.stdout.is_empty() && same.stderr.contains("every plugin is as"), "{}{}", same.stdout, same.stderr);
+
+    world.ok("plugin install older-1.0.0.tgz --force");
+    world.ok("plugin uninstall missing");
+    fs::write(world.plugins().join("changed/run.sh"), "#!/bin/sh\necho evil\n").unwrap();
+    world.plugin("extra", "1.0.0");
+    world.ok("plugin install extra --copy");
+    let before = (snapshot(&world.plugins()), snapshot(&world.path("")));
+    let ran = world.fails(10, "plugin sync --check");
+    let said = "Would restore changed 1.0.0\nWould install missing 1.0.0\nWould change older 1.0.0 -> 1.1.0\n";
+    assert_eq!(ran.stdout, said, "{}", ran.stderr);
+    let rows = world.fails(10, "plugin sync --check --prune -o json").json();
+    let row = |row: &serde_json::Value| {
+        let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+        [text("name"), text("action"), text("version"), text("previousVersion")].join(" ")
+    };
+    let rows: Vec<String> = rows.as_array().unwrap().iter().map(row).collect();
+    let expected = [
+        "changed restored 1.0.0 1.0.0",
+        "missing installed 1.0.0 -",
+        "older updated 1.1.0 1.0.0",
+        "same unchanged 1.0.0 -",
+        "extra removed - 1.0.0",
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!((snapshot(&world.plugins()), snapshot(&world.path(""))), before);
+    world.ok("plugin sync --prune");
+    world.ok("plugin sync --check --prune");
+    // A machine without anything is looked at without a store being made.
+    let other = machine(&world);
+    other.fails(10, "plugin sync --check");
+    assert!(!other.plugins().exists());
+    world.fails(4, "plugin sync --check --lock-file nowhere.lock");
+}
+
+#[test]
 fn hooks_of_a_sync() {
     let world = world();
     let hooked = |version: &str| {
@@ -116,18 +162,18 @@ fn hooks_of_a_sync() {
     let code = |code: &str| fs::write(world.root().join("home/code"), code).unwrap();
     hooked("1.0.0");
     code("0");
-    world.ok("plugin install p-1.0.0.tgz --verify=false");
+    world.ok("plugin install p-1.0.0.tgz --verify=false --yes");
     world.ok("plugin lock");
     world.ok("plugin uninstall p");
     code("3");
-    world.fails(1, "plugin sync");
+    world.fails(1, "plugin sync --yes");
     assert_eq!(installed(&world), [] as [&str; 0]);
     code("0");
-    assert!(world.ok("plugin sync").stdout.contains("came"));
+    assert!(world.ok("plugin sync --yes").stdout.contains("came"));
     hooked("2.0.0");
-    world.ok("plugin install p-2.0.0.tgz --verify=false --force");
+    world.ok("plugin install p-2.0.0.tgz --verify=false --force --yes");
     code("3");
-    world.fails(1, "plugin sync");
+    world.fails(1, "plugin sync --yes");
     assert_eq!(installed(&world), ["p 2.0.0"]);
     assert!(!world.ok("plugin sync --no-hooks").stdout.contains("moved"));
     assert_eq!(installed(&world), ["p 1.0.0"]);
@@ -137,12 +183,13 @@ fn hooks_of_a_sync() {
 fn what_is_not_what_was_locked_is_refused() {
     let world = world();
     let (bytes, _) = package(&world, "p", "1.0.0");
-    let (other, _) = package(&world, "p", "1.1.0");
+    let (other, other_prov) = package(&world, "p", "1.1.0");
     world.ok("plugin install p-1.0.0.tgz");
     world.ok("plugin lock");
     let text = lock_file(&world);
     world.ok("plugin uninstall p");
     world.write("p-1.0.0.tgz", &other);
+    world.write("p-1.0.0.tgz.prov", &other_prov);
     world.fails(3, "plugin sync");
     assert_eq!(installed(&world), [] as [&str; 0]);
     let digests = |text: &str| text.replace(&Sha256Digest::of(&bytes).to_string(), &Sha256Digest::of(&other).to_string());
@@ -284,7 +331,7 @@ fn a_repository_is_locked_by_its_commit() {
     let other = machine(&world);
     other.ok("plugin sync --frozen");
     assert_eq!(other.ok("p").stdout, "p 1.0.0\n");
-    assert_eq!(other.ok("plugin list -o json").json()[0]["verified"]["by"], "digest");
+    assert_eq!(other.ok("plugin list -o json").json()[0]["verified"]["by"], "none", "as it was installed");
     // What follows a range goes on following it.
     world.ok("plugin export mirror");
     let third = World::new();

@@ -12,7 +12,6 @@
 
 mod archives; // hostile and odd archives, installed: cases A, M1
 mod audit; // what is written down of it all
-mod changeable; // files that decide about trust, where everybody may write: case S
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
@@ -43,11 +42,11 @@ mod repositories; // what git could be made to do: cases V
 mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
+mod signers; // who may have signed what comes in, whichever the verb
 mod starting; // every way to a start, and what was tampered with: cases S, P28
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
 mod trusting; // trust.yaml: limits, pins, accepted changes: cases S
-mod unstartable; // what cannot be started is named, and reaches no shell: case S
 mod updating; // update, outdated, pin, rollback: case I5
 #[cfg(feature = "wasm")]
 mod wasm; // plugins of WebAssembly: cases W

@@ -151,6 +151,7 @@ fn many_downloads_are_one_step_of_the_report() {
         fetch: FetchOptions::default(),
         trust: Trust::Nothing,
         accept_signer: false,
+        check: false,
     };
     let results = manager.sync(&request).unwrap();
     assert!(results.iter().all(|(_, result)| result.as_ref().is_ok_and(|one| one.change == Change::Installed)));

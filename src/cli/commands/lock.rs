@@ -34,7 +34,7 @@ pub(crate) struct ExportArguments {
 pub(crate) fn lock(arguments: &LockArguments, context: &Context<'_>) -> Result {
     acts(arguments.output.output, context, |acts| {
         let written = context.manager().lock(&arguments.lock_file)?;
-        warn_of(&written.left_out, context);
+        warn_of(&written.left_out, &written.unverified, context);
         let text = format!("Locked {} in {}", count(written.plugins), plain(&shown(&written.path)));
         of_locked(acts, Action::Locked, text, &written.path, |_| written.path.clone())
     })
@@ -46,7 +46,7 @@ pub(crate) fn export(arguments: &ExportArguments, context: &Context<'_>) -> Resu
     acts(arguments.output.output, context, |acts| {
         let fetch = arguments.network.options(None, None, context)?;
         let exported = context.manager().export(directory, &fetch)?;
-        warn_of(&exported.left_out, context);
+        warn_of(&exported.left_out, &exported.unverified, context);
         let text = format!("Exported {} to {}", count(exported.packages), plain(&shown(directory)));
         let package = |locked: &Locked| directory.join("packages").join(locked.file_name());
         of_locked(acts, Action::Pulled, text, &exported.lock_file, package)
@@ -72,9 +72,15 @@ fn of_locked(
     Ok(())
 }
 
-fn warn_of(left_out: &[LeftOut], context: &Context<'_>) {
+fn warn_of(left_out: &[LeftOut], unverified: &[String], context: &Context<'_>) {
     for LeftOut { name, why } in left_out {
         context.output.warning(&format!("{} is left out: {why}", Plain(name)));
+    }
+    for name in unverified {
+        context.output.warning(&format!(
+            "{} is not verified, and whoever gets it by this lock file has it unverified; install it again with a signature or its digest",
+            Plain(name)
+        ));
     }
 }
 

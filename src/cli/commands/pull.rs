@@ -9,6 +9,7 @@ use crate::cli::Context;
 use crate::cli::acts::{Action, OutputArguments, Row, Told, act, shown, verified_by};
 use crate::cli::error::Result;
 use crate::digest::Sha256Digest;
+use crate::manager::PullRequest;
 use crate::text::{masked_source, plain};
 
 #[derive(Debug, Args)]
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// The directory for the package and its provenance
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     destination: PathBuf,
+    /// Accept a package that is signed by somebody else than before
+    #[arg(long, help_heading = "Verification")]
+    accept_signer: bool,
     #[command(flatten)]
     output: OutputArguments,
     #[command(flatten)]
@@ -32,7 +36,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     act(arguments.output.output, context, Row::of_source(&arguments.source), |acts| {
         let trust = arguments.trust.trust(context)?;
         let fetch = arguments.fetch.options(&trust, context)?;
-        let pulled = context.manager().pull(&arguments.source, &fetch, &trust, &arguments.destination)?;
+        let pulled = context.manager().pull(&PullRequest {
+            source: arguments.source.clone(),
+            fetch,
+            trust,
+            accept_signer: arguments.accept_signer,
+            directory: arguments.destination.clone(),
+        })?;
         let label = label(&pulled.name, pulled.version.as_deref());
         let path = shown(&pulled.package);
         let text = format!("Pulled {label} to {}: {}", plain(&path), trusted_by(Some(&pulled.evidence)));

@@ -7,7 +7,7 @@ use clap::Args;
 use super::install::{KeyringArguments, NetworkArguments, label};
 use crate::cli::Context;
 use crate::cli::acts::{Action, Acts, OutputArguments, Row, acts};
-use crate::cli::error::{Failure, Result};
+use crate::cli::error::{Failure, Result, code};
 use crate::manager::{Change, LOCK_FILE_NAME, SyncRequest, Synced, Trust};
 use crate::text::Plain;
 
@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// Do not run hooks
     #[arg(long)]
     no_hooks: bool,
+    /// Change nothing and fetch nothing: say what would be done, and exit with 10 if that is anything
+    #[arg(long)]
+    check: bool,
     #[command(flatten)]
     output: OutputArguments,
     /// Accept plugins that are signed by somebody else than before
@@ -60,17 +63,19 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         fetch: arguments.network.options(None, None, context)?,
         trust,
         accept_signer: arguments.accept_signer,
+        check: arguments.check,
     };
+    let mut changed = false;
     acts(arguments.output.output, context, |acts| {
         let results = context.manager().sync(&request)?;
         let all = results.len();
-        let (mut changed, mut failed) = (false, Vec::new());
+        let mut failed = Vec::new();
         for (name, synced) in results {
             match &synced {
                 Ok(synced) => changed |= synced.change != Change::None,
                 Err(_) => failed.push(name.clone()),
             }
-            let ended = synced.map(|synced| row(synced, acts, context)).map_err(Failure::from);
+            let ended = synced.map(|synced| row(synced, arguments.check, acts, context)).map_err(Failure::from);
             acts.take(Row::of_name(&name), ended);
         }
         if all > 1 && !failed.is_empty() {
@@ -84,10 +89,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             context.output.notice("every plugin is as the lock file has it");
         }
         Ok(())
-    })
+    })?;
+    if arguments.check && changed { Err(Failure::silent(code::DIFFERS)) } else { Ok(()) }
 }
 
-fn row(synced: Synced, acts: &Acts<'_>, context: &Context<'_>) -> Row {
+/// What was done, or with `check` would be.
+fn row(synced: Synced, check: bool, acts: &Acts<'_>, context: &Context<'_>) -> Row {
+    let said = |done, would, what: &str| format!("{} {what}", if check { would } else { done });
     let from = label(&synced.name, synced.from.as_deref());
     let to = label(&synced.name, synced.to.as_deref());
     let (action, text) = match synced.change {
@@ -95,14 +103,19 @@ fn row(synced: Synced, acts: &Acts<'_>, context: &Context<'_>) -> Row {
             context.output.verbose(&format!("{to} is there already"));
             (Action::Unchanged, String::new())
         }
-        Change::Installed => (Action::Installed, format!("Installed {to}")),
-        Change::Replaced if synced.from == synced.to => (Action::Restored, format!("Restored {to}")),
+        Change::Installed => (Action::Installed, said("Installed", "Would install", &to)),
+        Change::Replaced if synced.from == synced.to => (Action::Restored, said("Restored", "Would restore", &to)),
         Change::Replaced => {
             let to = synced.to.as_deref().unwrap_or("another version");
-            (Action::Updated, format!("Changed {from} -> {}", Plain(to)))
+            (Action::Updated, said("Changed", "Would change", &format!("{from} -> {}", Plain(to))))
         }
-        Change::Removed => (Action::Removed, format!("Uninstalled {from}")),
+        Change::Removed => (Action::Removed, said("Uninstalled", "Would uninstall", &from)),
     };
     let previous_version = synced.from.filter(|_| action != Action::Unchanged);
-    Row { version: synced.to, previous_version, ..acts.installed(action, &synced.name).said(text) }
+    // What is installed is not what would come.
+    let row = match check && action != Action::Unchanged {
+        true => Row { action, ..Row::of_name(&synced.name) },
+        false => acts.installed(action, &synced.name),
+    };
+    Row { version: synced.to, previous_version, ..row.said(text) }
 }

@@ -49,10 +49,44 @@ pub struct Locked {
     pub commit: Option<String>,
     /// The digest of its manifest in an OCI registry.
     pub manifest: Option<Sha256Digest>,
-    /// Who signed it.
-    pub signer: Option<Signer>,
+    /// How it was verified.
+    pub verified: Vouched,
     /// The digests of its archives: by `<os>/<arch>`, or under `any`.
     pub archives: BTreeMap<String, Sha256Digest>,
+}
+
+/// How a locked plugin was verified: what comes of the entry is trusted for no more than that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vouched {
+    /// By a signature.
+    Signature(Signer),
+    /// By its digest, which somebody named.
+    Digest,
+    /// By nothing: the digest says which bytes are meant, and nobody said that they are good.
+    Nothing,
+}
+
+impl Vouched {
+    /// The word that the file uses.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Signature(_) => "signature",
+            Self::Digest => "digest",
+            Self::Nothing => "none",
+        }
+    }
+
+    fn read(word: Option<&str>, signer: Option<Signer>) -> Result<Self, String> {
+        match (word, signer) {
+            // Older files do not say it: a signer is named where there was a signature.
+            (Some("signature") | None, Some(signer)) => Ok(Self::Signature(signer)),
+            (Some("digest") | None, None) => Ok(Self::Digest),
+            (Some("none"), None) => Ok(Self::Nothing),
+            (Some("signature"), None) => Err("it was verified by a signature, and no signer is named".to_owned()),
+            (Some("digest" | "none"), Some(_)) => Err("a signer is named, but no signature was verified".to_owned()),
+            (Some(other), _) => Err(format!("`verified` is `{}`: expected `signature`, `digest` or `none`", Plain(other))),
+        }
+    }
 }
 
 /// Who signed a plugin.
@@ -133,6 +167,8 @@ struct Entry {
     commit: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     manifest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verified: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signer: Option<Signer>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -238,6 +274,19 @@ impl Locked {
         self.archives.get(&Self::platform()).or_else(|| self.archives.get(ANY)).copied()
     }
 
+    /// Who signed it.
+    pub fn signer(&self) -> Option<&Signer> {
+        match &self.verified {
+            Vouched::Signature(signer) => Some(signer),
+            Vouched::Digest | Vouched::Nothing => None,
+        }
+    }
+
+    /// Whether its signature is in a file of its own, and not in a git repository.
+    pub(super) fn has_provenance(&self) -> bool {
+        self.signer().is_some() && self.commit.is_none()
+    }
+
     /// Notes the archive of this platform, or of every one.
     pub(super) fn set_archive(&mut self, digest: Sha256Digest, for_any: bool) {
         let key = if for_any { ANY.to_owned() } else { Self::platform() };
@@ -279,7 +328,7 @@ impl Locked {
             constraint: entry.constraint,
             commit: entry.commit,
             manifest: entry.manifest.as_deref().map(digest).transpose()?,
-            signer: entry.signer,
+            verified: Vouched::read(entry.verified.as_deref(), entry.signer)?,
             archives,
         })
     }
@@ -293,7 +342,8 @@ impl Locked {
             constraint: self.constraint.clone(),
             commit: self.commit.clone(),
             manifest: self.manifest.as_ref().map(digest),
-            signer: self.signer.clone(),
+            verified: Some(self.verified.as_str().to_owned()),
+            signer: self.signer().cloned(),
             archives: self.archives.iter().map(|(platform, one)| (platform.clone(), digest(one))).collect(),
         }
     }
@@ -319,7 +369,10 @@ mod tests {
             constraint: Some("~1.2".to_owned()),
             commit: None,
             manifest: Some(Sha256Digest::of(b"m")),
-            signer: Some(Signer { fingerprint: "ABCD".to_owned(), user_id: Some("A \"B\" <a@b>\n".to_owned()) }),
+            verified: Vouched::Signature(Signer {
+                fingerprint: "ABCD".to_owned(),
+                user_id: Some("A \"B\" <a@b>\n".to_owned()),
+            }),
             archives: BTreeMap::from([("any".to_owned(), Sha256Digest::of(b"a"))]),
         }
     }
@@ -331,7 +384,7 @@ mod tests {
             constraint: None,
             manifest: None,
             commit: Some("a".repeat(40)),
-            signer: None,
+            verified: Vouched::Nothing,
             archives: BTreeMap::new(),
             ..locked("bare")
         };
@@ -346,6 +399,24 @@ mod tests {
     }
 
     #[test]
+    fn how_a_plugin_was_verified_is_kept_and_older_files_are_read() {
+        let entry = |more: &str| format!("version = 1\n[[plugin]]\nname = \"p\"\nsource = \"s\"\n{more}");
+        let signer = "signer = {fingerprint = \"AB\"}\n";
+        for (more, word) in [
+            ("verified = \"digest\"\n".to_owned(), "digest"),
+            ("verified = \"none\"\n".to_owned(), "none"),
+            (format!("verified = \"signature\"\n{signer}"), "signature"),
+            (String::new(), "digest"),
+            (signer.to_owned(), "signature"),
+        ] {
+            let file = LockFile::parse(&entry(&more)).unwrap();
+            let again = file.render("tool");
+            assert!(again.contains(&format!("verified = \"{word}\"")), "{more}: {again}");
+            assert_eq!(LockFile::parse(&again).unwrap(), file);
+        }
+    }
+
+    #[test]
     fn what_is_no_lock_file_is_refused_with_its_line() {
         let entry = |more: &str| format!("version = 1\n[[plugin]]\nname = \"p\"\nsource = \"s\"\n{more}");
         assert!(LockFile::parse(&entry("")).is_ok());
@@ -356,6 +427,9 @@ mod tests {
             (entry("nope = 1\n"), "line 5: unknown field `nope`"),
             (entry("version = \"x\"\n"), "plugin `p`: its version"),
             (entry("commit = \"--upload-pack=x\"\n"), "full commit id"),
+            (entry("verified = \"yes\"\n"), "`verified` is `yes`"),
+            (entry("verified = \"signature\"\n"), "no signer is named"),
+            (entry("verified = \"none\"\nsigner = {fingerprint = \"AB\"}\n"), "no signature was verified"),
             (entry("archives = {any = \"sha256:12\"}\n"), "plugin `p`: "),
             (entry("[[plugin]]\nname = \"P\"\nsource = \"s\"\n"), "twice"),
             ("version = 1\n[[plugin]]\nname = \"../p\"\nsource = \"s\"\n".to_owned(), "../p"),
@@ -380,7 +454,7 @@ mod tests {
         fn any_source_and_signer_survive(source in "[^\0]+", user_id in ".*") {
             let mut one = locked("p");
             one.source = source;
-            one.signer = Some(Signer { fingerprint: "F".to_owned(), user_id: Some(user_id) });
+            one.verified = Vouched::Signature(Signer { fingerprint: "F".to_owned(), user_id: Some(user_id) });
             let file = LockFile { plugins: [(one.name.clone(), one)].into() };
             prop_assert_eq!(LockFile::parse(&file.render("tool")).unwrap(), file);
         }

@@ -19,6 +19,8 @@ pub struct Exported {
     pub lock_file: PathBuf,
     /// How many packages it holds.
     pub packages: usize,
+    /// Those of them that nothing verified.
+    pub unverified: Vec<String>,
     /// The plugins that are not in it, and why.
     pub left_out: Vec<LeftOut>,
 }
@@ -55,7 +57,7 @@ pub enum ExportError {
 impl Manager<'_> {
     /// Writes a mirror of the installed plugins to `directory`: `plugins.lock`, and `packages/<file>` each with its provenance.
     /// The packages are those that are kept beside the plugins; one that is not, or is not what was installed, is fetched
-    /// again with `fetch` and verified by its digest. The lock file comes last, so that it never names what is not there.
+    /// again with `fetch` and verified as its entry says, for whoever syncs does so too. The lock file comes last, so that it never names what is not there.
     ///
     /// # Errors
     /// See [`ExportError`].
@@ -72,7 +74,7 @@ impl Manager<'_> {
         }
         let lock_file = directory.join(LOCK_FILE_NAME);
         file.write(&lock_file, self.host.name())?;
-        Ok(Exported { lock_file, packages: file.plugins.len(), left_out })
+        Ok(Exported { lock_file, packages: file.plugins.len(), unverified: file.unverified(), left_out })
     }
 
     fn export_package(&self, locked: &Locked, to: &Path, fetch: &FetchOptions) -> Result<(), ExportError> {
@@ -83,21 +85,25 @@ impl Manager<'_> {
         let prov = with_prov(to);
         let mut kept = self.store().directories().map(|root| root.join(locked.file_name())).collect::<Vec<_>>().into_iter();
         if let Some(kept) = kept.find(|kept| is_it(kept)) {
-            if !is_it(to) {
-                copy(&kept, to)?;
+            let kept_prov = Some(with_prov(&kept)).filter(|prov| prov.is_file());
+            if kept_prov.is_some() || !locked.has_provenance() {
+                if !is_it(to) {
+                    copy(&kept, to)?;
+                }
+                return kept_prov.map_or_else(|| remove(&prov), |kept| copy(&kept, &prov));
             }
-            let kept_prov = with_prov(&kept);
-            if kept_prov.is_file() {
-                return copy(&kept_prov, &prov);
-            }
-            return remove(&prov);
         }
         let scratch = crate::manager::update::scratch()?;
-        let trust = Trust::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false };
-        let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust: &trust };
-        let verified = self.obtain(locked, &ways, scratch.path(), self.report)?;
-        copy(&verified.fetched().path, to)?;
-        remove(&prov)
+        let trust = Trust::signature();
+        let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust: &trust, accept_signer: false };
+        let fetched = self.obtain(locked, &ways, scratch.path(), self.report)?.verified.into_fetched();
+        copy(&fetched.path, to)?;
+        match &fetched.provenance {
+            Some(bytes) => {
+                files::write_public(&prov, bytes).map_err(|source| ExportError::Write { path: prov.clone(), source })
+            }
+            None => remove(&prov),
+        }
     }
 }
 

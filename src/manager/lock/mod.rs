@@ -6,12 +6,13 @@ mod document;
 mod export;
 mod obtain;
 mod sync;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 #[doc(hidden)]
 pub use document::read_foreign;
-pub use document::{FILE_NAME as LOCK_FILE_NAME, LockFile, LockFileError, Locked, Signer};
+pub use document::{FILE_NAME as LOCK_FILE_NAME, LockFile, LockFileError, Locked, Signer, Vouched};
 pub(super) use export::with_prov;
 pub use export::{ExportError, Exported};
 pub use obtain::ObtainError;
@@ -20,7 +21,7 @@ pub use sync::{Change, SyncError, SyncRequest, SyncResults, Synced};
 use super::Manager;
 use crate::manifest::PluginName;
 use crate::source::{self, Source};
-use crate::store::{Kind, Receipt, StoreError};
+use crate::store::{Kind, Means, Receipt, StoreError, VerifiedBy};
 
 /// What [`Manager::lock`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct LockWritten {
     pub path: PathBuf,
     /// How many plugins are in it.
     pub plugins: usize,
+    /// Those of them that nothing verified.
+    pub unverified: Vec<String>,
     /// The plugins that are not in it, and why.
     pub left_out: Vec<LeftOut>,
 }
@@ -68,7 +71,7 @@ impl Manager<'_> {
             Err(e) => return Err(e.into()),
         }
         file.write(path, self.host.name())?;
-        Ok(LockWritten { path: path.to_owned(), plugins: file.plugins.len(), left_out })
+        Ok(LockWritten { path: path.to_owned(), plugins: file.plugins.len(), unverified: file.unverified(), left_out })
     }
 
     /// What is installed, as a lock file has it.
@@ -121,11 +124,7 @@ impl Manager<'_> {
             constraint: receipt.constraint.clone(),
             commit,
             manifest,
-            signer: receipt
-                .verified
-                .fingerprint
-                .clone()
-                .map(|fingerprint| Signer { fingerprint, user_id: receipt.verified.signer.clone() }),
+            verified: vouched(&receipt.verified),
             archives: std::collections::BTreeMap::new(),
         };
         entry.set_archive(archive.sha256, for_any);
@@ -133,7 +132,23 @@ impl Manager<'_> {
     }
 }
 
+fn vouched(verified: &VerifiedBy) -> Vouched {
+    match (verified.by, &verified.fingerprint) {
+        (Means::Signature, Some(fingerprint)) => {
+            Vouched::Signature(Signer { fingerprint: fingerprint.clone(), user_id: verified.signer.clone() })
+        }
+        (Means::Digest, _) => Vouched::Digest,
+        (Means::Signature | Means::Local | Means::None, _) => Vouched::Nothing,
+    }
+}
+
 impl LockFile {
+    /// The plugins that nothing verified.
+    fn unverified(&self) -> Vec<String> {
+        let of_it = self.plugins.values().filter(|locked| locked.verified == Vouched::Nothing);
+        of_it.map(|locked| locked.name.to_string()).collect()
+    }
+
     /// Takes over what `older` knows of the same plugins on other platforms.
     fn keep_other_platforms(&mut self, older: &Self) {
         for (name, entry) in &mut self.plugins {

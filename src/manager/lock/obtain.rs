@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Locked;
+use super::verify::Obtained;
 use crate::manager::network::{remembered, with_remembered};
-use crate::manager::{InstallError, Manager, Trust};
-use crate::provenance::{Evidence, Requirement, Verified};
+use crate::manager::{AdmitError, InstallError, Manager, Trust};
+use crate::package::Fetched;
+use crate::provenance::having;
 use crate::report::Report;
 use crate::source::version::Range;
 use crate::source::{FetchOptions, OciReference, Source};
@@ -24,8 +26,28 @@ pub(super) struct Ways<'a> {
     pub(super) offline: bool,
     /// Whether only what the file settles counts; else a signature by the locked signer, too.
     pub(super) frozen: bool,
-    /// How a package is verified that the file does not settle.
+    /// Whose signatures count.
     pub(super) trust: &'a Trust,
+    /// Whether another signer than before is fine, and none.
+    pub(super) accept_signer: bool,
+}
+
+/// A package that is the one that the file means, and that nobody verified.
+#[derive(Debug)]
+pub(super) struct Had {
+    /// The package.
+    pub(super) fetched: Fetched,
+    /// Where the file says that it comes from; the mirror, where that is no source any more.
+    pub(super) source: Source,
+    /// Whether it came from a mirror.
+    pub(super) from_mirror: bool,
+}
+
+impl Had {
+    /// Whether the file says which bytes it is.
+    pub(super) fn is_settled(&self, locked: &Locked) -> bool {
+        locked.archive().is_some() || self.fetched.origin.pinned
+    }
 }
 
 /// Why a locked package cannot be had.
@@ -81,6 +103,22 @@ pub enum ObtainError {
         /// Who should have.
         locked: String,
     },
+    /// There is no signature where the lock file names who signed.
+    #[error(
+        "plugin `{name}` was signed by {} as the lock file has it, and this is not signed ({} does not exist); put its provenance there, or lock it anew as it is",
+        Plain(.signer), Plain(.at)
+    )]
+    Unsigned {
+        /// The plugin's name.
+        name: String,
+        /// Who should have signed it.
+        signer: String,
+        /// Where the signature would be.
+        at: String,
+    },
+    /// It may not come in.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// It could not be fetched or verified.
     #[error("cannot get plugin `{name}` as the lock file has it")]
     Failed {
@@ -119,14 +157,11 @@ impl Manager<'_> {
 
     /// The options of a fetch of `locked`, with what the receipt of the installed plugin knows of that server.
     fn options_of(&self, locked: &Locked, source: &Source, fetch: &FetchOptions) -> FetchOptions {
-        let store = self.store();
-        let found = store.find(locked.name.as_str()).ok().flatten();
-        let receipt = found.and_then(|found| store.receipt(&found).ok().flatten());
         let is_there = |receipt: &store::Receipt| {
             let installed = self.parse_source(&receipt.source.asked);
             source.server().is_some() && installed.is_ok_and(|installed| installed.server() == source.server())
         };
-        match receipt.filter(is_there) {
+        match self.installed_receipt(locked).filter(is_there) {
             Some(receipt) => with_remembered(fetch, &receipt.network),
             None => fetch.clone(),
         }
@@ -138,96 +173,96 @@ impl Manager<'_> {
         source.map_or_else(Default::default, |source| remembered(&self.options_of(locked, &source, fetch), &source))
     }
 
-    /// Fetches the package of `locked` into `spool`, and verifies it.
+    /// Fetches the package of `locked` into `spool`, and verifies it as the file says, and as this machine knows to expect.
     pub(super) fn obtain(
         &self,
         locked: &Locked,
         ways: &Ways<'_>,
         spool: &Path,
         report: &dyn Report,
-    ) -> Result<Verified, ObtainError> {
-        let name = locked.name.to_string();
-        let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
-        let known = locked.archive();
-        let unsettled = || ObtainError::Unsettled { name: name.clone(), platform: Locked::platform() };
-        let parsed = self.parse_source(&locked.source);
-        let verify = |fetched, requirement: &Requirement, source: &Source| {
-            self.verify_under_policy(fetched, requirement, source, Some(&name)).map_err(|e| failed(e.into()))
+    ) -> Result<Obtained, ObtainError> {
+        let known = if ways.accept_signer { Vec::new() } else { self.known_signers_of(locked)? };
+        let had = match ways.mirror.map(|mirror| mirror.join("packages").join(locked.file_name())) {
+            Some(path) if path.exists() => self.from_mirror(locked, path, ways, spool, report)?,
+            absent => {
+                let is_signed = locked.signer().is_some() || !known.is_empty();
+                self.from_source(locked, absent, is_signed, ways, spool, report)?
+            }
         };
+        self.verify_locked(locked, &known, had, ways, report)
+    }
 
-        let in_mirror = ways.mirror.map(|mirror| mirror.join("packages").join(locked.file_name()));
-        if let Some(path) = in_mirror.as_ref().filter(|path| path.exists()) {
-            let Some(digest) = known else { return Err(unsettled()) };
-            let options = FetchOptions { want_provenance: true, ..local(ways.fetch) };
-            let mirror = Source::Archive(path.clone());
-            let fetched = self.fetch(&mirror, &options, spool, report).map_err(|e| failed(e.into()))?;
-            return verify(fetched, &Requirement::Digest(digest), parsed.as_ref().unwrap_or(&mirror));
-        }
+    fn from_mirror(
+        &self,
+        locked: &Locked,
+        path: PathBuf,
+        ways: &Ways<'_>,
+        spool: &Path,
+        report: &dyn Report,
+    ) -> Result<Had, ObtainError> {
+        let digest = locked.archive().ok_or_else(|| unsettled(locked))?;
+        let options = FetchOptions { want_provenance: true, ..local(ways.fetch) };
+        let mirror = Source::Archive(path);
+        let fetched = self.fetch(&mirror, &options, spool, report).map_err(|e| failed(locked, e.into()))?;
+        let fetched = having(fetched, &digest).map_err(|e| failed(locked, e.into()))?;
+        Ok(Had { fetched, source: self.parse_source(&locked.source).unwrap_or(mirror), from_mirror: true })
+    }
 
-        let offline =
-            || ObtainError::Offline { name: name.clone(), from: masked_source(&locked.source), mirror: in_mirror.clone() };
-        let source = match parsed {
-            Ok(source) if ways.offline && source.is_remote() => return Err(offline()),
-            Err(_) if ways.offline => return Err(offline()),
-            Ok(source) => source,
-            Err(e) => return Err(failed(e.into())),
+    fn from_source(
+        &self,
+        locked: &Locked,
+        not_in_mirror: Option<PathBuf>,
+        is_signed: bool,
+        ways: &Ways<'_>,
+        spool: &Path,
+        report: &dyn Report,
+    ) -> Result<Had, ObtainError> {
+        let name = locked.name.to_string();
+        let source = match self.parse_source(&locked.source) {
+            Ok(source) if !(ways.offline && source.is_remote()) => source,
+            Err(error) if !ways.offline => return Err(failed(locked, error.into())),
+            _ => return Err(ObtainError::Offline { name, from: masked_source(&locked.source), mirror: not_in_mirror }),
         };
         if let Source::Directory(path) = source {
             return Err(ObtainError::Directory { name, path });
         }
         let mut options = if source.is_remote() { self.options_of(locked, &source, ways.fetch) } else { local(ways.fetch) };
-        options.digest = None;
-        options.want_provenance = false;
         let (source, version) = settled(source, locked);
-        options.version = version;
-        let hangs_on_id = source.is_pinned(options.version.as_deref());
-        if known.is_none() && !hangs_on_id {
-            if ways.frozen {
-                return Err(unsettled());
-            }
-            return self.obtain_signed(locked, &source, options, ways, spool, report);
+        let digest = locked.archive();
+        let is_settled = digest.is_some() || source.is_pinned(version.as_deref());
+        if !is_settled && ways.frozen {
+            return Err(unsettled(locked));
         }
-        let fetched = self.fetch(&source, &options, spool, report).map_err(|e| failed(e.into()))?;
-        let requirement = match known {
+        options.digest = None;
+        options.want_provenance = is_signed || (!is_settled && matches!(ways.trust, Trust::Signature { .. }));
+        options.version = version;
+        let fetched = self.fetch(&source, &options, spool, report).map_err(|e| failed(locked, e.into()))?;
+        let fetched = match digest {
             // Every byte hangs on the commit; how it is packed may differ between versions of this program.
-            _ if fetched.origin.pinned && fetched.origin.git.is_some() => Requirement::Digest(fetched.digest()),
-            Some(digest) => Requirement::Digest(digest),
-            None if fetched.origin.pinned => Requirement::Digest(fetched.digest()),
-            None => return Err(unsettled()),
+            Some(digest) if !(fetched.origin.pinned && fetched.origin.git.is_some()) => {
+                having(fetched, &digest).map_err(|e| failed(locked, e.into()))?
+            }
+            _ => fetched,
         };
-        verify(fetched, &requirement, &source)
+        Ok(Had { fetched, source, from_mirror: false })
     }
 
-    /// Fetches what the file does not settle for this platform: the same version, signed by the locked signer.
-    fn obtain_signed(
-        &self,
-        locked: &Locked,
-        source: &Source,
-        options: FetchOptions,
-        ways: &Ways<'_>,
-        spool: &Path,
-        report: &dyn Report,
-    ) -> Result<Verified, ObtainError> {
-        let name = locked.name.to_string();
-        let failed = |source: InstallError| ObtainError::Failed { name: name.clone(), source: Box::new(source) };
-        let options = FetchOptions { want_provenance: matches!(ways.trust, Trust::Signature { .. }), ..options };
-        let fetched = self.fetch(source, &options, spool, report).map_err(|e| failed(e.into()))?;
-        let requirement = match ways.trust {
-            // What was signed on the machine that was locked is signed for this one.
-            Trust::Signature { .. } if locked.signer.is_none() && fetched.is_vouched_for() => {
-                Requirement::Digest(fetched.digest())
-            }
-            trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
-        };
-        let verified = self.verify_under_policy(fetched, &requirement, source, Some(&name)).map_err(|e| failed(e.into()))?;
-        match (verified.evidence(), &locked.signer) {
-            (Evidence::Signature(found), Some(signer)) if !found.fingerprint.eq_ignore_ascii_case(&signer.fingerprint) => {
-                let locked = signer.fingerprint.clone();
-                Err(ObtainError::OtherSigner { name, found: found.to_string(), locked })
-            }
-            _ => Ok(verified),
-        }
+    /// The receipt of what is installed under the name of `locked`; a damaged one knows nothing.
+    pub(super) fn installed_receipt(&self, locked: &Locked) -> Option<store::Receipt> {
+        let store = self.store();
+        let found = store.find(locked.name.as_str()).ok().flatten()?;
+        store.receipt(&found).ok().flatten()
     }
+}
+
+/// What failed for `locked`.
+pub(super) fn failed(locked: &Locked, source: InstallError) -> ObtainError {
+    ObtainError::Failed { name: locked.name.to_string(), source: Box::new(source) }
+}
+
+/// The file does not say which bytes `locked` is on this platform.
+pub(super) fn unsettled(locked: &Locked) -> ObtainError {
+    ObtainError::Unsettled { name: locked.name.to_string(), platform: Locked::platform() }
 }
 
 /// The source and version that can only mean what is locked, as far as the file says so.

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::obtain::{Ways, source_of};
-use super::{LockFile, LockFileError, Locked, ObtainError};
+use super::verify::Obtained;
+use super::{LockFile, LockFileError, Locked, ObtainError, Vouched};
 use crate::audit::{AuditError, Event};
-use crate::manager::admit::{Arriving, pin_source};
+use crate::manager::admit::{Arriving, Word, pin_source};
 use crate::manager::parallel::{Together, each};
 use crate::manager::record::Note;
 use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
 use crate::policy::Place;
+use crate::provenance::Evidence;
 use crate::report::Report;
 use crate::settings::Gate;
 use crate::source::FetchOptions;
-use crate::store::{Arrival, Kind, Receipt, Staged, StoreError, StoreLock, interrupt};
+use crate::store::{Arrival, Kind, Means, Receipt, Staged, StoreError, StoreLock, interrupt};
 use crate::text::Plain;
 
 /// What to make the store equal to, and how.
@@ -35,10 +37,12 @@ pub struct SyncRequest {
     pub hooks: bool,
     /// How to reach servers.
     pub fetch: FetchOptions,
-    /// How a package is verified that the file does not settle.
+    /// Whose signatures count.
     pub trust: Trust,
     /// Whether another signer than before is fine.
     pub accept_signer: bool,
+    /// Whether nothing is changed, and nothing fetched: the results say what would be done.
+    pub check: bool,
 }
 
 /// What became of one plugin.
@@ -121,10 +125,13 @@ struct There {
     receipt: Option<Receipt>,
 }
 
-/// A plugin that is ready to take its place, and everywhere that it came from.
+/// A plugin that is ready to take its place.
 struct Brought {
     staged: Staged,
+    /// Everywhere that it came from.
     places: Vec<Place>,
+    /// What was found out of its signer.
+    evidence: Evidence,
 }
 
 impl Manager<'_> {
@@ -149,7 +156,9 @@ impl Manager<'_> {
                 Err(e) => results.push((locked.name.to_string(), Err(e.into()))),
             }
         }
-        if !wanted.is_empty() {
+        if request.check {
+            results.extend(wanted.iter().map(|locked| (locked.name.to_string(), self.would_bring(locked))));
+        } else if !wanted.is_empty() {
             results.extend(self.bring(&wanted, request)?);
         }
         // They come in any order: the first failure, which makes the exit code, must not be a matter of chance.
@@ -157,12 +166,29 @@ impl Manager<'_> {
         if request.prune && !interrupt::requested() {
             for name in self.names_to_update()? {
                 if file.plugins.keys().all(|kept| kept.as_str() != name) {
-                    let removed = self.remove_unnamed(&name, request.hooks);
+                    let removed = match request.check {
+                        true => self.would_remove(&name),
+                        false => self.remove_unnamed(&name, request.hooks),
+                    };
                     results.push((name, removed));
                 }
             }
         }
         Ok(results)
+    }
+
+    fn would_bring(&self, locked: &Locked) -> Result<Synced, SyncError> {
+        let found = self.store().find(locked.name.as_str())?;
+        let change = if found.is_some() { Change::Replaced } else { Change::Installed };
+        let from = found.map(|found| found.version_text()).filter(|version| !version.is_empty());
+        let to = locked.version.as_ref().map(ToString::to_string);
+        Ok(Synced { name: locked.name.to_string(), from, to, change })
+    }
+
+    fn would_remove(&self, name: &str) -> Result<Synced, SyncError> {
+        let version = self.store().find(name)?.map(|found| found.version_text());
+        let from = version.filter(|version| !version.is_empty());
+        Ok(Synced { name: name.to_owned(), from, to: None, change: Change::Removed })
     }
 
     fn remove_unnamed(&self, name: &str, hooks: bool) -> Result<Synced, SyncError> {
@@ -191,7 +217,17 @@ impl Manager<'_> {
             // The file settles nothing: the version is all there is.
             (None, None) => true,
         };
-        Ok(same && store.open_plugin(name, Gate::Require).is_ok())
+        let proven = match (&locked.verified, receipt.verified.by) {
+            (Vouched::Nothing, _) | (Vouched::Digest, Means::Signature) => true,
+            (Vouched::Signature(signer), Means::Signature) => {
+                let own = receipt.verified.fingerprint.as_deref();
+                own.is_some_and(|own| own.eq_ignore_ascii_case(&signer.fingerprint))
+            }
+            // A machine without keys has no more than the digest.
+            (Vouched::Signature(_) | Vouched::Digest, Means::Digest) => true,
+            (Vouched::Signature(_) | Vouched::Digest, Means::Local | Means::None) => false,
+        };
+        Ok(same && proven && store.open_plugin(name, Gate::Require).is_ok())
     }
 
     /// Fetches, verifies and stages at once, and puts in place one after the other.
@@ -202,6 +238,7 @@ impl Manager<'_> {
             offline: request.offline,
             frozen: request.frozen,
             trust: &request.trust,
+            accept_signer: request.accept_signer,
         };
         self.check_credentials(wanted.iter().copied(), &request.fetch)?;
         let store = self.store();
@@ -249,7 +286,7 @@ impl Manager<'_> {
     ) -> Result<Brought, SyncError> {
         let spool = lock.spool()?;
         let part = together.part();
-        let verified = self.obtain(locked, ways, spool.path(), &part)?;
+        let Obtained { verified, evidence } = self.obtain(locked, ways, spool.path(), &part)?;
         // Where it is said to come from counts as much as where it was had.
         let origin = &verified.fetched().origin;
         let places = match self.parse_source(&locked.source) {
@@ -271,7 +308,7 @@ impl Manager<'_> {
                 locked: label(locked.name.as_str(), locked.version.as_ref()),
             });
         }
-        Ok(Brought { staged, places })
+        Ok(Brought { staged, places, evidence })
     }
 
     fn settle_locked(
@@ -283,7 +320,7 @@ impl Manager<'_> {
         request: &SyncRequest,
         note: &mut Note,
     ) -> Result<Synced, SyncError> {
-        let Brought { staged, places } = brought;
+        let Brought { staged, places, evidence } = brought;
         let hooks = request.hooks;
         let name = locked.name.to_string();
         let found = if present { lock.store().find(&name)? } else { None };
@@ -300,17 +337,17 @@ impl Manager<'_> {
             name: &name,
             places: &places,
             source: source.map_or_else(|_| locked.source.clone(), |source| pin_source(&source)),
-            evidence: staged.evidence(),
+            evidence: Some(&evidence),
+            word: Word::Another,
             replaced: there.as_ref().and_then(|there| there.receipt.as_ref()),
             accept_signer: request.accept_signer,
         })?;
         let to = staged.metadata().version.as_ref().map(ToString::to_string);
         let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
-        let signer = locked.signer.clone().map(|signer| (signer.fingerprint, signer.user_id));
         let source = Some(source_of(locked, staged.source()));
         let constraint = locked.constraint.clone();
         let network = self.network_of(locked, &request.fetch);
-        let arrival = Arrival { source, constraint, network, pinned, signer };
+        let arrival = Arrival { source, constraint, network, pinned };
         let synced = match there {
             Some(There { version, .. }) => {
                 self.replace(lock, staged, arrival, version.as_deref(), hooks, note)

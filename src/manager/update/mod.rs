@@ -27,7 +27,7 @@ use crate::package;
 use crate::provenance::{Evidence, Verified};
 use crate::runtime::HookEvent;
 use crate::source::FetchOptions;
-use crate::store::{self, Arrival, Receipt, Staged, Status, StoreError, StoreLock};
+use crate::store::{self, Arrival, Means, Receipt, Staged, Status, StoreError, StoreLock};
 use crate::text::Plain;
 
 pub use error::UpdateError;
@@ -305,7 +305,7 @@ impl Manager<'_> {
             let (asked, constraint) = followed.recorded();
             let source = Some(store::Source { asked, ..arrived_from });
             let network = remembered(&self.options(receipt, &origin, request), &origin.source);
-            let arrival = Arrival { source, constraint, network, pinned: receipt.pinned, signer: None };
+            let arrival = Arrival { source, constraint, network, pinned: receipt.pinned };
             self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks, note)?;
             self.remember(admitted);
         }
@@ -315,7 +315,7 @@ impl Manager<'_> {
     /// Stages a copy of a directory; without a lock, only reads what it is.
     fn next_from_directory<'l>(&self, directory: &Path, lock: Option<&'l StoreLock<'l>>) -> Result<Next<'l>, InstallError> {
         if let Some(lock) = lock {
-            return Ok(Next::Staged(Box::new(lock.stage_directory_copy(directory, self.report)?), lock));
+            return Ok(Next::Staged(Box::new(lock.stage_directory_copy(directory)?), lock));
         }
         let metadata = manifest::load(directory, &self.settings.limits).map_err(StoreError::from)?;
         Ok(Next::Known { metadata: Box::new(metadata), evidence: None })
@@ -350,7 +350,8 @@ impl Manager<'_> {
             version: before.unwrap_or("before").to_owned(),
             source: Box::new(source),
         };
-        let hook = self.agreed_hook(staged.metadata(), HookEvent::Update, hooks).map_err(hook_failed)?;
+        let verified = Means::of(staged.evidence());
+        let hook = self.agreed_hook(staged.metadata(), HookEvent::Update, verified, hooks).map_err(hook_failed)?;
         let committed = lock.commit(staged, arrival, true, hook).map_err(|e| failed(e.into()))?;
         committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
         if hook && let Err(failure) = self.run_hook(lock.store(), name, HookEvent::Update) {

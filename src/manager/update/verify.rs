@@ -1,7 +1,7 @@
 //! Verifying a new version as the installed one was, and by the same signer.
 
 use super::{UpdateError, UpdateRequest};
-use crate::manager::admit::{Admitted, Arriving, pin_source};
+use crate::manager::admit::{Admitted, Arriving, Word, pin_source};
 use crate::manager::{InstallError, Manager, Trust};
 use crate::package::Fetched;
 use crate::provenance::{Evidence, Requirement, Verified};
@@ -57,31 +57,14 @@ impl Manager<'_> {
                 places: &places,
                 source: pin_source(source),
                 evidence: Some(verified.evidence()),
+                word: Word::of(&trust, source, request.to.as_deref()),
                 replaced: Some(receipt),
                 accept_signer: request.accept_signer,
             })
             .map_err(|e| failed(e.into()))?;
-        self.warn_of_less(name, receipt, verified.evidence());
-        Ok((verified, admitted))
-    }
-
-    /// Says so where a new version is trusted for less than the installed one was.
-    fn warn_of_less(&self, name: &str, receipt: &Receipt, evidence: &Evidence) {
-        let how = match evidence {
-            Evidence::Signature(_) => return,
-            Evidence::Digest(_) => "is verified by the digest that you named",
-            Evidence::Skipped => "is not verified, as you asked",
-        };
-        match receipt.verified.signed_by() {
-            Some((fingerprint, user_id)) => self.report.warning(&format!(
-                "the version of {} that is installed was signed by {} ({fingerprint}); the new one {how}",
-                Plain(name),
-                Plain(if user_id.is_empty() { "a key" } else { user_id })
-            )),
-            None if matches!(evidence, Evidence::Skipped) => {
-                self.report.warning(&format!("the new version of {} is not verified", Plain(name)));
-            }
-            None => {}
+        if matches!(verified.evidence(), Evidence::Skipped) && before.signed_by().is_none() {
+            self.report.warning(&format!("the new version of {} is not verified", Plain(name)));
         }
+        Ok((verified, admitted))
     }
 }

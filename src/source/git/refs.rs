@@ -124,10 +124,12 @@ impl Refs {
         peeled.unwrap_or(&choice.id)
     }
 
-    /// A name under which the remote lists `id`, as a commit or as what a tag points to.
+    /// A name under which the remote lists `id`: a tag that points to it, which may be signed, before all others.
     pub(super) fn name_of(&self, id: &str) -> Option<&str> {
-        let (name, _) = self.ids.iter().find(|(_, own)| *own == id)?;
-        Some(name.strip_suffix("^{}").unwrap_or(name))
+        let mut names = self.ids.iter().filter(|(_, own)| *own == id).map(|(name, _)| name.as_str());
+        let (first, rest) = (names.next()?, names);
+        let tag = std::iter::once(first).chain(rest).find_map(|name| name.strip_suffix("^{}"));
+        Some(tag.unwrap_or(first))
     }
 
     /// The error for a version that is not there, with those that are nearest to it.
@@ -254,6 +256,9 @@ mod tests {
         let annotated = refs.choose(Some("v1.0.0"), &url()).unwrap();
         assert_ne!(refs.commit_of(&annotated), annotated.id, "the commit, not the tag");
         assert_eq!(refs.commit_of(&annotated), refs.ids["refs/tags/v1.0.0^{}"]);
+        let commit = refs.commit_of(&annotated);
+        let listed = Refs::read(&format!("{commit}\tHEAD\n{commit}\trefs/tags/v1.0.0^{{}}\n"));
+        assert_eq!(listed.name_of(commit), Some("refs/tags/v1.0.0"), "the tag, which may be signed");
     }
 
     #[test]
