@@ -225,7 +225,8 @@ failures! {
     PushError => |error: &PushError| match error {
         PushError::Source(error) => source(error),
         PushError::Package { source, .. } => unpack(source),
-        PushError::Unversioned { .. } => code::FAILED,
+        PushError::Provenance { .. } => code::VERIFICATION,
+        PushError::Unsigned { .. } | PushError::Unversioned { .. } => code::FAILED,
     },
     TrustError => |error: &TrustError| match error {
         TrustError::Unknown { .. } => code::NOT_THERE,

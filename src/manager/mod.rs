@@ -38,7 +38,7 @@ pub use lock::{
 };
 pub use pin::RolledBack;
 pub use pull::{PullError, PullRequest, Pulled};
-pub use push::PushError;
+pub use push::{PushError, PushRequest};
 pub use record::ChangeError;
 pub use sign::SignPackageError;
 pub use trust::{LimitError, TrustError, Untrusted};

@@ -111,9 +111,50 @@ fn o_what_is_pushed_is_installed_and_pushing_again_writes_nothing() {
 
     // Only what is not there is sent: a new signature, not the package.
     std::fs::remove_file(world.path("p-1.0.0.tgz.prov")).unwrap();
-    let ran = world.ok(&push);
+    let ran = world.ok(&format!("{push} --unsigned --force"));
     assert!(ran.stderr.contains("not signed") && ran.stderr.contains("replaced"), "{}", ran.stderr);
     assert_eq!(written(&server), before + 1, "the manifest alone");
+}
+
+#[test]
+fn o_a_release_is_replaced_only_by_who_says_so() {
+    let world = signed();
+    let server = Registry::default().start();
+    let push = format!("plugin push p-1.0.0.tgz {} --plain-http", reference(&server, "team"));
+    let first = digest(&world.ok(&push));
+    let prov = std::fs::read(world.path("p-1.0.0.tgz.prov")).unwrap();
+    let before = written(&server);
+
+    // Unsigned in the place of signed: both must be said.
+    std::fs::remove_file(world.path("p-1.0.0.tgz.prov")).unwrap();
+    let ran = world.fails(1, &push);
+    for part in ["not signed", "tool plugin sign p-1.0.0.tgz", "--unsigned"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    world.fails(1, &format!("{push} --force"));
+    let ran = world.fails(1, &format!("{push} --unsigned"));
+    assert!(ran.stderr.contains("other bytes") && ran.stderr.contains("--force"), "{}", ran.stderr);
+    // A provenance of something else, or an empty one, signs nothing.
+    for wrong in [&b""[..], b"junk", &prov] {
+        world.write("p-1.0.0.tgz.prov", wrong);
+        if wrong == prov {
+            world.write("p/more", "more");
+            world.ok("plugin package p --sign=false");
+            world.write("p-1.0.0.tgz.prov", wrong);
+        }
+        let ran = world.fails(3, &format!("{push} --force"));
+        assert!(ran.stderr.contains("p-1.0.0.tgz.prov"), "{}", ran.stderr);
+    }
+    assert_eq!(written(&server), before, "nothing was sent");
+    // Other bytes, signed well.
+    world.ok(&format!("plugin package p --sign --keyring {}", repository("testdata/keys/tour.sec.asc").display()));
+    let ran = world.fails(1, &push);
+    assert!(ran.stderr.contains(&first) && ran.stderr.contains("--force"), "{}", ran.stderr);
+    assert_eq!(written(&server), before);
+    let second = digest(&world.ok(&format!("{push} --force")));
+    assert_ne!(first, second);
+    let again = world.ok(&format!("{push} -o json")).json();
+    assert_eq!((&again[0]["action"], &again[0]["digest"]), (&"unchanged".into(), &second.into()));
 }
 
 #[test]
@@ -158,7 +199,7 @@ fn o_what_cannot_be_pushed_is_said_before_anything_is_sent() {
     world.fails(1, &format!("plugin push junk.tgz {}", to("team")));
     world.write("v/plugin.yaml", "name: Upper\nversion: 1.0.0\ncommand: x\n");
     world.ok("plugin package v --sign=false");
-    world.fails(2, &format!("plugin push Upper-1.0.0.tgz {}", to("team")));
+    world.fails(2, &format!("plugin push Upper-1.0.0.tgz {} --unsigned", to("team")));
     assert_eq!(server.requests().len(), 0);
 }
 

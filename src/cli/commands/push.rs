@@ -8,6 +8,7 @@ use super::install::NetworkArguments;
 use crate::cli::Context;
 use crate::cli::acts::{Action, OutputArguments, Row, Told, act, shown};
 use crate::cli::error::Result;
+use crate::manager::PushRequest;
 use crate::source::OciReference;
 use crate::text::Plain;
 
@@ -19,6 +20,12 @@ pub(crate) struct Arguments {
     /// Where to: the plugin's name and version are added where they are not there
     #[arg(value_name = "oci://REGISTRY/PATH")]
     reference: String,
+    /// Replace other bytes that are under the version's tag
+    #[arg(long)]
+    force: bool,
+    /// Push a package that is not signed, which nobody can verify
+    #[arg(long)]
+    unsigned: bool,
     #[command(flatten)]
     output: OutputArguments,
     #[command(flatten)]
@@ -27,8 +34,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     act(arguments.output.output, context, Row::of_path(&arguments.package), |_| {
-        let options = arguments.network.options(None, None, context)?;
-        let pushed = context.manager().push(&arguments.package, &arguments.reference, &options)?;
+        let pushed = context.manager().push(&PushRequest {
+            file: arguments.package.clone(),
+            reference: arguments.reference.clone(),
+            fetch: arguments.network.options(None, None, context)?,
+            force: arguments.force,
+            unsigned: arguments.unsigned,
+        })?;
         if pushed.already_there {
             context.output.notice("it was there already, byte for byte");
         }

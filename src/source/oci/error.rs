@@ -17,6 +17,14 @@ pub enum OciError {
         /// What is wrong, safe to show.
         reason: String,
     },
+    /// Another artifact is under the tag that was to be pushed.
+    #[error("`{reference}` holds other bytes already (sha256:{found}): push a new version, or replace it with `--force`")]
+    Taken {
+        /// The reference.
+        reference: String,
+        /// The digest of the manifest that is there.
+        found: Sha256Digest,
+    },
     /// The artifact is something else.
     #[error("`{reference}` is no plugin: its type is `{found}`, and a plugin's is `{expected}`; check the reference")]
     ArtifactType {

@@ -47,6 +47,8 @@ pub struct Publication<'a> {
     pub description: &'a str,
     /// Where its source is.
     pub source_url: Option<&'a str>,
+    /// Whether it takes the place of another artifact under its tag.
+    pub replaces: bool,
 }
 
 /// What was published.
@@ -87,7 +89,7 @@ type Annotations<'a> = std::collections::BTreeMap<&'static str, &'a str>;
 /// Writes `publication` to `reference`, in a repository that bears the plugin's name, under a tag that is its version.
 ///
 /// # Errors
-/// The reference has another tag or a digest, the registry cannot be reached, refuses, or fails. The tag is written last: where
+/// The reference has another tag or a digest, something else is under the tag, the registry cannot be reached, refuses, or fails. The tag is written last: where
 /// something fails before, nobody sees the artifact.
 pub fn push(
     reference: &OciReference,
@@ -110,8 +112,13 @@ pub fn push(
         Ok(body) if Sha256Digest::of(&body.bytes) == digest => {
             return Ok(Pushed { reference: target, digest, already_there: true });
         }
-        Ok(body) => report
-            .warning(&format!("{target} held another artifact, sha256:{}; it is replaced", Sha256Digest::of(&body.bytes))),
+        Ok(body) => {
+            let found = Sha256Digest::of(&body.bytes);
+            if !publication.replaces {
+                return Err(OciError::Taken { reference: target.to_string(), found }.into());
+            }
+            report.warning(&format!("{target} held another artifact, sha256:{found}; it is replaced"));
+        }
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error),
     }
@@ -222,6 +229,7 @@ mod tests {
             version,
             description: "",
             source_url: None,
+            replaces: false,
         }
     }
 
