@@ -234,6 +234,7 @@ failures! {
         _ => code::FAILED,
     },
     ExplainError => |error: &ExplainError| match error {
+        ExplainError::NotThere { .. } => code::NOT_THERE,
         ExplainError::Source(error) => source(error),
         ExplainError::Store(error) => store(error),
     },

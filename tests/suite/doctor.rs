@@ -240,10 +240,11 @@ fn p_a_signer_whose_key_was_revoked_is_an_error() {
 }
 
 #[test]
-fn variables_that_switch_plugins_off_are_told() {
+fn variables_that_contradict_each_other_are_told() {
     let mut world = World::new();
-    world.set("TOOL_NO_PLUGINS", "1");
+    world.set("TOOL_CACHE_HOME", "/tmp/a").set("HELM_CACHE_HOME", "/tmp/b").set("TOOL_NO_PLUGINS", "1");
     let ran = world.ok("plugin doctor");
+    assert!(ran.stdout.contains("TOOL_CACHE_HOME and HELM_CACHE_HOME differ"), "{}", ran.stdout);
     assert!(ran.stdout.contains("TOOL_NO_PLUGINS is set"), "{}", ran.stdout);
 }
 
@@ -299,5 +300,41 @@ fn a_policy_is_explained_rule_by_rule() {
     assert!(refused.contains("refused") && refused.contains("policy.yaml:4"), "{refused}");
     world.fails(1, "plugin doctor --policy=https://b.example/x.tgz");
     assert!(world.fails(1, "plugin doctor --policy x").stdout.contains("policy.yaml:8"));
+    assert!(source.contains("before it is fetched"), "{source}");
     world.fails(2, "plugin doctor --policy p --fix");
+}
+
+#[test]
+fn what_is_not_there_is_allowed_by_no_policy() {
+    let world = world();
+    install(&world);
+    let policies = ["", "apiVersion: v1\nplugins: {deny: [kubeval]}\n", "apiVersion: v1\nverification: digest\n"];
+    world.write("empty/readme", "");
+    world.write("broken/plugin.yaml", "name: [\n");
+    world.write("junk.tgz", "junk");
+    world.plugin("q", "1.0.0");
+    world.ok("plugin package q --sign=false");
+    for policy in policies {
+        fs::write(config(&world).join("policy.yaml"), policy).unwrap();
+        if policy.is_empty() {
+            fs::remove_file(config(&world).join("policy.yaml")).unwrap();
+        }
+        for (what, code, part) in [
+            ("nothere", 4, "not an installed plugin and not a source"),
+            ("nothere@1.0.0", 4, "not an installed plugin"),
+            ("./nothere.tgz", 4, "nothere.tgz"),
+            ("/no/where", 4, "where"),
+            ("nope://h/x", 1, "nope"),
+            ("empty", 4, "plugin.yaml"),
+            ("broken", 1, "plugin.yaml"),
+            ("junk.tgz", 1, "junk.tgz"),
+        ] {
+            let ran = world.tool(["plugin", "doctor", "--policy", what]);
+            assert!(ran.code == code || (ran.code == 2 && code == 1), "{what}: {} {}", ran.code, ran.stderr);
+            assert!(!ran.stdout.contains("allowed") && ran.stderr.contains(part), "{what}: {}{}", ran.stdout, ran.stderr);
+        }
+        // What lies here is looked into.
+        let named = world.tool(["plugin", "doctor", "--policy", "q-1.0.0.tgz"]);
+        assert!(named.code == 0 && named.stdout.starts_with("q from "), "{}{}", named.stdout, named.stderr);
+    }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::manager::Manager;
-use crate::policy::{Place, Subject, Verdict};
-use crate::settings::Gate;
-use crate::source::SourceError;
-use crate::store::{Listed, Status, StoreError};
+use crate::manifest;
+use crate::package;
+use crate::policy::{Place, Proof, Subject, Verdict};
+use crate::source::{Source, SourceError};
+use crate::store::{Listed, Receipt, Status, StoreError};
 use crate::text::plain;
 
 /// What all rules say of one plugin or source.
@@ -23,22 +24,8 @@ pub struct Explained {
     pub verified: Option<&'static str>,
     /// Whether every rule is kept, as far as is known.
     pub allowed: bool,
-    /// The gate that an installed plugin goes through; none for a source.
-    pub gate: Option<ExplainedGate>,
     /// The rules, file after file.
     pub rules: Vec<ExplainedRule>,
-}
-
-/// How strict the gate is before a plugin runs.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExplainedGate {
-    /// How strict it is: `require`, `warn` or `off`.
-    pub value: &'static str,
-    /// What the settings say.
-    pub setting: &'static str,
-    /// The policy's file and line that asks for a verified plugin, and so for `require`, safe to show.
-    pub raised_by: Option<String>,
 }
 
 /// What one rule says.
@@ -62,6 +49,16 @@ pub struct ExplainedRule {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
+    /// Nothing of that name is there.
+    #[error(
+        "`{name}` is not an installed plugin and not a source, so there is nothing to judge; `{host} plugin list` shows what is installed"
+    )]
+    NotThere {
+        /// The name as given, safe to show.
+        name: String,
+        /// The host's name.
+        host: String,
+    },
     /// It is no plugin, and no source either.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -88,25 +85,44 @@ impl Manager<'_> {
                 return Ok(vec![self.explain_installed(&listed)?]);
             }
         }
-        let source = self.parse_source(what)?;
-        let places = self.places_of(&source);
-        // A bare name may be judged by itself, wherever it would come from.
-        let name = places.is_empty().then_some(what.split('@').next().unwrap_or(what));
-        Ok(vec![self.explain(&Subject { name, places: &places, ..Subject::default() })])
+        Ok(vec![self.explain_source(what, &self.parse_source(what)?)?])
+    }
+
+    /// What lies on this machine is looked into: what cannot be read, or is no plugin, is not allowed by anybody.
+    fn explain_source(&self, what: &str, source: &Source) -> Result<Explained, ExplainError> {
+        let (name, proof) = match source {
+            Source::Directory(path) => {
+                let metadata = manifest::load(path, &self.settings.limits).map_err(StoreError::from)?;
+                (Some(metadata.name.to_string()), Some(Proof::Nothing))
+            }
+            Source::Archive(path) => {
+                let metadata = package::inspect(path, &self.settings.limits).map_err(StoreError::from)?;
+                (Some(metadata.name.to_string()), None)
+            }
+            Source::Index { name, .. } => (Some(name.clone()), None),
+            Source::Oci(_)
+            | Source::Http(_)
+            | Source::Git(_)
+            | Source::Web(_)
+            | Source::Getter { .. }
+            | Source::GitHub { .. } => (None, None),
+        };
+        let places = self.places_of(source);
+        let explained = self.explain(&Subject { name: name.as_deref(), places: &places, proof, installed: false });
+        // A rule about names refuses one also where nothing bears it.
+        if matches!(source, Source::Index { .. }) && explained.allowed {
+            return Err(ExplainError::NotThere { name: plain(what).into_owned(), host: self.host.name().to_owned() });
+        }
+        Ok(explained)
     }
 
     fn explain_installed(&self, listed: &Listed) -> Result<Explained, ExplainError> {
         let store = self.store();
         let found = store.find(&listed.name)?.filter(|found| found.directory == listed.directory);
         let receipt = found.and_then(|found| store.receipt(&found).ok().flatten());
-        Ok(store.as_subject(&listed.name, receipt.as_ref(), |subject| {
-            let mut explained = self.explain(&Subject { installed: false, ..*subject });
-            let raised = self.policy.least(subject.name, subject.places).map(|rule| rule.at.to_string());
-            let value = if raised.is_some() { Gate::Require } else { self.settings.gate };
-            explained.gate =
-                Some(ExplainedGate { value: value.as_str(), setting: self.settings.gate.as_str(), raised_by: raised });
-            explained
-        }))
+        let places = receipt.as_ref().map(Receipt::places).unwrap_or_default();
+        let proof = receipt.as_ref().map_or(Proof::Nothing, |receipt| receipt.verified.proof());
+        Ok(self.explain(&Subject { name: Some(&listed.name), places: &places, proof: Some(proof), installed: false }))
     }
 
     fn explain(&self, subject: &Subject<'_>) -> Explained {
@@ -134,7 +150,6 @@ impl Manager<'_> {
             name: subject.name.map(|name| plain(name).into_owned()),
             sources,
             verified: subject.proof.map(|proof| proof.verification().as_str()),
-            gate: None,
             allowed: rules.iter().all(|rule| rule.verdict != "refused"),
             rules,
         }
