@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes `path` and its missing parents; those that it makes are private to the user (0700).
 ///
@@ -150,9 +150,136 @@ impl Writers {
     }
 }
 
+/// Who besides its reader and the administrator may change a file that decides about trust, so that it is believed all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keepers {
+    /// Nobody: it is written by this program, or by an administrator.
+    Nobody,
+    /// A group, and the owner whoever that is: people write it with their own umask, or share it.
+    Group,
+}
+
+/// A file that decides about trust, or a directory that it lies in, may be changed by others: it is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} may be changed by others ({why}), so what it says is not believed; look through it, then mend it with `{mend}`",
+    crate::text::Plain(&path.to_string_lossy()))]
+pub struct Changeable {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Who may change it.
+    pub why: &'static str,
+    /// The command that mends it, safe to show.
+    pub mend: String,
+}
+
+/// Refuses a file that decides about trust where others may change it: the rule for settings, keyrings, `trust.yaml`, policies, allowed
+/// signers and receipts. `metadata` is of the opened file at `path`. The first `directories` above it count as well, since who may write to
+/// one can put another file in the place of this; in one that is sticky, as /tmp is, only the owner can.
+///
+/// # Errors
+/// [`Changeable`].
+pub fn refuse_changeable(
+    path: &Path,
+    metadata: &fs::Metadata,
+    keepers: Keepers,
+    directories: usize,
+) -> Result<(), Changeable> {
+    match keepers {
+        Keepers::Nobody => {
+            if let Some(writers) = Writers::of(metadata) {
+                return Err(Changeable { path: path.to_owned(), why: writers.why(), mend: writers.mend(path) });
+            }
+        }
+        Keepers::Group => refuse_everybody(path, metadata, "its mode lets everybody write")?,
+    }
+    let mut above = path.parent();
+    for _ in 0..directories {
+        let Some(directory) = above else { break };
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let Ok(metadata_above) = directory.metadata() else { break };
+        match is_sticky(&metadata_above) {
+            true if Writers::of(metadata) == Some(Writers::Owner) => {
+                let (why, mend) = (Writers::Owner.why(), Writers::Owner.mend(path));
+                return Err(Changeable { path: path.to_owned(), why, mend });
+            }
+            true => {}
+            false => refuse_everybody(directory, &metadata_above, "everybody may replace files there")?,
+        }
+        above = directory.parent();
+    }
+    Ok(())
+}
+
+/// Refuses what everybody may write to.
+fn refuse_everybody(path: &Path, metadata: &fs::Metadata, why: &'static str) -> Result<(), Changeable> {
+    if !everybody_may_write(metadata) {
+        return Ok(());
+    }
+    let mend = format!("chmod o-w {}", crate::text::quoted(&path.to_string_lossy()));
+    Err(Changeable { path: path.to_owned(), why, mend })
+}
+
+/// Whether everybody may write to a file or directory with `metadata`; a link has no mode that would mean anything.
+pub(crate) fn everybody_may_write(metadata: &fs::Metadata) -> bool {
+    !metadata.is_symlink() && mode_bits(metadata) & 0o002 != 0
+}
+
+/// Whether it is a directory in which everybody may write, and nobody touch what is another's.
+pub(crate) fn is_sticky(metadata: &fs::Metadata) -> bool {
+    metadata.is_dir() && mode_bits(metadata) & 0o1002 == 0o1002
+}
+
+#[cfg(unix)]
+fn mode_bits(metadata: &fs::Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(metadata)
+}
+
+#[cfg(not(unix))]
+fn mode_bits(_: &fs::Metadata) -> u32 {
+    0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_decides_about_trust_is_not_believed_where_others_may_change_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a b/c");
+        fs::create_dir(dir.path().join("a b")).unwrap();
+        fs::write(&path, "x").unwrap();
+        let chmod = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        // The modes of the file, its directory and the one above that; and what is mended, where it is for nobody and for a group.
+        for (modes, nobody, group) in [
+            ([0o600, 0o700, 0o700], None, None),
+            ([0o644, 0o755, 0o777], None, None),
+            ([0o664, 0o775, 0o777], Some("c"), None),
+            ([0o602, 0o700, 0o777], Some("c"), Some("c")),
+            ([0o600, 0o707, 0o777], Some("a b"), Some("a b")),
+            ([0o600, 0o1777, 0o777], None, None),
+        ] {
+            for (at, mode) in [&path, &dir.path().join("a b"), dir.path()].into_iter().zip(modes) {
+                chmod(at, mode);
+            }
+            for (keepers, refused) in [(Keepers::Nobody, nobody), (Keepers::Group, group)] {
+                let found = refuse_changeable(&path, &fs::metadata(&path).unwrap(), keepers, 1).err();
+                let found = found.as_ref().map(|found| (found.path.file_name().unwrap().to_str().unwrap(), &found.mend));
+                assert_eq!(found.map(|(name, _)| name), refused, "{modes:?} {keepers:?}");
+                if let Some((_, mend)) = found {
+                    assert!(std::process::Command::new("sh").args(["-c", mend]).status().unwrap().success(), "{mend}");
+                    assert!(refuse_changeable(&path, &fs::metadata(&path).unwrap(), keepers, 1).is_ok(), "{mend}");
+                }
+                for (at, mode) in [&path, &dir.path().join("a b")].into_iter().zip(modes) {
+                    chmod(at, mode);
+                }
+            }
+            let above = refuse_changeable(&path, &fs::metadata(&path).unwrap(), Keepers::Group, 2);
+            assert_eq!(above.is_ok(), group.is_none() && modes[2] == 0o700, "{modes:?}");
+        }
+    }
 
     #[test]
     fn reads_up_to_the_limit_and_writes_privately() {

@@ -1,8 +1,8 @@
 //! Who the host is: the program that has plugins, as data. The reference host `tool` is one [`Host`], Helm another
 //! ([`Host::helm`]), and an embedding program makes its own with [`Host::new`].
 //!
-//! This module also finds the host's directories and reads its environment variables under all their names. What
-//! `config.yaml` sets is in [`crate::settings`].
+//! This module also finds the host's directories and reads its environment variables. What `config.yaml` sets is in
+//! [`crate::settings`].
 
 mod functions;
 
@@ -14,12 +14,15 @@ use semver::Version;
 
 pub use functions::HostFunctions;
 
+/// How Helm's variables begin.
+const HELM: &str = "HELM";
+
 /// A program with plugins.
 #[derive(Debug, Clone)]
 pub struct Host {
     name: String,
     version: Version,
-    prefixes: Vec<String>,
+    prefix: String,
     folder: String,
     reserved: Vec<String>,
     global_flags: Vec<GlobalFlag>,
@@ -36,18 +39,14 @@ pub struct GlobalFlag {
 }
 
 impl Host {
-    /// A host called `name` at `version`. Environment variables begin with its name in capitals (`my-app`: `MY_APP_`), with
-    /// Helm's as aliases, since plugins written for Helm read those.
+    /// A host called `name` at `version`. It reads environment variables that begin with its name in capitals (`my-app`: `MY_APP_`),
+    /// and no others: a plugin of one host may call another host, which must not take the first one's keyring for its own.
     pub fn new(name: &str, version: Version) -> Self {
         let prefix = name.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        let mut prefixes = vec![prefix];
-        if prefixes[0] != "HELM" {
-            prefixes.push("HELM".to_owned());
-        }
         Self {
             name: name.to_owned(),
             version,
-            prefixes,
+            prefix,
             folder: name.to_owned(),
             reserved: Vec::new(),
             global_flags: Vec::new(),
@@ -155,17 +154,22 @@ impl Host {
         &self.global_flags
     }
 
-    /// The full names of the variable `key` (`PLUGINS`: `TOOL_PLUGINS`, `HELM_PLUGINS`), the one that wins first.
-    pub fn variable_names(&self, key: &str) -> impl Iterator<Item = String> {
-        self.prefixes.iter().map(move |prefix| format!("{prefix}_{key}"))
+    /// The full name of the variable `key` (`PLUGINS`: `TOOL_PLUGINS`), the only one under which it is read.
+    pub fn variable_name(&self, key: &str) -> String {
+        format!("{}_{key}", self.prefix)
     }
 
-    /// The value of the variable `key` with the name under which it was found. An empty value counts as unset.
+    /// The names under which plugins are told of `key` (`PLUGINS`: `TOOL_PLUGINS`, `HELM_PLUGINS`): those written for Helm read Helm's.
+    pub fn names_for_plugins(&self, key: &str) -> impl Iterator<Item = String> {
+        let helm = (self.prefix != HELM).then(|| format!("{HELM}_{key}"));
+        std::iter::once(self.variable_name(key)).chain(helm)
+    }
+
+    /// The value of the variable `key` with its full name. An empty value counts as unset.
     pub fn variable(&self, key: &str) -> Option<(String, OsString)> {
-        self.variable_names(key).find_map(|name| {
-            let value = env::var_os(&name).filter(|value| !value.is_empty())?;
-            Some((name, value))
-        })
+        let name = self.variable_name(key);
+        let value = env::var_os(&name).filter(|value| !value.is_empty())?;
+        Some((name, value))
     }
 
     /// Whether the variable `key` is set to something that means yes: anything but `0`, `false`, `no` and `off`.
@@ -328,9 +332,15 @@ mod tests {
 
     #[test]
     fn names_variables_after_the_host() {
-        let names = |host: &Host| host.variable_names("PLUGINS").collect::<Vec<_>>();
-        assert_eq!(names(&Host::tool()), ["TOOL_PLUGINS", "HELM_PLUGINS"]);
-        assert_eq!(names(&Host::helm()), ["HELM_PLUGINS"]);
-        assert_eq!(names(&Host::new("my-app", Version::new(1, 0, 0))), ["MY_APP_PLUGINS", "HELM_PLUGINS"]);
+        let my_app = Host::new("my-app", Version::new(1, 0, 0));
+        let table: [(Host, &[&str]); 3] = [
+            (Host::tool(), &["TOOL_PLUGINS", "HELM_PLUGINS"]),
+            (Host::helm(), &["HELM_PLUGINS"]),
+            (my_app, &["MY_APP_PLUGINS", "HELM_PLUGINS"]),
+        ];
+        for (host, told) in table {
+            assert_eq!(host.names_for_plugins("PLUGINS").collect::<Vec<_>>(), told);
+            assert_eq!(host.variable_name("PLUGINS"), told[0]);
+        }
     }
 }

@@ -27,7 +27,7 @@
 //! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
 //! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `trust` > `policy` > `package`,
-//! `provenance` > `manifest` > `host`. The small modules [`audit`], [`digest`], [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
+//! `provenance` > `manifest` > `host`. The small modules [`audit`], [`digest`], `executable`, [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
 //! and [`yaml`] serve all of them.
 
 #![cfg_attr(not(feature = "wasm"), forbid(unsafe_code))]
@@ -35,6 +35,7 @@
 pub mod audit;
 pub mod cli;
 pub mod digest;
+mod executable;
 pub mod files;
 pub mod host;
 pub mod interrupt;

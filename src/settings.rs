@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::files;
+use crate::files::{self, Changeable, Keepers};
 use crate::host::Origin;
 use crate::text::Plain;
 use crate::yaml::{self, Node, Value, YamlError};
@@ -79,6 +79,17 @@ pub enum Gate {
     /// It does not run.
     #[default]
     Require,
+}
+
+impl Gate {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Require => "require",
+        }
+    }
 }
 
 /// Bounds on archives and documents of others (plugin format, section 2.1).
@@ -283,6 +294,9 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// Others may change it.
+    #[error(transparent)]
+    Changeable(#[from] Changeable),
     /// The file says something that is none of the settings.
     #[error("{}:{}:{}: {}", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Invalid {
@@ -300,12 +314,13 @@ impl Settings {
     /// The file cannot be read, is no YAML, or has a key or value that means nothing.
     pub fn load(config_home: &Path) -> Result<Self, SettingsError> {
         let path = config_home.join(FILE_NAME);
-        let bytes = match files::read_bounded(&path, MAX_BYTES) {
-            Ok(Some(bytes)) => bytes,
+        let (bytes, metadata) = match files::read_bounded_seen(&path, MAX_BYTES) {
+            Ok(Some(read)) => read,
             Ok(None) => return Err(SettingsError::TooLarge { path }),
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(SettingsError::Read { path, source }),
         };
+        files::refuse_changeable(&path, &metadata, Keepers::Group, 1)?;
         match Self::parse(&bytes) {
             Ok(mut settings) => {
                 // A relative name must not depend on where the user is.
@@ -334,7 +349,7 @@ impl Settings {
     pub fn rows(&self) -> Vec<(String, String)> {
         let duration = |duration: Duration| format!("{}s", duration.as_secs_f64());
         let rows = [
-            ("gate", format!("{:?}", self.gate).to_lowercase()),
+            ("gate", self.gate.as_str().to_owned()),
             ("verify", self.verify.to_string()),
             ("http.timeout", self.http.timeout.map_or_else(|| "none".to_owned(), duration)),
             ("http.connectTimeout", duration(self.http.connect_timeout)),

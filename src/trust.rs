@@ -7,7 +7,7 @@
 //! What follows from it is decided in [`crate::manager`].
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::digest::Sha256Digest;
-use crate::files::{self, Writers};
+use crate::files::{self, Changeable, Keepers};
 use crate::policy::{Pattern, Place};
 use crate::text::Plain;
 use crate::yaml::{self, Mark, Node, Value, YamlError};
@@ -147,15 +147,9 @@ pub enum TrustedError {
         /// The file.
         path: PathBuf,
     },
-    /// Others may write to it.
-    #[error("{} may be changed by others ({}), so what it says of whom you trust is worth nothing; look through it, then mend it with `{}`",
-        Plain(&.path.to_string_lossy()), .writers.why(), .writers.mend(path))]
-    Writable {
-        /// The file.
-        path: PathBuf,
-        /// Who may.
-        writers: Writers,
-    },
+    /// Others may change it.
+    #[error(transparent)]
+    Changeable(#[from] Changeable),
     /// Its text means nothing.
     #[error("{}:{}:{}: {}", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Invalid {
@@ -173,7 +167,7 @@ impl TrustedError {
             Self::Read { path, .. }
             | Self::Write { path, .. }
             | Self::TooLarge { path }
-            | Self::Writable { path, .. }
+            | Self::Changeable(Changeable { path, .. })
             | Self::Invalid { path, .. } => path,
         }
     }
@@ -195,17 +189,15 @@ impl Trusted {
     pub fn load(config_home: &Path) -> Result<Self, TrustedError> {
         let path = config_home.join(FILE_NAME);
         let read = |source| TrustedError::Read { path: path.clone(), source };
-        let bytes = match files::read_bounded(&path, MAX_BYTES) {
-            Ok(Some(bytes)) => bytes,
+        let (bytes, metadata) = match files::read_bounded_seen(&path, MAX_BYTES) {
+            Ok(Some(read)) => read,
             Ok(None) => return Err(TrustedError::TooLarge { path }),
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(Self::default());
             }
             Err(e) => return Err(read(e)),
         };
-        if let Some(writers) = Writers::of(&fs::metadata(&path).map_err(read)?) {
-            return Err(TrustedError::Writable { path, writers });
-        }
+        files::refuse_changeable(&path, &metadata, Keepers::Nobody, 1)?;
         Self::parse(&bytes).map_err(|error| TrustedError::Invalid { path, error })
     }
 
@@ -383,6 +375,8 @@ mod time {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const KEY: &str = "E73208FE0133B7C8A809E83E27415E8C12120722";
@@ -425,7 +419,7 @@ mod tests {
             assert_eq!((mode(&home), mode(&home.join(FILE_NAME))), (0o700, 0o600));
             fs::set_permissions(home.join(FILE_NAME), PermissionsExt::from_mode(0o666)).unwrap();
             let error = Trusted::load(&home).unwrap_err();
-            assert!(matches!(error, TrustedError::Writable { .. }), "{error}");
+            assert!(matches!(error, TrustedError::Changeable(_)), "{error}");
         }
     }
 

@@ -145,7 +145,7 @@ pub(super) fn version(context: &Context<'_>) -> Result {
 /// `env`: each setting, its value and where it came from.
 pub(super) fn env(context: &Context<'_>) -> Result {
     let Context { host, homes, settings, .. } = context;
-    let name = |key: &str| host.variable_names(key).next().unwrap_or_default();
+    let name = |key: &str| host.variable_name(key);
     let mut table = Table::new(["NAME", "VALUE", "FROM"]);
     let mut row = |name: String, value: String, origin: &Origin| {
         table.row([name, value, from(origin)]);
@@ -155,7 +155,6 @@ pub(super) fn env(context: &Context<'_>) -> Result {
     row(name("CACHE_HOME"), homes.cache.path.display().to_string(), &homes.cache.origin);
     let plugins = std::env::join_paths(&homes.plugins).unwrap_or_default();
     row(name("PLUGINS"), plugins.to_string_lossy().into_owned(), &homes.plugins_origin);
-    // The first column is the name to set, also where the twin of Helm's name was set.
     let set = |key: &str| {
         let (variable, value) = host.variable(key)?;
         Some((value.to_string_lossy().into_owned(), Origin::Environment(variable)))

@@ -237,7 +237,7 @@ impl Manager<'_> {
     /// Decides whether a package is fine by itself, whatever was there before.
     pub(super) fn admit_package(&self, name: &str, places: &[Place], evidence: Option<&Evidence>) -> Result<(), AdmitError> {
         let proof = evidence.map_or(Proof::Nothing, proof_of);
-        let subject = Subject { name: Some(name), places, proof: Some(proof), installed: false };
+        let subject = Subject { name: Some(name), places, proof: Some(proof), ..Subject::default() };
         self.ask_policy(&subject, || format!("plugin `{}`", Plain(name)))?;
         match evidence {
             Some(Evidence::Signature(signature)) => {

@@ -151,7 +151,8 @@ impl Manager<'_> {
             request.fetch.check(&source)?;
             self.admit_source(&source)?;
             lock = store.lock(self.report)?;
-            staged = if request.copy { lock.stage_directory_copy(directory)? } else { lock.stage_link(directory)? };
+            staged =
+                if request.copy { lock.stage_directory_copy(directory, self.report)? } else { lock.stage_link(directory)? };
         } else {
             // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
             let signed = matches!(request.trust, Trust::Signature { .. });

@@ -25,7 +25,7 @@ mod verify;
 
 pub use admit::{AdmitError, UnverifiedError};
 pub use create::{CreateError, CreateRequest, Created, Readiness};
-pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedRule, Finding, Severity};
+pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedGate, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
 pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};

@@ -75,7 +75,7 @@ impl Manager<'_> {
     pub fn trust(&self, name: &str) -> Result<Vec<Difference>, TrustError> {
         self.recorded(Note::of_plugin(Event::Trust, name), |note| {
             let store = self.store();
-            let found = store.installed(name)?;
+            store.installed(name)?;
             // A file that cannot be used is said before anything is accepted.
             self.trusted()?;
             let accepted = store.lock(self.report)?.trust(name)?;
@@ -83,8 +83,16 @@ impl Manager<'_> {
                 note.event = None;
                 return Ok(Vec::new());
             }
-            if let Some(receipt) = store.receipt(&found)? {
+            if let Some(receipt) = store.receipt(&store.installed(name)?)? {
                 note.receipt(&receipt);
+                if let Some(rule) = self.policy.least(Some(name), &receipt.places()) {
+                    let way_out = store.restore_command(&receipt);
+                    self.report.warning(&format!(
+                        "the policy {} wants what was verified, so plugin `{}` does not run with the change; restore it with `{way_out}`",
+                        rule.at,
+                        Plain(name)
+                    ));
+                }
             }
             let changed = Trusted::change(&self.homes.config.path, |trusted| accept(trusted, name, accepted.files));
             if let Err(error) = changed {

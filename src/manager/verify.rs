@@ -179,9 +179,7 @@ impl Manager<'_> {
         }
         let differences = store.check_all_files(name)?;
         if !differences.is_empty() {
-            let restore = store.restore_command(&receipt);
-            let next =
-                format!("restore it with `{restore}`, or accept the change with `{} plugin trust {name}`", self.host.name());
+            let next = store.ways_out(name, &receipt);
             return Err(VerifyInstalledError::Changed { name: receipt.name, differences, next });
         }
         let mut plugin = VerifiedPlugin {

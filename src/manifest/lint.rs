@@ -3,14 +3,17 @@
 //!
 //! A package is linted by unpacking it first; that and showing the report are for others to do.
 
+mod starting;
+
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use crate::executable::Format;
 use crate::files;
 use crate::settings::Limits;
 use crate::text::Plain;
@@ -18,6 +21,7 @@ use crate::yaml::{self, Mark, Node};
 
 use super::platform::{Platform, select};
 use super::problem::{Problem, Severity};
+use super::programs::in_plugin_dir;
 use super::{ApiVersion, Config, MODULE_NAME, Metadata, PlatformCommand, RuntimeConfig, Subprocess, completion, sarif};
 
 /// The platforms that most users of a plugin have.
@@ -60,6 +64,15 @@ pub fn lint(path: &Path, limits: &Limits) -> LintReport {
     let problems = linter.problems;
     let ok = problems.iter().all(|problem| problem.severity != Severity::Error);
     LintReport { path: path.to_string_lossy().into_owned(), ok, problems }
+}
+
+/// Looks at the programs of the plugin in `dir` alone: what can never start, whatever the machine.
+pub fn lint_programs(dir: &Path, limits: &Limits) -> Vec<Problem> {
+    let mut linter = Linter { dir, limits, problems: Vec::new() };
+    linter.manifest();
+    let about_programs = |problem: &Problem| problem.code.starts_with("program-") || problem.code.starts_with("script-");
+    linter.problems.retain(|problem| problem.severity == Severity::Error && about_programs(problem));
+    linter.problems
 }
 
 /// What a command is for.
@@ -286,17 +299,25 @@ impl Linter<'_> {
                 false => "add it, or mend the path",
             };
             self.add(severity, at, "program-missing", message, help);
-        } else if !windows && !executable(&path) {
+            return;
+        }
+        if !windows && !executable(&path) {
             let message = format!("the program `{shown}` is not executable");
             self.add(severity, at, "program-not-executable", message, format!("run `chmod +x {shown}`"));
         }
+        let name = path.strip_prefix(self.dir).unwrap_or(&path).to_string_lossy().into_owned();
+        self.can_start(severity, &name, site.command);
     }
 
     fn module(&mut self, root: &Node) {
-        let mut magic = [0; 4];
         let help = "build the module and put it there";
-        match fs::File::open(self.dir.join(MODULE_NAME)).and_then(|mut file| file.read_exact(&mut magic)) {
-            Ok(()) if magic == *b"\0asm" => {}
+        match fs::File::open(self.dir.join(MODULE_NAME)).and_then(|mut file| Format::of(&mut file)) {
+            Ok(Format::Module) => {}
+            Ok(Format::Component) => {
+                let message = format!("{MODULE_NAME} is a component of WebAssembly, and the runtime takes a core module");
+                let help = "build it for `wasm32-wasip1`, or take the core module before it is made a component";
+                self.add_file(Severity::Error, Path::new(MODULE_NAME), "module-component", message, help);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let message = format!("wasm binary missing for extism/v1 plugin: there is no {MODULE_NAME}");
                 self.add(Severity::Error, Some(root.at), "module-missing", message, help);
@@ -318,6 +339,9 @@ impl Linter<'_> {
             let help = "run `chmod +x plugin.complete`";
             let file = Path::new(completion::PROGRAM_NAME);
             self.add_file(Severity::Warning, file, "completion-not-executable", message, help);
+        }
+        if path.is_file() {
+            self.can_start(Severity::Warning, completion::PROGRAM_NAME, &PlatformCommand::default());
         }
     }
 
@@ -430,16 +454,6 @@ fn sites<'a>(base: Option<&Node>, subprocess: &'a Subprocess) -> Vec<Site<'a>> {
         }
     }
     found
-}
-
-/// What stands behind the plugin's directory in `word`, under whichever host's name for it.
-fn in_plugin_dir(word: &str) -> Option<&str> {
-    let rest = word.strip_prefix('$')?;
-    let (name, rest) = match rest.strip_prefix('{') {
-        Some(braced) => braced.split_once('}')?,
-        None => rest.split_at(rest.find('/')?),
-    };
-    name.ends_with("_PLUGIN_DIR").then_some(rest)?.strip_prefix('/').map(|rest| rest.trim_start_matches('/'))
 }
 
 /// The first `${...}` in `text` that names no variable.

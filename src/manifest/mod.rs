@@ -10,6 +10,7 @@ pub mod lint;
 mod name;
 pub mod platform;
 mod problem;
+mod programs;
 mod sarif;
 mod v1;
 

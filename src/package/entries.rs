@@ -97,8 +97,7 @@ impl<'a> Entries<'a> {
                         return Err(Fault::Extension { offset, what: "it is the second for one entry" });
                     }
                 }
-                // It would be the default for all that follows; nothing that it may set concerns us. One that stands
-                // between an extension and its entry makes Go forget the extension.
+                // One that stands between an extension and its entry makes Go forget the extension.
                 b'g' => {
                     pending.refuse_dangling()?;
                     header::parse_pax_global(&self.extension(&header, offset)?, offset)?;

@@ -120,6 +120,12 @@ pub enum Fault {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A global PAX extension that says of all entries what some programs believe and others do not.
+    #[error("a global PAX header sets {key} for all that follows it, which some programs apply and others do not")]
+    Global {
+        /// What it sets.
+        key: Shown,
+    },
     /// A header and an extension that say different things, of which readers would believe one or the other
     /// (CVE-2025-62518).
     #[error("entry {name}: the {what} of its header and of its extension contradict each other")]

@@ -150,6 +150,10 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
         let (key, value, rest) =
             pax_record(data).ok_or_else(|| malformed("a record is not of the form `length key=value`"))?;
         data = rest;
+        if let Some(kind) = decides(key) {
+            let name = if key == b"linkpath" { value } else { key };
+            return Err(Fault::Kind { name: Shown::new(name), kind });
+        }
         match key {
             b"path" => {
                 if value.is_empty() || value.contains(&0) {
@@ -165,12 +169,6 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
                     return Err(malformed("there are two sizes"));
                 }
             }
-            // Records that turn what follows into something that this is not: a link, or a file with holes.
-            b"linkpath" => return Err(Fault::Kind { name: Shown::new(value), kind: "the target of a link" }),
-            b"SCHILY.realsize" => return Err(Fault::Kind { name: Shown::new(key), kind: "a sparse file's record" }),
-            key if key.starts_with(b"GNU.sparse.") => {
-                return Err(Fault::Kind { name: Shown::new(key), kind: "a sparse file's record" });
-            }
             b"uid" | b"gid" if !value.is_empty() && decimal(value).is_none() => {
                 return Err(malformed("a user or group id is not a number from 0"));
             }
@@ -181,13 +179,34 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
     Ok(pax)
 }
 
-/// Reads over the records of a global PAX extension, whose values concern nothing that is read here.
+/// Reads over the records of a global PAX extension, which would be the default for all that follows. What it says of owners, times and the
+/// like concerns nobody here. What decides which file is made of an entry, or what is in it, is applied by GNU tar and Python, by others
+/// not, and so refused.
 pub(super) fn parse_pax_global(mut data: &[u8], offset: u64) -> Result<(), Fault> {
     while !data.is_empty() {
         let what = "a record is not of the form `length key=value`";
-        (_, _, data) = pax_record(data).ok_or(Fault::Extension { offset, what })?;
+        let (key, _, rest) = pax_record(data).ok_or(Fault::Extension { offset, what })?;
+        if key == b"path" || key == b"size" || decides(key).is_some() || key.starts_with(b"GNU.") {
+            return Err(Fault::Global { key: Shown::new(key) });
+        }
+        data = rest;
     }
     Ok(())
+}
+
+/// What a record makes of an entry, where that is another thing than its header says: a link, or a file with holes or in parts.
+fn decides(key: &[u8]) -> Option<&'static str> {
+    const PARTS: [&[u8]; 3] = [b"GNU.volume.filename", b"GNU.volume.size", b"GNU.volume.offset"];
+    const STAR: [&[u8]; 2] = [b"SCHILY.realsize", b"SCHILY.offset"];
+    const TYPES: [&[u8]; 3] = [b"SCHILY.filetype", b"SCHILY.tarfiletype", b"LIBARCHIVE.symlinktype"];
+    match key {
+        b"linkpath" => Some("the target of a link"),
+        b"GNU.dumpdir" => Some("the list of a directory"),
+        key if key.starts_with(b"GNU.sparse.") || STAR.contains(&key) => Some("a sparse file's record"),
+        key if PARTS.contains(&key) => Some("part of a file"),
+        key if TYPES.contains(&key) => Some("another kind of entry"),
+        _ => None,
+    }
 }
 
 /// The first record's key and value, and what follows it.

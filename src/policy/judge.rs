@@ -16,6 +16,8 @@ pub struct Subject<'a> {
     pub places: &'a [Place],
     /// How it is verified.
     pub proof: Option<Proof<'a>>,
+    /// The command that brings back what was installed, where the user accepted changes of it since: no proof is one of those.
+    pub accepted: Option<&'a str>,
     /// Whether it is there already: then its sources are no longer judged, only who signed what comes from there.
     pub installed: bool,
 }
@@ -129,6 +131,21 @@ pub enum Refusal {
         /// Who may, safe to show.
         allowed: Vec<String>,
     },
+    /// Changes were accepted since the plugin was installed, and what verified it does not cover them.
+    #[error("the policy {at} asks for {}, and changes of {} were accepted since it was installed, which {} does not cover; restore it with `{restore}`",
+        asked(*.least), subject(.name), covered_by(*.found))]
+    Accepted {
+        /// The rule.
+        at: At,
+        /// The plugin's name, safe to show.
+        name: String,
+        /// The least that counts.
+        least: Verification,
+        /// How it was verified when it was installed.
+        found: Verification,
+        /// The command that brings back what was installed, safe to show.
+        restore: String,
+    },
     /// The host is too old.
     #[error("the policy {at} asks for {} {minimum} or newer, and this is {version}; update it", Plain(.host))]
     HostTooOld {
@@ -152,13 +169,14 @@ impl Refusal {
             | Self::PluginDenied { at, .. }
             | Self::TooWeak { at, .. }
             | Self::Signer { at, .. }
+            | Self::Accepted { at, .. }
             | Self::HostTooOld { at, .. } => at,
         }
     }
 
     /// Whether it is about how something is verified (exit code 3), rather than what or where it is.
     pub fn is_verification(&self) -> bool {
-        matches!(self, Self::TooWeak { .. } | Self::Signer { .. })
+        matches!(self, Self::TooWeak { .. } | Self::Signer { .. } | Self::Accepted { .. })
     }
 }
 
@@ -179,6 +197,14 @@ fn weakly(found: Verification) -> &'static str {
         Verification::Signature => "signed",
         Verification::Digest => "verified by a digest only",
         Verification::None => "not verified",
+    }
+}
+
+fn covered_by(found: Verification) -> &'static str {
+    match found {
+        Verification::Signature => "its signature",
+        Verification::Digest => "its digest",
+        Verification::None => "nothing",
     }
 }
 
@@ -265,11 +291,22 @@ impl Policy {
     /// Tells `take` what each rule says, as long as it wants more: the rule, where it stands and what it says. Every run is
     /// judged, and few are explained: the rule is put into words by who shows it.
     fn each_decision(&self, subject: &Subject<'_>, mut take: impl FnMut(fmt::Arguments<'_>, &At, Verdict) -> bool) {
-        let Subject { name, places, proof, installed } = *subject;
+        let Subject { name, places, proof, accepted, installed } = *subject;
         let arriving = if installed { &[][..] } else { places };
         let called = || match (name, places.first()) {
             (Some(name), _) => Plain(name).to_string(),
             (None, place) => place.map(|place| place.shown().to_owned()).unwrap_or_default(),
+        };
+        // What was verified is what must still be there.
+        let unaccepted = |at: &At, least, proof: Proof<'_>| match accepted {
+            Some(restore) if least > Verification::None => Err(Refusal::Accepted {
+                at: at.clone(),
+                name: called(),
+                least,
+                found: proof.verification(),
+                restore: Plain(restore).to_string(),
+            }),
+            _ => Ok(()),
         };
         for file in self.files.iter() {
             if let (Some(rule), Some((host, version))) = (&file.minimum_host_version, &self.host) {
@@ -313,7 +350,7 @@ impl Policy {
                             least: rule.value,
                             found: proof.verification(),
                         }),
-                        false => Ok(()),
+                        false => unaccepted(&rule.at, rule.value, proof),
                     };
                     verdict(true, judged)
                 });
@@ -324,7 +361,10 @@ impl Policy {
             for rule in &file.signers {
                 let about = rule.value.is_about(name, places);
                 let said = match proof {
-                    Some(proof) if about => verdict(true, rule.value.check(&rule.at, proof, called)),
+                    Some(proof) if about => {
+                        let judged = rule.value.check(&rule.at, proof, called);
+                        verdict(true, judged.and_then(|()| unaccepted(&rule.at, Verification::Signature, proof)))
+                    }
                     None if about || name.is_none() && rule.value.name.is_some() => Verdict::Later,
                     _ => Verdict::Silent,
                 };

@@ -19,14 +19,14 @@ mod place;
 mod read;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use semver::Version;
 
-use crate::files::Writers;
+use crate::files::{self, Changeable, Keepers};
 use crate::host::{Homes, Host};
 use crate::text::Plain;
 use crate::yaml::{Mark, YamlError};
@@ -157,16 +157,9 @@ pub enum PolicyError {
         /// The variable that names it.
         named_by: Option<String>,
     },
-    /// Others may write to it.
-    #[error("{} may be changed by others ({why}), so the policy there is worth nothing; mend it with `{mend}`", Plain(&.path.to_string_lossy()))]
-    Writable {
-        /// The file, or the directory that it is in.
-        path: PathBuf,
-        /// Who may.
-        why: &'static str,
-        /// The command that mends it, safe to show.
-        mend: String,
-    },
+    /// Others may change it.
+    #[error(transparent)]
+    Changeable(#[from] Changeable),
     /// It is far too large.
     #[error("the policy {} has more than {MAX_BYTES} bytes; is it the right file?", Plain(&.path.to_string_lossy()))]
     TooLarge {
@@ -190,7 +183,7 @@ impl PolicyError {
             Self::Read { path, .. }
             | Self::Missing { path, .. }
             | Self::NotAFile { path, .. }
-            | Self::Writable { path, .. }
+            | Self::Changeable(Changeable { path, .. })
             | Self::TooLarge { path }
             | Self::Invalid { path, .. } => path,
         }
@@ -224,16 +217,14 @@ impl Policy {
         Self::default()
     }
 
-    /// Where policies for `host` are looked for. A variable's alias does not give way to it: both files count.
+    /// Where policies for `host` are looked for.
     pub fn candidates(host: &Host, homes: &Homes) -> Vec<Candidate> {
         let usual = [homes.config.path.join(FILE_NAME), system_directory(host.name()).join(FILE_NAME)];
         let mut candidates: Vec<_> = usual.into_iter().map(|path| Candidate { path, named_by: None }).collect();
-        for name in host.variable_names("POLICY") {
-            if let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) {
-                let path = PathBuf::from(value);
-                let path = std::path::absolute(&path).unwrap_or(path);
-                candidates.push(Candidate { path, named_by: Some(name) });
-            }
+        if let Some((name, value)) = host.variable("POLICY") {
+            let path = PathBuf::from(value);
+            let path = std::path::absolute(&path).unwrap_or(path);
+            candidates.push(Candidate { path, named_by: Some(name) });
         }
         candidates
     }
@@ -302,10 +293,7 @@ impl PolicyFile {
         if !metadata.is_file() {
             return Err(PolicyError::NotAFile { path: path.clone(), named_by: named_by.clone() });
         }
-        check_owner(path, &file).map_err(|fault| match fault {
-            Fault::Io(e) => read(e),
-            Fault::Writable(error) => *error,
-        })?;
+        files::refuse_changeable(path, &metadata, Keepers::Nobody, 1)?;
         let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
         if bytes.len() as u64 > MAX_BYTES {
@@ -316,33 +304,6 @@ impl PolicyFile {
             Err(error) => Err(PolicyError::Invalid { path: path.clone(), error }),
         }
     }
-}
-
-/// What is wrong with who may write to a policy.
-enum Fault {
-    Io(io::Error),
-    Writable(Box<PolicyError>),
-}
-
-/// Refuses a policy that somebody else than its reader and the administrator may write or replace.
-fn check_owner(path: &Path, file: &File) -> Result<(), Fault> {
-    let writable =
-        |path: &Path, why, mend| Err(Fault::Writable(Box::new(PolicyError::Writable { path: path.to_owned(), why, mend })));
-    if let Some(writers) = Writers::of(&file.metadata().map_err(Fault::Io)?) {
-        return writable(path, writers.why(), writers.mend(path));
-    }
-    // Who may write to the directory can put another file in its place, unless it is sticky, as /tmp is.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        let mode = directory.metadata().map_err(Fault::Io)?.mode();
-        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-            let mend = format!("chmod o-w '{}'", Plain(&directory.to_string_lossy()));
-            return writable(directory, "everybody may replace files there", mend);
-        }
-    }
-    Ok(())
 }
 
 /// Where an administrator keeps the settings of the program `host` for all users.

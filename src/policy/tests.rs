@@ -22,7 +22,7 @@ fn signed() -> Proof<'static> {
 fn refusal(policy: &Policy, name: Option<&str>, source: &str, proof: Option<Proof<'_>>) -> Option<Refusal> {
     let places = [Place::of(source)];
     let places = if source.is_empty() { &[][..] } else { &places };
-    policy.judge(&Subject { name, places, proof, installed: false }).err()
+    policy.judge(&Subject { name, places, proof, ..Subject::default() }).err()
 }
 
 #[test]
@@ -145,7 +145,8 @@ fn verification_and_signers() {
     let listed = policy(&[&format!("signers: [{{source: \"https://a/**\", fingerprints: [{SIGNER}]}}]")]);
     assert!(refusal(&listed, Some("p"), "https://a/x", Some(signed())).is_none());
     let source = [Place::of("https://a/x")];
-    let installed = Subject { name: Some("p"), places: &source, proof: Some(Proof::Digest), installed: true };
+    let installed =
+        Subject { name: Some("p"), places: &source, proof: Some(Proof::Digest), installed: true, ..Subject::default() };
     assert!(matches!(listed.judge(&installed), Err(Refusal::Signer { .. })));
     assert!(policy(&["sources: {allow: []}"]).judge(&installed).is_ok(), "where it came from is no longer asked");
     let by_subkey = Proof::Signature { fingerprint: "0", subkey: Some(SIGNER) };
@@ -183,7 +184,7 @@ fn each_rule_tells_what_it_says() {
     ]);
     let places = [Place::of("https://a/p.tgz")];
     let decisions =
-        policy.decide(&Subject { name: Some("p"), places: &places, proof: Some(Proof::Nothing), installed: false });
+        policy.decide(&Subject { name: Some("p"), places: &places, proof: Some(Proof::Nothing), ..Subject::default() });
     let rules: Vec<_> = decisions.iter().map(|decision| (decision.rule.as_str(), decision.at.line)).collect();
     assert_eq!(
         rules,
@@ -217,11 +218,11 @@ fn a_file_that_cannot_be_believed_is_an_error() {
     for mode in [0o666, 0o664, 0o606] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let error = read().unwrap_err();
-        assert!(matches!(error, PolicyError::Writable { .. }) && error.to_string().contains("chmod go-w"), "{error}");
+        assert!(matches!(error, PolicyError::Changeable(_)) && error.to_string().contains("chmod go-w"), "{error}");
     }
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
-    assert!(matches!(read(), Err(PolicyError::Writable { .. })));
+    assert!(matches!(read(), Err(PolicyError::Changeable(_))));
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o1777)).unwrap();
     assert!(read().is_ok());
     std::fs::write(&path, "hooks: maybe\n").unwrap();

@@ -21,7 +21,7 @@ use openpgp::{Cert, Fingerprint, KeyHandle, Packet, PacketPile};
 use super::armor;
 use super::keybox::{self, KeyboxError};
 use super::packets::{self, FramingError, tag};
-use crate::files;
+use crate::files::{self, Changeable, Keepers};
 use crate::host::{self, Homes, Host, Origin};
 use crate::text::Plain;
 
@@ -92,6 +92,9 @@ pub enum KeyringError {
         #[source]
         source: io::Error,
     },
+    /// Others may change it.
+    #[error(transparent)]
+    Changeable(#[from] Changeable),
     /// A file that is larger than any keyring.
     #[error("keyring {} is larger than {} MiB", .path.display(), MAX_BYTES >> 20)]
     TooLarge {
@@ -478,7 +481,8 @@ impl Keyring {
         let mut left = MAX_BYTES;
         for file in files {
             let before = self.certificates.len();
-            match self.add_bounded(&file, left) {
+            // Who may put another directory in the place of this one decides as well.
+            match self.add_bounded(&file, left, 2) {
                 Ok(size) => left -= size,
                 // Each file of a directory is a keyring of its own: a bad one does not spoil the rest.
                 Err(e @ (KeyringError::Damaged { .. } | KeyringError::Keybox { .. })) => self.skipped.push(e.to_string()),
@@ -494,15 +498,17 @@ impl Keyring {
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), KeyringError> {
-        self.add_bounded(path, MAX_BYTES)?;
+        self.add_bounded(path, MAX_BYTES, 1)?;
         self.places.push(path.to_owned());
         Ok(())
     }
 
-    fn add_bounded(&mut self, path: &Path, limit: u64) -> Result<u64, KeyringError> {
-        let bytes =
-            files::read_bounded(path, limit).map_err(|source| KeyringError::Read { path: path.to_owned(), source })?;
-        let bytes = bytes.ok_or_else(|| KeyringError::TooLarge { path: path.to_owned() })?;
+    /// Adds what the file at `path` holds, unless others may change it or one of the first `directories` above it.
+    fn add_bounded(&mut self, path: &Path, limit: u64, directories: usize) -> Result<u64, KeyringError> {
+        let read =
+            files::read_bounded_seen(path, limit).map_err(|source| KeyringError::Read { path: path.to_owned(), source })?;
+        let (bytes, metadata) = read.ok_or_else(|| KeyringError::TooLarge { path: path.to_owned() })?;
+        files::refuse_changeable(path, &metadata, Keepers::Group, directories)?;
         self.add_bytes(&bytes, path)?;
         Ok(bytes.len() as u64)
     }

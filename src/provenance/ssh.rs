@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::policy::Good;
+use crate::files::{self, Changeable, Keepers};
 use crate::text;
 
 /// What opens such a signature.
@@ -78,6 +79,9 @@ pub enum SshError {
         #[source]
         source: io::Error,
     },
+    /// Others may change the file of allowed signers.
+    #[error(transparent)]
+    Changeable(#[from] Changeable),
     /// There is no such program, or no way to hand it the signature.
     #[error("the program `ssh-keygen` cannot be run or talked to; install OpenSSH")]
     NoProgram {
@@ -100,10 +104,12 @@ pub(super) fn check(signature: &[u8], payload: &[u8], allowed: &Path, allow_expi
         return Err(SshError::Future { at: signed_at });
     }
     let unreadable = |source| SshError::AllowedSigners { path: allowed.to_owned(), source };
-    if !std::fs::metadata(allowed).map_err(unreadable)?.is_file() {
+    let metadata = std::fs::metadata(allowed).map_err(unreadable)?;
+    if !metadata.is_file() {
         // A pipe would have to be read twice.
         return Err(unreadable(io::ErrorKind::InvalidInput.into()));
     }
+    files::refuse_changeable(allowed, &metadata, Keepers::Group, 1)?;
     let scratch = tempfile::NamedTempFile::new().and_then(|mut file| file.write_all(signature).map(|()| file));
     let scratch = scratch.map_err(|source| SshError::NoProgram { source })?;
     let run = |action: &str, more: &[&str], time: Option<&str>, input: &[u8]| {
@@ -267,6 +273,14 @@ mod tests {
         assert!(matches!(check(&mail, TAG, &key.allowed, false), Err(SshError::Malformed { .. })));
         let late = b"object 1\ntagger A <a@example.com> 32503680000 +0000\n\n";
         assert!(matches!(check(&key.sign(late, "git"), late, &key.allowed, false), Err(SshError::Future { .. })));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let chmod = |mode| std::fs::set_permissions(&key.allowed, std::fs::Permissions::from_mode(mode)).unwrap();
+            chmod(0o666);
+            assert!(matches!(check(&signature, TAG, &key.allowed, false), Err(SshError::Changeable(_))));
+            chmod(0o644);
+        }
         let gone = key.dir.path().join("gone");
         assert!(matches!(check(&signature, TAG, &gone, false), Err(SshError::AllowedSigners { .. })));
         let payload = b"object 1\n\ntagger A <a> 1 +0\n";

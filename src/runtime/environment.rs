@@ -90,9 +90,9 @@ impl<'h> Environment<'h> {
         self.debug
     }
 
-    /// Sets `key` under every name that the host has for it (`DEBUG`: `TOOL_DEBUG` and `HELM_DEBUG`).
+    /// Sets `key` under every name by which plugins know it (`DEBUG`: `TOOL_DEBUG` and `HELM_DEBUG`).
     pub fn set(&mut self, key: &str, value: impl AsRef<OsStr>) {
-        for name in self.host.variable_names(key) {
+        for name in self.host.names_for_plugins(key) {
             self.variables.push((name, value.as_ref().to_owned()));
         }
     }
@@ -115,11 +115,13 @@ impl<'h> Environment<'h> {
         }
     }
 
-    /// Gives `command` this environment.
+    /// Gives `command` this environment, and nothing else.
     pub(crate) fn apply(&self, command: &mut Command) {
+        command.env_clear();
         if self.clean {
-            command.env_clear();
             command.envs(PLAIN.iter().filter_map(|name| Some((name, env::var_os(name)?))));
+        } else {
+            command.envs(env::vars_os());
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }

@@ -3,6 +3,8 @@
 //! Whether it may be started is decided before, by the store's gate; here it is only prepared, run, and its end understood.
 
 mod environment;
+#[cfg(unix)]
+mod exec;
 mod getter;
 pub mod hooks;
 mod invoke;
@@ -11,6 +13,7 @@ mod post_renderer;
 mod process;
 mod program;
 mod sandbox;
+mod start_error;
 mod subprocess;
 #[cfg(feature = "wasm")]
 mod wasm;
@@ -21,8 +24,8 @@ pub use self::environment::Environment;
 pub use self::getter::GetterRequest;
 pub use self::hooks::{HookError, HookEvent, HookOutcome, Results, has_hook, hook_line, run_hook};
 pub use self::invoke::{Input, Output, Process};
-pub use self::program::StartError;
 pub use self::sandbox::{Confinement, SandboxError};
+pub use self::start_error::{StartError, is_noexec};
 pub use self::subprocess::{InvokeError, ask};
 #[cfg(feature = "wasm")]
 pub use self::wasm::WasmError;

@@ -1,116 +1,29 @@
-//! A command line to a process: finding the program, starting it, and saying what is wrong where that fails.
+//! A command line to a process: finding the program, looking at it, and starting it. Nothing is ever handed to a shell because the
+//! system cannot start it: the bytes of a file that is no script are no commands.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(unix)]
+use super::exec::Image;
+use super::start_error::{StartError, is_here};
 use super::{Environment, Subject};
-use crate::manifest::PluginName;
+use crate::executable::Format;
 use crate::manifest::platform::CommandLine;
 use crate::store::Standing;
-use crate::text::Plain;
+
+/// The system's number for "exec format error".
+const NO_EXEC: i32 = 8;
 
 /// How often a program that is being written is tried again, and after how long. Who has just written it may have started another
 /// program meanwhile, which holds the file open for a moment.
 const BUSY_TRIES: u32 = 100;
 const BUSY_NAP: Duration = Duration::from_millis(10);
-
-/// How much of a program is looked at, for a `#!` line.
-const FIRST_BYTES: u64 = 256;
-
-/// Why a program could not be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A name without a directory that is on no directory of `PATH`.
-    #[error("there is no program `{}` on PATH; install it, or add its directory to PATH", Plain(program))]
-    NotOnPath {
-        /// The program's name.
-        program: String,
-    },
-    /// Nothing lies at the program's path.
-    #[error("there is no program {}; a reinstall of the plugin may bring it back", Plain(&path.to_string_lossy()))]
-    Missing {
-        /// The program.
-        path: PathBuf,
-    },
-    /// Something lies there that is no file.
-    #[error("{} is not a file, and cannot be started", Plain(&path.to_string_lossy()))]
-    NotAFile {
-        /// The program.
-        path: PathBuf,
-    },
-    /// The file lacks the permission, or lies on a file system that is mounted without it.
-    #[error("{path} may not be executed; allow it with `chmod +x '{path}'`", path = Plain(&path.to_string_lossy()))]
-    NotExecutable {
-        /// The program.
-        path: PathBuf,
-    },
-    /// A text that does not say what is to interpret it.
-    #[error("{} is a script without a `#!` line; add one, such as `#!/bin/sh`", Plain(&path.to_string_lossy()))]
-    NoInterpreterLine {
-        /// The program.
-        path: PathBuf,
-    },
-    /// It is not the file that was compared with the plugin's receipt a moment ago.
-    #[error("{} was replaced while it was being checked, so it is not started", Plain(&path.to_string_lossy()))]
-    Replaced {
-        /// The program.
-        path: PathBuf,
-    },
-    /// It is in the plugin's directory, and was not installed there.
-    #[error("{} was not installed with the plugin, so it is neither started nor handed to a program; `{host} plugin trust {plugin}` accepts it",
-        Plain(&path.to_string_lossy()))]
-    NotInstalled {
-        /// The program, or the file that an argument names.
-        path: PathBuf,
-        /// The plugin.
-        plugin: PluginName,
-        /// The host's name.
-        host: String,
-    },
-    /// A file of no bytes.
-    #[error("{} is empty; a reinstall of the plugin may bring its content back", Plain(&path.to_string_lossy()))]
-    Empty {
-        /// The program.
-        path: PathBuf,
-    },
-    /// A script with the line ends of Windows: the interpreter's name ends in a carriage return.
-    #[error("the first line of {} ends in a carriage return, which no interpreter's name does; save the file with Unix line ends",
-        Plain(&path.to_string_lossy()))]
-    CarriageReturn {
-        /// The program.
-        path: PathBuf,
-    },
-    /// The interpreter of a script is not there.
-    #[error("the interpreter `{}` that the first line of {} names is not there, or may not be executed; install it, or change that line",
-        Plain(interpreter), Plain(&path.to_string_lossy()))]
-    NoInterpreter {
-        /// The program.
-        path: PathBuf,
-        /// What its `#!` line names.
-        interpreter: String,
-    },
-    /// The system does not know how to run it.
-    #[error("{} is not a program for this system ({}/{})", Plain(&path.to_string_lossy()), std::env::consts::OS, std::env::consts::ARCH)]
-    WrongFormat {
-        /// The program.
-        path: PathBuf,
-    },
-    /// Whatever else the system says.
-    #[error("cannot start {}", Plain(&path.to_string_lossy()))]
-    System {
-        /// The program.
-        path: PathBuf,
-        /// What it says.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// An opened file that is executed, whatever lies at its path by then: the name of a handle can be turned to no other file.
 #[cfg_attr(not(unix), expect(dead_code, reason = "programs are started by name"))]
@@ -126,9 +39,22 @@ struct Handle {
 #[derive(Debug)]
 pub(super) struct Program {
     path: PathBuf,
+    /// By which name it is called.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "programs are called by their paths"))]
+    called: OsString,
     command: Command,
-    /// What `command` executes, where that is not whatever lies at `path`.
-    _handle: Option<Handle>,
+    look: Look,
+}
+
+/// What was seen of a program before its start.
+#[derive(Debug, Default)]
+struct Look {
+    /// What is executed, where that is not whatever lies at the program's path.
+    handle: Option<Handle>,
+    /// Whether the gate compared the file with a receipt.
+    compared: bool,
+    /// Whether it is neither a script nor a program for this machine, so that only a helper that the system was told of can run it.
+    foreign: bool,
 }
 
 impl Program {
@@ -166,15 +92,15 @@ impl Program {
         line: &CommandLine,
         environment: &Environment<'_>,
     ) -> Result<Self, StartError> {
-        let handle = check(&path, subject).map_err(|fault| fault.of(&path, subject, environment))?;
+        let look = check(&path, subject, environment).map_err(|fault| fault.of(&path, subject, environment))?;
         check_arguments(line, subject, environment)?;
-        let mut command = Command::new(handle.as_ref().map_or(&path, |handle| &handle.path));
+        let mut command = Command::new(look.handle.as_ref().map_or(&path, |handle| &handle.path));
         command.args(&line.args);
         // Programs such as busybox ask by which name they were called.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::arg0(&mut command, &line.program);
         environment.apply(&mut command);
-        Ok(Self { path, command, _handle: handle })
+        Ok(Self { path, called: line.program.clone(), command, look })
     }
 
     /// The process to be, for streams and directory to be chosen.
@@ -185,20 +111,31 @@ impl Program {
     /// Becomes the process; where that works this does not return.
     #[cfg(unix)]
     pub(super) fn exec(&mut self) -> StartError {
-        // The standard library gives the new program the default for SIGPIPE, which it had changed for us, and an empty mask.
-        let mut error = std::os::unix::process::CommandExt::exec(&mut self.command);
+        let arguments = std::iter::once(self.called.as_os_str()).chain(self.command.get_args());
+        let environment = self.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let image = match Image::new(Path::new(self.command.get_program()), arguments, environment) {
+            Ok(image) => image,
+            Err(error) => return self.explain(error),
+        };
+        let mut error = image.replace();
         for _ in 0..BUSY_TRIES {
             if error.kind() != io::ErrorKind::ExecutableFileBusy {
                 break;
             }
             thread::sleep(BUSY_NAP);
-            error = std::os::unix::process::CommandExt::exec(&mut self.command);
+            error = image.replace();
         }
         self.explain(error)
     }
 
     /// Starts the process.
+    ///
+    /// The standard library does it by `posix_spawn`, which asks no shell, unless the C library cannot change the directory so: glibc
+    /// before 2.29. Then it is `execvp`, which does, and what is foreign is not started.
     pub(super) fn spawn(&mut self) -> Result<Child, StartError> {
+        if self.look.foreign && self.command.get_current_dir().is_some() {
+            return Err(self.explain(io::Error::from_raw_os_error(NO_EXEC)));
+        }
         let mut tries = 0;
         loop {
             match self.command.spawn() {
@@ -215,21 +152,7 @@ impl Program {
 
     /// What it means that the system refused to start this with `error`.
     fn explain(&self, error: io::Error) -> StartError {
-        let path = self.path.clone();
-        match error.kind() {
-            io::ErrorKind::NotFound => match interpreter(&path) {
-                Some(interpreter) if interpreter.ends_with('\r') => StartError::CarriageReturn { path },
-                Some(interpreter) => StartError::NoInterpreter { path, interpreter },
-                None if path.exists() => StartError::WrongFormat { path },
-                None => StartError::Missing { path },
-            },
-            io::ErrorKind::PermissionDenied if path.is_file() => match interpreter(&path).filter(|_| is_executable(&path)) {
-                Some(interpreter) => StartError::NoInterpreter { path, interpreter },
-                None => StartError::NotExecutable { path },
-            },
-            _ if is_format_error(&error) => StartError::WrongFormat { path },
-            _ => StartError::System { path, source: error },
-        }
+        StartError::explain(&self.path, error, self.look.compared)
     }
 }
 
@@ -254,7 +177,7 @@ fn find_on_path(program: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, StartE
         denied.get_or_insert(candidate);
     }
     Err(match denied {
-        Some(path) => StartError::NotExecutable { path },
+        Some(path) => StartError::denied(&path, false),
         None => StartError::NotOnPath { program: program.to_string_lossy().into_owned() },
     })
 }
@@ -266,7 +189,7 @@ fn find_on_path(program: &OsStr, _: Option<&OsStr>) -> Result<PathBuf, StartErro
 }
 
 #[cfg(unix)]
-fn is_executable(path: &Path) -> bool {
+pub(super) fn is_executable(path: &Path) -> bool {
     may_execute(path).is_ok()
 }
 
@@ -276,25 +199,51 @@ fn may_execute(path: &Path) -> rustix::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn is_executable(_: &Path) -> bool {
+pub(super) fn is_executable(_: &Path) -> bool {
     true
 }
 
-fn is_format_error(error: &io::Error) -> bool {
-    cfg!(unix) && error.raw_os_error() == Some(8)
-}
-
-/// Looks at the file at `path` through one handle: whether it can be started, and whether it is what the gate saw. Gives the
+/// Looks at the file at `path` through one handle: whether it can be started, and whether it is what the gate saw. Keeps the
 /// handle where it is to be executed itself.
 ///
-/// A script without a `#!` line is refused. Some C libraries hand such a file to `/bin/sh`, others and Helm do not: a plugin that
+/// A script without a `#!` line is refused. Some programs hand such a file to `/bin/sh`, others and Helm do not: a plugin that
 /// runs on one machine should run on all.
 ///
 /// A script with one is executed by its name all the same. Its interpreter opens it again by the path that the system hands
 /// over, which would be that of a handle: one that must then stay open in the interpreter and all that it starts, and `$0` would
-/// be `/dev/fd/3`, where nearly every script of a plugin looks for its directory. It has been compared a moment ago.
+/// be `/dev/fd/3`, where nearly every script of a plugin looks for its directory. It has been compared a moment ago. The same holds for
+/// programs of other machines, which only a helper can run.
 #[cfg(unix)]
-fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, Fault> {
+fn check(path: &Path, subject: Subject<'_>, environment: &Environment<'_>) -> Result<Look, Fault> {
+    let system = |source| StartError::System { path: path.to_owned(), source };
+    let Some((mut file, metadata)) = open(path)? else {
+        // Unless it lies where the gate has its list.
+        return match subject.startable {
+            Some(list) if list.speaks_of(path) => Err(Fault::NotInstalled),
+            _ => Ok(Look::default()),
+        };
+    };
+    let format = Format::of(&mut file).map_err(system)?;
+    let compared = is_installed(path, &file, &metadata, subject)?;
+    let native = matches!(format, Format::Program(machine) if is_here(machine));
+    // The handle is asked, so that the answer is about the same file; it also tells whether there is a `/proc`.
+    let by_handle = cfg!(target_os = "linux") && compared && native;
+    let by_handle = by_handle.then(|| PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))));
+    let (executable, handle) = match by_handle.map(|handle| (may_execute(&handle), handle)) {
+        Some((Ok(()), path)) => (true, Some(Handle { _file: file, path })),
+        Some((Err(rustix::io::Errno::ACCESS), _)) => (false, None),
+        _ => (is_executable(path), None),
+    };
+    if !executable {
+        return Err(StartError::denied(path, compared).into());
+    }
+    check_format(path, &format, environment)?;
+    Ok(Look { handle, compared, foreign: !native && !matches!(format, Format::Script(_)) })
+}
+
+/// Opens the program at `path`; nothing where we may run but not read it, which is for the system to judge.
+#[cfg(unix)]
+fn open(path: &Path) -> Result<Option<(File, std::fs::Metadata)>, StartError> {
     let path_buf = || path.to_owned();
     let system = |source| StartError::System { path: path_buf(), source };
     let mut options = File::options();
@@ -304,49 +253,64 @@ fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, Fault> {
     let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Err(StartError::Missing { path: path_buf() }.into());
+            return Err(StartError::Missing { path: path_buf() });
         }
         Err(error) => {
             return match std::fs::metadata(path) {
-                // What we may run but not read is for the system to judge, unless it lies where the gate has its list.
-                Ok(metadata) if metadata.is_file() && subject.startable.is_none_or(|list| !list.speaks_of(path)) => Ok(None),
-                Ok(metadata) if metadata.is_file() => Err(Fault::NotInstalled),
-                Ok(_) => Err(StartError::NotAFile { path: path_buf() }.into()),
-                Err(_) => Err(system(error).into()),
+                Ok(metadata) if metadata.is_file() => Ok(None),
+                Ok(_) => Err(StartError::NotAFile { path: path_buf() }),
+                Err(_) => Err(system(error)),
             };
         }
     };
     let metadata = file.metadata().map_err(system)?;
-    if !metadata.is_file() {
-        return Err(StartError::NotAFile { path: path_buf() }.into());
+    if metadata.is_file() { Ok(Some((file, metadata))) } else { Err(StartError::NotAFile { path: path_buf() }) }
+}
+
+/// Refuses what can be told to start nowhere before the system is asked. The rest is for the system to say, which may have been told how to
+/// run it: Linux knows helpers for other machines' programs, Java archives and the like.
+#[cfg(unix)]
+fn check_format(path: &Path, format: &Format, environment: &Environment<'_>) -> Result<(), StartError> {
+    let wrong = || Err(StartError::wrong_format(path, format));
+    match format {
+        Format::Empty | Format::Text | Format::Marked | Format::Utf16 => wrong(),
+        Format::Script(script) if script.interpreter.is_empty() => wrong(),
+        Format::Script(script) if script.interpreter.contains('\r') => {
+            Err(StartError::CarriageReturn { path: path.to_owned() })
+        }
+        Format::Script(script) => match script.searched() {
+            Some(name) if name.ends_with('\r') => Err(StartError::CarriageReturn { path: path.to_owned() }),
+            Some(name) if find_on_path(OsStr::new(name), environment.get("PATH").as_deref()).is_err() => {
+                Err(StartError::NoInterpreter { path: path.to_owned(), interpreter: name.to_owned() })
+            }
+            _ => Ok(()),
+        },
+        Format::Universal if cfg!(target_os = "macos") => Ok(()),
+        Format::Program(machine) if cfg!(target_os = "macos") == (machine.os == "darwin") && machine.os != "windows" => {
+            Ok(())
+        }
+        Format::Program(_)
+        | Format::Universal
+        | Format::Object
+        | Format::Zip
+        | Format::JavaClass
+        | Format::Module
+        | Format::Component
+        | Format::Unknown => only_by_helper(wrong),
     }
-    let mut start = Vec::with_capacity(FIRST_BYTES as usize);
-    (&file).take(FIRST_BYTES).read_to_end(&mut start).map_err(system)?;
-    let same = is_installed(path, &file, &metadata, subject)?;
-    // The handle is asked, so that the answer is about the same file; it also tells whether there is a `/proc`.
-    let by_handle = cfg!(target_os = "linux") && same && start.contains(&0) && !start.starts_with(b"#!");
-    let by_handle = by_handle.then(|| PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))));
-    let executable = match by_handle.map(|handle| (may_execute(&handle), handle)) {
-        Some((Ok(()), path)) => return Ok(Some(Handle { _file: file, path })),
-        Some((Err(rustix::io::Errno::ACCESS), _)) => false,
-        _ => is_executable(path),
-    };
-    if !executable {
-        return Err(StartError::NotExecutable { path: path_buf() }.into());
-    }
-    match start.as_slice() {
-        [] => Err(StartError::Empty { path: path_buf() }.into()),
-        [b'#', b'!', ..] => Ok(None),
-        text if !text.contains(&0) => Err(StartError::NoInterpreterLine { path: path_buf() }.into()),
-        _ => Ok(None),
-    }
+}
+
+/// Lets Linux judge, which asks no shell; other systems' C libraries do, where a child is started.
+#[cfg(unix)]
+fn only_by_helper(wrong: impl Fn() -> Result<(), StartError>) -> Result<(), StartError> {
+    if cfg!(target_os = "linux") { Ok(()) } else { wrong() }
 }
 
 /// Windows looks for programs itself; what lies at the path as it was written must be on the gate's list there too.
 #[cfg(not(unix))]
-fn check(path: &Path, subject: Subject<'_>) -> Result<Option<Handle>, Fault> {
+fn check(path: &Path, subject: Subject<'_>, _: &Environment<'_>) -> Result<Look, Fault> {
     check_file(path, subject)?;
-    Ok(None)
+    Ok(Look::default())
 }
 
 /// Why a file is not started.
@@ -408,21 +372,6 @@ fn check_file(path: &Path, subject: Subject<'_>) -> Result<(), Fault> {
     let file = File::open(path).map_err(system)?;
     let metadata = file.metadata().map_err(system)?;
     is_installed(path, &file, &metadata, subject).map(|_| ())
-}
-
-/// What the `#!` line of the file at `path` names.
-fn interpreter(path: &Path) -> Option<String> {
-    let start = first_bytes(path)?;
-    let line = start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
-    let line = String::from_utf8_lossy(line).into_owned();
-    let name = line.trim_start_matches([' ', '\t']).split([' ', '\t']).next()?;
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
-fn first_bytes(path: &Path) -> Option<Vec<u8>> {
-    let mut start = Vec::with_capacity(FIRST_BYTES as usize);
-    File::open(path).ok()?.take(FIRST_BYTES).read_to_end(&mut start).ok()?;
-    Some(start)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -347,8 +347,8 @@ impl Filler {
     fn new(name: &PluginName, kind: Kind, flavour: Flavour, host: &Host) -> Self {
         let scheme = scheme(name);
         // Programs and manifests serve every host; that this one has a name of its own for the same is worth a word.
-        let also = match host.variable_names("PLUGIN_DIR").next() {
-            Some(own) if own != "HELM_PLUGIN_DIR" => format!("; {own} is the same"),
+        let also = match host.variable_name("PLUGIN_DIR") {
+            own if own != "HELM_PLUGIN_DIR" => format!("; {own} is the same"),
             _ => String::new(),
         };
         let (features, dependencies) = match kind {

@@ -315,6 +315,9 @@ impl StoreLock<'_> {
         let changed = differences.iter().filter(|difference| !difference.path.is_empty());
         let changed = changed.map(|difference| changed_file(&difference.path, &known, &files)).collect();
         (receipt.executables, receipt.files) = tree::split(files, &metadata);
+        receipt.accepted.extend(differences.iter().map(|difference| difference.path.clone()));
+        receipt.accepted.sort_unstable();
+        receipt.accepted.dedup();
         receipt.stamped_at = stamped_at;
         receipt.version = metadata.version.as_ref().map(ToString::to_string);
         if let Some(tree) =
@@ -364,6 +367,7 @@ impl StoreLock<'_> {
         }
         if !taken_back.is_empty() {
             records.sort_by(|a, b| a.path.cmp(&b.path));
+            receipt.accepted.retain(|path| !taken_back.contains(path));
             (receipt.executables, receipt.files) = tree::split(records, &found.metadata?);
             ReceiptFile::settled(receipt).write(&path)?;
         }
@@ -496,6 +500,7 @@ impl StoreLock<'_> {
             updated_at: now,
             hook: hook.then_some(HookState::Pending),
             tree,
+            accepted: Vec::new(),
             stamped_at: now_ns(),
             executables,
             files,

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
+use crate::files;
 use crate::manifest::platform::Platform;
 use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
 use crate::policy::{Proof, Refusal, Subject};
@@ -166,20 +167,14 @@ pub enum GateError {
         path: PathBuf,
     },
     /// Files are not as they were installed.
-    #[error(
-        "plugin `{}` is not as it was installed: {}; restore it with `{restore}`, or accept the change with `{accept}`",
-        Plain(name),
-        listed(differences)
-    )]
+    #[error("plugin `{}` is not as it was installed: {}; {ways_out}", Plain(name), listed(differences))]
     Changed {
         /// The plugin's name.
         name: String,
         /// How it differs.
         differences: Vec<Difference>,
-        /// The command that installs it again.
-        restore: String,
-        /// The command that accepts the change.
-        accept: String,
+        /// The commands to choose from, in words.
+        ways_out: String,
     },
     /// The receipt cannot be read.
     #[error(transparent)]
@@ -258,9 +253,10 @@ impl Store {
             opened: (self.clone(), mode),
         };
         let file = match ReceiptFile::read_head(&receipt_path) {
-            Err(_) if mode == Gate::Off => None,
+            Err(_) if mode == Gate::Off && self.policy.is_empty() => None,
             file => file?,
         };
+        let mode = if self.is_raised(name.as_str(), file.as_ref()) { Gate::Require } else { mode };
         let startable = match mode {
             Gate::Off => Ok(Startable::default()),
             // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
@@ -286,15 +282,36 @@ impl Store {
         Ok(plugin)
     }
 
+    /// Whether a policy wants the plugin `name` verified, so that no setting lets it run changed.
+    fn is_raised(&self, name: &str, file: Option<&ReceiptFile>) -> bool {
+        let receipts = file.into_iter().flat_map(|file| [&file.next, &file.current]).flatten();
+        !self.policy.is_empty()
+            && (self.policy.least(Some(name), &[]).is_some()
+                || receipts.into_iter().any(|receipt| self.policy.least(Some(name), &receipt.places()).is_some()))
+    }
+
     /// Asks the policy about the installed plugin `name` with this receipt. No setting makes less of the answer: it is the
     /// organisation's.
     pub(super) fn judge_installed(&self, name: &str, receipt: Option<&Receipt>) -> Result<(), Refusal> {
         if self.policy.is_empty() {
             return Ok(());
         }
+        self.as_subject(name, receipt, |subject| self.policy.judge(subject))
+    }
+
+    /// Asks something about the installed plugin `name` with this receipt as a policy sees it.
+    pub(crate) fn as_subject<T>(&self, name: &str, receipt: Option<&Receipt>, ask: impl FnOnce(&Subject<'_>) -> T) -> T {
         let places = receipt.map(Receipt::places).unwrap_or_default();
         let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
-        self.policy.judge(&Subject { name: Some(name), places: &places, proof: Some(proof), installed: true })
+        let changed = receipt.filter(|receipt| !receipt.accepted.is_empty());
+        let restore = changed.map(|receipt| self.restore_command(receipt));
+        ask(&Subject {
+            name: Some(name),
+            places: &places,
+            proof: Some(proof),
+            accepted: restore.as_deref(),
+            installed: true,
+        })
     }
 
     /// Compares the files that can be executed with the receipt; while a change is under way, with either receipt. The manifest
@@ -332,9 +349,22 @@ impl Store {
     }
 
     fn changed(&self, plugin: &Plugin, differences: Vec<Difference>, receipt: &Receipt) -> GateError {
+        let ways_out = self.ways_out(plugin.name.as_str(), receipt);
+        GateError::Changed { name: plugin.name.to_string(), differences, ways_out }
+    }
+
+    /// What to do about a plugin that is not as it was installed. A change cannot be accepted where a policy wants what was
+    /// verified.
+    pub(crate) fn ways_out(&self, name: &str, receipt: &Receipt) -> String {
         let restore = self.restore_command(receipt);
-        let accept = format!("{} plugin trust {}", self.host.name(), plugin.name);
-        GateError::Changed { name: plugin.name.to_string(), differences, restore, accept }
+        match self.policy.least(Some(name), &receipt.places()) {
+            None => format!(
+                "restore it with `{restore}`, or accept the change with `{} plugin trust {}`",
+                self.host.name(),
+                Plain(name)
+            ),
+            Some(rule) => format!("restore it with `{restore}`; the policy {} lets no change be accepted", rule.at),
+        }
     }
 
     fn not_installed(&self, name: &str) -> GateError {
@@ -415,12 +445,12 @@ fn knows_link(file: &ReceiptFile) -> bool {
 fn check_modes(root: &Path, plugin: &Plugin) -> Result<(), GateError> {
     let refused = |path: PathBuf| Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
     if let Ok(metadata) = fs::metadata(root)
-        && tree::is_world_writable(&metadata)
-        && tree::mode(&metadata) & 0o1000 == 0
+        && files::everybody_may_write(&metadata)
+        && !files::is_sticky(&metadata)
     {
         return refused(root.to_owned());
     }
-    let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| tree::is_world_writable(&metadata));
+    let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| files::everybody_may_write(&metadata));
     if writable(&plugin.dir) {
         return refused(plugin.dir.clone());
     }
@@ -454,7 +484,7 @@ fn differences_of_executables(
     let mut differences = Vec::new();
     for file in &receipt.executables {
         match compare(&plugin.dir, file, receipt.stamped_at)? {
-            Ok(metadata) if tree::is_world_writable(&metadata) => {
+            Ok(metadata) if files::everybody_may_write(&metadata) => {
                 let path = plugin.dir.join(&file.path);
                 return Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
             }

@@ -9,6 +9,7 @@ use crate::files;
 use crate::report::Report;
 
 use super::error::StoreError;
+use super::receipt::{ReceiptError, refuse_changeable_directory};
 use super::{Root, Store, disk, interrupt, recover};
 
 /// Proof that nobody else changes the store. Everything that changes it is a method of this.
@@ -31,6 +32,9 @@ impl Store {
         let root = self.root();
         for dir in [root.0.clone(), root.state(), root.staging(), root.previous_dir()] {
             files::create_private_dir(&dir).map_err(|source| StoreError::io("create", &dir, source))?;
+        }
+        for dir in [root.state(), root.previous_dir()] {
+            refuse_changeable_directory(&dir).map_err(ReceiptError::from)?;
         }
         let path = root.lock();
         let file = take(&path, self.lock_wait, report)?;

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
+use crate::files::{self, Changeable, Keepers};
 use crate::policy::{Place, Proof};
 use crate::provenance::{Evidence, Signature};
 use crate::text::masked_source;
@@ -76,6 +77,9 @@ pub struct Receipt {
     /// Where the life-cycle hook of this version stands; absent where none ran or is to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookState>,
+    /// The files whose changes the user accepted, those that are gone included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<String>,
     /// The directory that this receipt speaks of.
     pub tree: TreeId,
     /// When the stamps of the files were last taken, in nanoseconds since 1970.
@@ -385,6 +389,9 @@ pub enum ReceiptError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Others may change it.
+    #[error(transparent)]
+    Changeable(#[from] Changeable),
     /// The file is larger than any receipt.
     #[error("the receipt {} is larger than {MAX_BYTES} bytes; install the plugin again with `--force`", path.display())]
     TooLarge {
@@ -466,10 +473,22 @@ impl ReceiptFile {
 fn open(path: &Path) -> Result<Option<File>, ReceiptError> {
     let failed = |source| ReceiptError::Io { action: "read", path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => File::open(path).map(Some).map_err(failed),
+        Ok(metadata) if metadata.is_file() => {
+            files::refuse_changeable(path, &metadata, Keepers::Group, 0)?;
+            path.parent().map_or(Ok(()), refuse_changeable_directory)?;
+            File::open(path).map(Some).map_err(failed)
+        }
         Ok(_) => Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(failed(e)),
+    }
+}
+
+/// Refuses a directory of receipts in which everybody may write: a sticky one too, where anybody could add some.
+pub(super) fn refuse_changeable_directory(directory: &Path) -> Result<(), Changeable> {
+    match directory.metadata() {
+        Ok(metadata) => files::refuse_changeable(directory, &metadata, Keepers::Group, 0),
+        Err(_) => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ use super::lock::{Spool, StoreLock};
 use super::receipt::{Kind, Source};
 use super::tree::{self, FileRecord, Stamp, TreeError};
 use super::{disk, prov};
-use crate::text::without_credentials;
+use crate::text::{Plain, without_credentials};
 
 /// The name under which a package waits beside its unpacked tree.
 pub(super) const PACKAGE: &str = "package.tgz";
@@ -114,6 +114,7 @@ impl StoreLock<'_> {
             });
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
+        allow_programs(&tree, &unpacked.metadata, &mut files, report)?;
 
         let evidence = verified.evidence().clone();
         let fetched = verified.into_fetched();
@@ -148,7 +149,7 @@ impl StoreLock<'_> {
     /// # Errors
     /// [`StoreError::NotADirectory`], [`StoreError::Manifest`], [`StoreError::LinkLeaves`], [`StoreError::BadName`],
     /// [`StoreError::Tree`], [`StoreError::IntoItself`], [`StoreError::Reserved`], [`StoreError::Io`].
-    pub fn stage_directory_copy(&self, dir: &Path) -> Result<Staged, StoreError> {
+    pub fn stage_directory_copy(&self, dir: &Path, report: &dyn Report) -> Result<Staged, StoreError> {
         let (dir, real, metadata) = self.local_directory(dir)?;
         let scratch = self.spool()?;
         let tree = scratch.path().join(metadata.name.as_str());
@@ -160,6 +161,7 @@ impl StoreLock<'_> {
         copy.directory(&real, "", &mut vec![real.clone()])?;
         let mut files = copy.files;
         files.sort_by(|a, b| a.path.cmp(&b.path));
+        allow_programs(&tree, &metadata, &mut files, report)?;
         Ok(Staged {
             scratch,
             metadata,
@@ -325,6 +327,39 @@ impl Copy<'_> {
         self.files.push(FileRecord { path: relative, sha256, size, mode, link: false, made_by: None, stamp });
         Ok(())
     }
+}
+
+/// Sets the execute bit of the programs that the manifest names, where they came without it: a package that was made on Windows, or by a
+/// service that keeps no modes, could not be run, and the gate would refuse who sets it later.
+fn allow_programs(
+    tree: &Path,
+    metadata: &Metadata,
+    files: &mut [FileRecord],
+    report: &dyn Report,
+) -> Result<(), StoreError> {
+    let programs = metadata.programs();
+    for file in files.iter_mut().filter(|file| cfg!(unix) && !file.is_executable() && programs.contains(&file.path)) {
+        let path = tree.join(&file.path);
+        allow(&path, file.mode | (file.mode & 0o444) >> 2)
+            .map_err(|source| StoreError::io("allow to execute", &path, source))?;
+        let seen = fs::symlink_metadata(&path).map_err(|source| StoreError::io("look at", &path, source))?;
+        (file.mode, file.stamp) = (tree::mode(&seen), Some(Stamp::of(&seen)));
+        let (name, file) = (&metadata.name, Plain(&file.path));
+        report.notice(&format!(
+            "`{file}` of plugin `{name}` had lost its execute bit, which was set: the manifest names it as a program"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn allow(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn allow(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
 }
 
 /// Makes a directory that others may read but only we may write to, whatever the umask.

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
+use crate::files;
 use crate::report::Report;
 
 use super::error::StoreError;
@@ -131,8 +132,8 @@ pub enum Flaw {
         path: PathBuf,
         /// How they differ.
         differences: Vec<Difference>,
-        /// The command that installs it again.
-        restore: String,
+        /// What to do about it.
+        ways_out: String,
     },
     /// The package that was kept of a plugin is gone.
     PackageMissing {
@@ -219,6 +220,8 @@ impl Store {
         let receipt_path = root.receipt_of(dir, Some(&plugin));
         let receipt = match ReceiptFile::read(&receipt_path) {
             Ok(file) => file.and_then(|file| file.of_tree(super::TreeId::of(&path).ok().flatten())),
+            // Who may write to it is told of with all that is in `.state`.
+            Err(ReceiptError::Changeable(_)) => return None,
             Err(source) => {
                 flaws.push(Flaw::Receipt { plugin, path: receipt_path, source });
                 return None;
@@ -235,8 +238,8 @@ impl Store {
             // A link that leads nowhere has been told of.
             Ok(_) if listed.link && !path.exists() => {}
             Ok(differences) => {
-                let restore = self.restore_command(&receipt);
-                flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, restore });
+                let ways_out = self.ways_out(&plugin, &receipt);
+                flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, ways_out });
             }
             Err(TreeError::Io { path, source }) => flaws.push(unreadable(&path, source)),
             Err(e) => flaws.push(unreadable(&path, e)),
@@ -280,19 +283,14 @@ impl Store {
             let everybody = mode & 0o002 != 0;
             flaws.push(Flaw::Writable { plugin: None, path: root.0.clone(), everybody, ours: true });
         }
-        for path in [root.state(), root.staging(), root.previous_dir()] {
-            if cfg!(unix) && fs::metadata(&path).is_ok_and(|metadata| tree::mode(&metadata) & 0o077 != 0) {
-                flaws.push(Flaw::Exposed { path });
-            }
-        }
         let files = names(&root.state());
-        for name in files.iter().filter(|name| name.ends_with(".json")) {
-            let path = root.state().join(name);
-            if cfg!(unix)
-                && fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && tree::mode(&metadata) & 0o077 != 0)
-            {
-                flaws.push(Flaw::Exposed { path });
-            }
+        let receipts_in = |dir: PathBuf| {
+            let receipts = names(&dir).into_iter().filter(|name| name.ends_with(".json"));
+            receipts.map(|name| dir.join(name)).filter(|path| path.is_file()).collect::<Vec<_>>()
+        };
+        let directories = [root.state(), root.staging(), root.previous_dir()].into_iter();
+        for path in directories.chain(receipts_in(root.state())).chain(receipts_in(root.previous_dir())) {
+            flaws.extend(survey_state(path));
         }
         // What a command that is at work has under way is no leftover.
         if is_locked(&root.lock()) {
@@ -394,6 +392,15 @@ fn survey_modes(plugin: &str, path: &Path, link: bool, flaws: &mut Vec<Flaw>) {
             flaws.push(Flaw::Writable { plugin, path: entry.path().to_owned(), everybody, ours: !link });
         }
     }
+}
+
+/// Who may write to, or read, a file or directory of ours.
+fn survey_state(path: PathBuf) -> Option<Flaw> {
+    let metadata = fs::metadata(&path).ok()?;
+    if files::everybody_may_write(&metadata) {
+        return Some(Flaw::Writable { plugin: None, path, everybody: true, ours: true });
+    }
+    (cfg!(unix) && tree::mode(&metadata) & 0o077 != 0).then_some(Flaw::Exposed { path })
 }
 
 /// Whether the receipt at `path` was written ahead of a change that has not ended.

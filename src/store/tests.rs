@@ -468,7 +468,7 @@ fn a_copy_follows_the_rules_of_packages() {
     symlink("run.sh", dir.join("link")).unwrap();
     symlink("lib", dir.join("folder")).unwrap();
     let lock = f.store.lock(&Silent).unwrap();
-    let staged = lock.stage_directory_copy(&dir).unwrap();
+    let staged = lock.stage_directory_copy(&dir, &Silent).unwrap();
     let found: Vec<_> = staged.files().iter().map(|file| (file.path.as_str(), file.mode)).collect();
     assert_eq!(found, [("folder/a", 0o644), ("lib/a", 0o644), ("link", 0o755), ("plugin.yaml", 0o644), ("run.sh", 0o755)]);
     lock.commit(staged, Arrival::default(), false, false).unwrap().finish().unwrap();
@@ -479,20 +479,20 @@ fn a_copy_follows_the_rules_of_packages() {
         [("/etc/passwd", "out"), ("nowhere", "dangling"), (".", "circle"), ("../..", "up"), (".git", "git")]
     {
         symlink(target, dir.join(link)).unwrap();
-        let error = lock.stage_directory_copy(&dir).unwrap_err();
+        let error = lock.stage_directory_copy(&dir, &Silent).unwrap_err();
         assert!(matches!(error, StoreError::LinkLeaves { .. }), "{link}: {error}");
         fs::remove_file(dir.join(link)).unwrap();
     }
     fs::write(dir.join("a\nb"), "").unwrap();
-    assert!(matches!(lock.stage_directory_copy(&dir), Err(StoreError::BadName { .. })));
+    assert!(matches!(lock.stage_directory_copy(&dir, &Silent), Err(StoreError::BadName { .. })));
     fs::remove_file(dir.join("a\nb")).unwrap();
     let status = std::process::Command::new("mkfifo").arg(dir.join("fifo")).status();
     if status.is_ok_and(|status| status.success()) {
-        assert!(matches!(lock.stage_directory_copy(&dir), Err(StoreError::Tree(TreeError::Special { .. }))));
+        assert!(matches!(lock.stage_directory_copy(&dir, &Silent), Err(StoreError::Tree(TreeError::Special { .. }))));
     }
-    assert!(matches!(lock.stage_directory_copy(&f.dir.path().join("none")), Err(StoreError::NotADirectory { .. })));
+    assert!(matches!(lock.stage_directory_copy(&f.dir.path().join("none"), &Silent), Err(StoreError::NotADirectory { .. })));
     f.by_hand(f.dir.path(), "", "around", "1.0.0");
-    assert!(matches!(lock.stage_directory_copy(f.dir.path()), Err(StoreError::IntoItself { .. })));
+    assert!(matches!(lock.stage_directory_copy(f.dir.path(), &Silent), Err(StoreError::IntoItself { .. })));
     assert!(matches!(lock.stage_link(&f.plugin("foo")), Err(StoreError::IntoItself { .. })));
 }
 

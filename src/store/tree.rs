@@ -96,11 +96,6 @@ pub(super) fn mode(metadata: &FileMetadata) -> u32 {
     }
 }
 
-/// Whether everybody may write to a file or directory of this mode.
-pub(super) fn is_world_writable(metadata: &FileMetadata) -> bool {
-    cfg!(unix) && !metadata.is_symlink() && mode(metadata) & 0o002 != 0
-}
-
 /// Whether a file of this mode and name can be started.
 fn is_executable_mode(mode: u32, path: &str) -> bool {
     if cfg!(windows) {

@@ -161,13 +161,9 @@ fn mark(marker: Marker) -> Mark {
     Mark { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
 }
 
-/// UTF-8 text without a byte order mark, without lone carriage returns and without characters that YAML 1.1 forbids.
+/// The text of a document without a byte order mark, without lone carriage returns and without characters that YAML 1.1 forbids.
 fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let good = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
-        YamlError::Encoding { at: end_of(&good) }
-    })?;
+    let text = characters(bytes)?;
     if let Some((index, c)) = text.char_indices().find(|&(_, c)| forbidden(c)) {
         return Err(YamlError::ControlCharacter { at: end_of(&text[..index]), code: c.into() });
     }
@@ -175,9 +171,40 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
     let bytes = text.as_bytes();
     let lone = |i: usize| bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n');
     if !(0..bytes.len()).any(lone) {
-        return Ok(Cow::Borrowed(text));
+        return Ok(text);
     }
     Ok(Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")))
+}
+
+/// What `bytes` say in UTF-8, or in UTF-16 behind its byte order mark, as some programs of Windows write it.
+fn characters(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
+    let wrong = |what| Err(YamlError::Encoding { at: Mark::START, what });
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => wrong("UTF-32 text"),
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).map(Cow::Owned),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes).map(Cow::Owned),
+        [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => wrong("UTF-16 text without a byte order mark"),
+        _ => {
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|e| {
+                let good = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
+                YamlError::Encoding { at: end_of(&good), what: "not UTF-8 text" }
+            })
+        }
+    }
+}
+
+fn utf16(bytes: &[u8], unit: impl Fn([u8; 2]) -> u16) -> Result<String, YamlError> {
+    let units = bytes.chunks(2).map(|pair| pair.try_into().map(&unit));
+    let mut text = String::with_capacity(bytes.len());
+    // Half a unit at the end is half a character like any other: the first half of a pair, without the second.
+    for c in char::decode_utf16(units.map(|unit| unit.unwrap_or(0xd800))) {
+        match c {
+            Ok(c) => text.push(c),
+            Err(_) => return Err(YamlError::Encoding { at: end_of(&text), what: "half a character of UTF-16" }),
+        }
+    }
+    Ok(text)
 }
 
 /// What `c-printable` of YAML 1.1 leaves out.

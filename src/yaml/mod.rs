@@ -175,11 +175,13 @@ fn integer(text: &str) -> Option<i128> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum YamlError {
-    /// Bytes that are no UTF-8.
-    #[error("{at}: not UTF-8 text; save the file as UTF-8")]
+    /// Bytes that are no UTF-8, nor UTF-16 behind a byte order mark.
+    #[error("{at}: {what}; save the file as UTF-8")]
     Encoding {
         /// Where.
         at: Mark,
+        /// What it is.
+        what: &'static str,
     },
     /// A character that YAML does not allow, such as NUL.
     #[error("{at}: control character U+{code:04X}; remove it, or write it as an escape in double quotes")]
@@ -255,7 +257,7 @@ impl YamlError {
     /// Where in the document it is.
     pub fn at(&self) -> Mark {
         match self {
-            Self::Encoding { at }
+            Self::Encoding { at, .. }
             | Self::ControlCharacter { at, .. }
             | Self::Syntax { at, .. }
             | Self::DuplicateKey { at, .. }

@@ -96,7 +96,7 @@ fn refuses_what_is_no_yaml_with_its_place() {
         assert!(error.to_string().starts_with("line "), "{error}");
         assert!(!error.reason().starts_with("line "), "{error}");
     }
-    assert_eq!(parse(b"a: b\nc: \xff").unwrap_err(), YamlError::Encoding { at: at(2, 4) });
+    assert_eq!(parse(b"a: b\nc: \xff").unwrap_err(), YamlError::Encoding { at: at(2, 4), what: "not UTF-8 text" });
     assert_eq!(fails("a: b\nc: x\0"), YamlError::ControlCharacter { at: at(2, 5), code: 0 });
 }
 
@@ -337,6 +337,29 @@ fn nearly_yaml() -> impl Strategy<Value = String> {
         "\0",
     ];
     prop::collection::vec(prop::sample::select(parts.to_vec()), 0..30).prop_map(|parts| parts.concat())
+}
+
+#[test]
+fn utf16_is_read_behind_its_mark_and_named_without() {
+    let units = |text: &str| text.encode_utf16().collect::<Vec<_>>();
+    let little = |text: &str| units(text).into_iter().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let big = |text: &str| units(text).into_iter().flat_map(u16::to_be_bytes).collect::<Vec<_>>();
+    let text = "a: b\u{e9}\u{1f600}\r\nc: d\n";
+    for bytes in [little(&format!("\u{feff}{text}")), big(&format!("\u{feff}{text}"))] {
+        assert_eq!(parse(&bytes).unwrap(), node(text));
+    }
+    let marked = |rest: &[u8]| [&[0xff, 0xfe], rest].concat();
+    for (bytes, place, what) in [
+        (little(text), at(1, 1), "UTF-16 text without a byte order mark"),
+        (big(text), at(1, 1), "UTF-16 text without a byte order mark"),
+        (marked(&[0, 0, b'a', 0, 0, 0]), at(1, 1), "UTF-32 text"),
+        (marked(&[b'a', 0, b':']), at(1, 2), "half a character of UTF-16"),
+        (marked(&[b'\n', 0, 0, 0xd8, b'a', 0]), at(2, 1), "half a character of UTF-16"),
+    ] {
+        assert_eq!(parse(&bytes).unwrap_err(), YamlError::Encoding { at: place, what });
+    }
+    assert_eq!(parse(&little("\u{feff}a: \u{1}")).unwrap_err(), YamlError::ControlCharacter { at: at(1, 4), code: 1 });
+    assert!(parse(&marked(b"")).unwrap().is_null());
 }
 
 proptest! {

@@ -100,6 +100,47 @@ fn a2_entries_that_are_no_files() {
         "sparse",
         &Tar::plugin("p").pax(b'x', &[("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0")]).file("p/x", b"1").gz(),
     );
+    for key in [
+        "path",
+        "linkpath",
+        "size",
+        "GNU.sparse.major",
+        "GNU.sparse.name",
+        "GNU.sparse.realsize",
+        "GNU.sparse.map",
+        "GNU.volume.size",
+        "GNU.dumpdir",
+        "SCHILY.realsize",
+        "SCHILY.offset",
+        "SCHILY.filetype",
+        "LIBARCHIVE.symlinktype",
+    ] {
+        // Whether it says something or takes back what another one said, at the beginning, between entries, behind the last, and behind
+        // a harmless one.
+        for value in ["1", ""] {
+            let global = |tar: Tar| tar.pax(b'g', &[("mtime", "1"), (key, value)]);
+            let harmless = Tar::default().pax(b'g', &[("comment", "0123abc")]);
+            let whole = |tar: Tar| Tar([tar.0, Tar::plugin("p").0].concat());
+            for tar in [
+                whole(global(Tar::default())),
+                whole(global(harmless)),
+                global(Tar::plugin("p")).file("p/x", b"1"),
+                global(Tar::plugin("p")),
+            ] {
+                refused(&format!("global {key}={value}"), &format!("a global PAX header sets `{key}`"), &tar.gz());
+            }
+        }
+        if !matches!(key, "path" | "size") {
+            refused(&format!("{key} of one file"), "", &Tar::plugin("p").pax(b'x', &[(key, "1")]).file("p/x", b"1").gz());
+        }
+    }
+    accepted(
+        "extended attributes",
+        &Tar::plugin("p")
+            .pax(b'x', &[("LIBARCHIVE.xattr.com.apple.quarantine", "x"), ("SCHILY.xattr.user.a", "b")])
+            .file("p/x", b"1")
+            .gz(),
+    );
     accepted(
         "global header",
         &Tar::default()

@@ -11,6 +11,8 @@ use plugsmith::manifest::{self, Metadata, PlatformCommand, completion};
 use plugsmith::settings::Limits;
 use serde_json::{Value, json};
 
+use crate::support::{World, repository};
+
 /// Where we mean to differ: the row, the column, what we say there, and why.
 const DIFFERENCES: &[(&str, &str, &str, &str)] = &[(
     "v1-rc-args-int",
@@ -220,4 +222,47 @@ fn k4_a_chart_that_helm_signed_verifies_and_is_said_to_be_no_plugin() {
     assert!(ran.stdout.starts_with("Package: hashtest 1.2.3\n"), "{}", ran.stdout);
     assert!(ran.stderr.contains("no plugin"), "{}", ran.stderr);
     world.fails(1, &format!("plugin install {} --keyring {}", chart.display(), key.display()));
+}
+
+/// Text in UTF-16 as PowerShell's `>` writes it, or with the bytes the other way round.
+fn utf16(text: &str, little: bool) -> Vec<u8> {
+    let units = "\u{feff}".encode_utf16().chain(text.encode_utf16());
+    units.flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
+}
+
+#[test]
+fn m1_every_yaml_of_users_may_be_utf16_behind_its_mark() {
+    for little in [true, false] {
+        let mut world = World::new();
+        let dir = world.plugin("p", "1.0.0");
+        let manifest = std::fs::read_to_string(dir.join("plugin.yaml")).unwrap().replace('\n', "\r\n");
+        world.write("p/plugin.yaml", utf16(&manifest, little));
+        world.write("p/completion.yaml", utf16("name: p\ncommands: [{name: start}]\n", little));
+        let config = world.root().join("home/.config/tool");
+        std::fs::create_dir_all(&config).unwrap();
+        std::fs::write(config.join("config.yaml"), utf16("output: {color: never}\n", little)).unwrap();
+        world.set("TOOL_KEYRING", repository("testdata/keys/tour.asc").to_str().unwrap());
+        world.ok("plugin lint p");
+        world.ok(&format!("plugin package p --keyring {}", repository("testdata/keys/tour.sec.asc").display()));
+        world.ok("plugin verify p-1.0.0.tgz");
+        world.ok("plugin install p-1.0.0.tgz");
+        assert_eq!(world.ok("p x").stdout, "p 1.0.0 x\n");
+        assert_eq!(world.ok("plugin list -o json").json()[0]["version"], "1.0.0");
+        world.ok("plugin verify p");
+        assert!(world.ok("__complete p st").stdout.starts_with("start"));
+        assert!(
+            world.ok("env").stdout.lines().any(|line| line.starts_with("output.color") && line.contains("config.yaml:1"))
+        );
+        world.ok("plugin doctor");
+        std::fs::write(config.join("trust.yaml"), utf16("signers: []\n", little)).unwrap();
+        world.ok("plugin trust");
+        std::fs::write(config.join("policy.yaml"), utf16("apiVersion: v1\nplugins: {deny: [p]}\n", little)).unwrap();
+        assert!(world.fails(1, "p").stderr.contains("policy.yaml:2"));
+    }
+    // Without the mark it is named for what it is.
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    world.write("p/plugin.yaml", &utf16("name: p\nversion: 1.0.0\n", true)[2..]);
+    let ran = world.fails(1, "plugin install p");
+    assert!(ran.stderr.contains("UTF-16 text without a byte order mark; save the file as UTF-8"), "{}", ran.stderr);
 }

@@ -12,6 +12,7 @@
 
 mod archives; // hostile and odd archives, installed: cases A, M1
 mod audit; // what is written down of it all
+mod changeable; // files that decide about trust, where everybody may write: case S
 mod completion; // __complete and the shells' scripts: case M8
 mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
@@ -47,6 +48,7 @@ mod starting; // every way to a start, and what was tampered with: cases S, P28
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
 mod trusting; // trust.yaml: limits, pins, accepted changes: cases S
+mod unstartable; // what cannot be started is named, and reaches no shell: case S
 mod updating; // update, outdated, pin, rollback: case I5
 #[cfg(feature = "wasm")]
 mod wasm; // plugins of WebAssembly: cases W

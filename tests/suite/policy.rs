@@ -95,12 +95,12 @@ fn settings_and_the_environment_loosen_nothing() {
     policy(&world, "verification: signature\nplugins: {deny: [q]}\n");
     names_rule(&world.fails(3, "plugin install p-1.0.0.tgz --force"), 1);
     names_rule(&world.fails(3, "p"), 1);
-    // Neither another policy, nor the alias of the variable, nor switching it off.
+    // Nor does another policy.
     let loose = world.write("loose.yaml", "verification: none\nhooks: allow\n");
-    world.set("TOOL_POLICY", loose.to_str().unwrap()).set("HELM_POLICY", "");
+    world.set("TOOL_POLICY", loose.to_str().unwrap());
     names_rule(&world.fails(3, "p"), 1);
     let strict = world.write("strict.yaml", "plugins:\n  deny: [p]\n");
-    world.set("HELM_POLICY", strict.to_str().unwrap());
+    world.set("TOOL_POLICY", strict.to_str().unwrap());
     fs::remove_file(config(&world).join("policy.yaml")).unwrap();
     let ran = world.fails(1, "p");
     assert!(ran.stderr.contains("strict.yaml:2"), "{}", ran.stderr);
@@ -358,8 +358,6 @@ fn a_policy_that_cannot_be_used_stops_everything() {
     world.set("TOOL_POLICY", "absent.yaml");
     let ran = world.fails(1, "p");
     assert!(ran.stderr.contains("absent.yaml") && ran.stderr.contains("TOOL_POLICY"), "{}", ran.stderr);
-    world.set("TOOL_POLICY", "").set("HELM_POLICY", "absent.yaml");
-    assert!(world.fails(1, "p").stderr.contains("HELM_POLICY"));
 }
 
 #[test]
@@ -454,4 +452,95 @@ fn v_a_commit_id_is_a_digest_and_no_signature() {
     assert!(!installed(&world));
     policy(&world, "verification: digest\n");
     world.ok(&install);
+}
+
+/// Policies that ask for a verified plugin `p`, each with the line that does.
+fn policies_about_signatures() -> [(String, u32); 4] {
+    let signers = |what: &str| format!("signers:\n- {{{what}, fingerprints: [{TOUR}]}}\n");
+    [
+        ("verification: signature\n".to_owned(), 1),
+        ("verification: digest\n".to_owned(), 1),
+        (signers("name: p"), 2),
+        (signers("source: \"file:///**\""), 2),
+    ]
+}
+
+#[test]
+fn p28_a_policy_that_asks_for_signatures_raises_the_gate() {
+    for gate in ["off", "warn", "require"] {
+        for (text, line) in policies_about_signatures() {
+            let world = world();
+            package(&world, "1.0.0");
+            world.ok("plugin install p-1.0.0.tgz");
+            world.plugin("q", "1.0.0");
+            world.ok("plugin install --copy q");
+            fs::write(config(&world).join("config.yaml"), format!("gate: {gate}\n")).unwrap();
+            policy(&world, &text);
+            world.ok("p");
+            for name in ["p", "q"] {
+                fs::write(world.plugins().join(name).join("run.sh"), "#!/bin/sh\necho evil\n").unwrap();
+            }
+            let ran = world.fails(3, "p");
+            assert!(ran.stdout.is_empty() && ran.stderr.contains("plugin install --force"), "{}", ran.stderr);
+            assert!(!ran.stderr.contains("plugin trust"), "{}", ran.stderr);
+            names_rule(&ran, line);
+            names_rule(&world.fails(3, "plugin verify p"), line);
+            // The others are as loose as the settings say.
+            if gate != "require" && line == 2 && text.contains("name") {
+                assert_eq!(world.ok("q").stdout, "evil\n");
+            }
+            let explained = world.tool(["plugin", "doctor", "--policy", "p"]);
+            assert!(explained.stdout.contains("  gate     require"), "{}", explained.stdout);
+            assert_eq!(explained.stdout.contains(&format!("not `{gate}` as in config.yaml")), gate != "require");
+            let json = world.tool(["plugin", "doctor", "--policy", "p", "-o", "json"]).json();
+            assert_eq!((&json[0]["gate"]["value"], &json[0]["gate"]["setting"]), (&"require".into(), &gate.into()));
+            assert!(json[0]["gate"]["raisedBy"].as_str().unwrap().ends_with(&format!("policy.yaml:{line}")), "{json}");
+        }
+    }
+}
+
+#[test]
+fn p28_an_accepted_change_does_not_satisfy_a_policy() {
+    let changes: [(&str, fn(&std::path::Path)); 4] = [
+        ("changed", |dir| fs::write(dir.join("run.sh"), "#!/bin/sh\necho evil\n").unwrap()),
+        ("added", |dir| fs::write(dir.join("added.txt"), "x").unwrap()),
+        ("removed", |dir| fs::remove_file(dir.join("README.md")).unwrap()),
+        ("executable", |dir| {
+            fs::set_permissions(dir.join("README.md"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        for (text, line) in policies_about_signatures() {
+            let world = world();
+            world.write("p/README.md", "x");
+            package(&world, "1.0.0");
+            world.ok("plugin install p-1.0.0.tgz");
+            change(&world.plugins().join("p"));
+            world.ok("plugin trust p");
+            world.ok("p");
+            policy(&world, &text);
+            let ran = world.fails(3, "p");
+            assert!(ran.stdout.is_empty() && ran.stderr.contains("changes of `p` were accepted"), "{what}: {}", ran.stderr);
+            names_rule(&ran, line);
+            let restore = ran.stderr.split('`').find(|part| part.starts_with("tool plugin install --force")).unwrap();
+            let explained = world.fails(1, "plugin doctor --policy p").stdout;
+            assert!(explained.contains("refused") && explained.contains("changes of `p` were accepted"), "{explained}");
+            assert!(world.fails(1, "plugin doctor -o name").stdout.contains("policy-refused"));
+            // Accepting more is said to be of no use.
+            fs::write(world.plugins().join("p/more"), "x").unwrap();
+            names_rule(&world.ok("plugin trust p"), line);
+            world.fails(3, "p");
+            world.ok(restore.strip_prefix("tool ").unwrap());
+            world.ok("p");
+            // Nor does a way back to it.
+            package(&world, "2.0.0");
+            fs::remove_file(config(&world).join("policy.yaml")).unwrap();
+            change(&world.plugins().join("p"));
+            world.ok("plugin trust p");
+            world.ok("plugin install --force p-2.0.0.tgz");
+            policy(&world, &text);
+            names_rule(&world.fails(3, "plugin rollback p"), line);
+            world.ok("p");
+        }
+    }
 }

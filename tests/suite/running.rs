@@ -290,12 +290,11 @@ fn env_shows_who_decides() {
         let line = ran.stdout.lines().find(|line| line.starts_with(&format!("{name} ")));
         line.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).unwrap_or_default()
     };
-    let cases: [(&[&str], &[(&str, &str)], &str, &str); 9] = [
+    let cases: [(&[&str], &[(&str, &str)], &str, &str); 8] = [
         (&["env"], &[], "TOOL_DEBUG", "false default"),
-        (&["env"], &[("HELM_DEBUG", "1")], "TOOL_DEBUG", "true $HELM_DEBUG"),
+        (&["env"], &[("TOOL_DEBUG", "1")], "TOOL_DEBUG", "true $TOOL_DEBUG"),
         (&["env", "--debug"], &[("TOOL_DEBUG", "0")], "TOOL_DEBUG", "true --debug"),
-        (&["env"], &[("HELM_NO_PLUGINS", "1")], "TOOL_NO_PLUGINS", "true $HELM_NO_PLUGINS"),
-        (&["env"], &[("HELM_KEYRING", "/h")], "TOOL_KEYRING", "/h $HELM_KEYRING"),
+        (&["env"], &[("TOOL_NO_PLUGINS", "1")], "TOOL_NO_PLUGINS", "true $TOOL_NO_PLUGINS"),
         (&["env"], &[("HELM_KEYRING", "/h"), ("TOOL_KEYRING", "/t")], "TOOL_KEYRING", "/t $TOOL_KEYRING"),
         (&["env", "--color", "auto"], &[("NO_COLOR", "1")], "output.color", "auto --color"),
         (&["env"], &[("NO_COLOR", "1")], "output.color", "never $NO_COLOR"),
@@ -425,4 +424,47 @@ fn s_a_plugin_that_is_no_command_says_how_it_is_used() {
         let ran = world.fails(2, &format!("p-{plugin_type} x"));
         assert!(ran.stderr.contains(hint), "{}", ran.stderr);
     }
+}
+
+/// Another host's variables, as a plugin of that host has them in its environment, mean nothing here.
+#[test]
+fn s_a_host_reads_its_own_variables_alone() {
+    let mut world = World::new();
+    world.plugin("p", "1.0.0");
+    world.ok("plugin install p --copy");
+    world.script("p/plugin.complete", "env");
+    let asked: [&[&str]; 5] =
+        [&["env"], &["p"], &["plugin", "list"], &["__complete", ""], &["plugin", "install", "--explain", "owner/repo"]];
+    let answers = |world: &World| asked.map(|words| format!("{:?}", world.tool(words)));
+    let before = answers(&world);
+    let elsewhere = world.write("elsewhere/policy.yaml", "plugins: {deny: ['*']}\n");
+    for prefix in ["HELM", "ACME"] {
+        for key in [
+            "PLUGINS",
+            "DATA_HOME",
+            "CACHE_HOME",
+            "CONFIG_HOME",
+            "KEYRING",
+            "POLICY",
+            "DEBUG",
+            "NO_PLUGINS",
+            "GITHUB_API",
+            "GITHUB_TOKEN",
+        ] {
+            let value = match key {
+                "DEBUG" | "NO_PLUGINS" => "1",
+                "GITHUB_API" => "http://127.0.0.1:1",
+                _ => elsewhere.to_str().unwrap(),
+            };
+            let name = format!("{prefix}_{key}");
+            world.set(&name, value);
+            assert_eq!(answers(&world), before, "{name}");
+        }
+    }
+    // The plugin is told this host's values under Helm's names, too.
+    world.write("tell/plugin.yaml", "name: tell\nversion: 1.0.0\ncommand: env\n");
+    world.ok("plugin install tell");
+    let told = world.ok("tell").stdout;
+    assert!(told.contains("HELM_DEBUG=false\n") && !told.contains("HELM_PLUGINS=/elsewhere"), "{told}");
+    assert!(told.contains(&format!("HELM_PLUGINS={}\n", world.plugins().display())), "{told}");
 }

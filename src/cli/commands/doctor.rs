@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::Format;
-use crate::manager::{Diagnosis, Explained, Severity};
+use crate::manager::{Diagnosis, Explained, ExplainedGate, Severity};
 use crate::policy::Policy;
 use crate::text::plain;
 
@@ -106,6 +106,15 @@ fn explanation(explained: &Explained) -> String {
         (true, true) => "allowed, as far as it is known before it is fetched",
     };
     let _ = writeln!(out, "{what}: {verdict}");
+    if let Some(ExplainedGate { value, setting, raised_by }) = &explained.gate {
+        let _ = match raised_by {
+            Some(at) if value != setting => {
+                writeln!(out, "  gate     {value}, not `{setting}` as in config.yaml: {at} raises it")
+            }
+            Some(at) => writeln!(out, "  gate     {value}, and {at} lets nobody loosen it"),
+            None => writeln!(out, "  gate     {value}"),
+        };
+    }
     for rule in &explained.rules {
         let file = plain(&rule.file.to_string_lossy()).into_owned();
         let _ = writeln!(out, "  {:<7}  {file}:{}  {}", rule.verdict, rule.line, rule.rule);

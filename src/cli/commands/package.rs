@@ -8,6 +8,7 @@ use super::sign::KeyArguments;
 use crate::cli::Context;
 use crate::cli::acts::{Action, OutputArguments, Row, act, shown, signed_by};
 use crate::cli::error::Result;
+use crate::manifest::lint::lint_programs;
 use crate::package;
 use crate::text::Plain;
 
@@ -40,6 +41,9 @@ fn package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
     // a large plugin and then find no key would be a waste.
     package::packable(&arguments.directory, &context.settings.limits)?;
     let key = if arguments.sign { Some(arguments.key.find(context)?) } else { None };
+    for problem in lint_programs(&arguments.directory, &context.settings.limits) {
+        context.output.warning(&format!("{}:{problem}", Plain(&problem.file)));
+    }
     let unpublished = package::pack(&arguments.directory, &arguments.destination, &context.settings.limits, context.output)?;
     let provenance = match &key {
         Some(key) => {

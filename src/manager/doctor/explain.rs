@@ -8,8 +8,9 @@ use crate::manager::Manager;
 use crate::manifest;
 use crate::package;
 use crate::policy::{Place, Proof, Subject, Verdict};
+use crate::settings::Gate;
 use crate::source::{Source, SourceError};
-use crate::store::{Listed, Receipt, Status, StoreError};
+use crate::store::{Listed, Status, StoreError};
 use crate::text::plain;
 
 /// What all rules say of one plugin or source.
@@ -24,8 +25,22 @@ pub struct Explained {
     pub verified: Option<&'static str>,
     /// Whether every rule is kept, as far as is known.
     pub allowed: bool,
+    /// The gate that an installed plugin goes through; none for a source.
+    pub gate: Option<ExplainedGate>,
     /// The rules, file after file.
     pub rules: Vec<ExplainedRule>,
+}
+
+/// How strict the gate is before a plugin runs.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedGate {
+    /// How strict it is: `require`, `warn` or `off`.
+    pub value: &'static str,
+    /// What the settings say.
+    pub setting: &'static str,
+    /// The policy's file and line that asks for a verified plugin, and so for `require`, safe to show.
+    pub raised_by: Option<String>,
 }
 
 /// What one rule says.
@@ -108,7 +123,7 @@ impl Manager<'_> {
             | Source::GitHub { .. } => (None, None),
         };
         let places = self.places_of(source);
-        let explained = self.explain(&Subject { name: name.as_deref(), places: &places, proof, installed: false });
+        let explained = self.explain(&Subject { name: name.as_deref(), places: &places, proof, ..Subject::default() });
         // A rule about names refuses one also where nothing bears it.
         if matches!(source, Source::Index { .. }) && explained.allowed {
             return Err(ExplainError::NotThere { name: plain(what).into_owned(), host: self.host.name().to_owned() });
@@ -120,9 +135,14 @@ impl Manager<'_> {
         let store = self.store();
         let found = store.find(&listed.name)?.filter(|found| found.directory == listed.directory);
         let receipt = found.and_then(|found| store.receipt(&found).ok().flatten());
-        let places = receipt.as_ref().map(Receipt::places).unwrap_or_default();
-        let proof = receipt.as_ref().map_or(Proof::Nothing, |receipt| receipt.verified.proof());
-        Ok(self.explain(&Subject { name: Some(&listed.name), places: &places, proof: Some(proof), installed: false }))
+        Ok(store.as_subject(&listed.name, receipt.as_ref(), |subject| {
+            let mut explained = self.explain(&Subject { installed: false, ..*subject });
+            let raised = self.policy.least(subject.name, subject.places).map(|rule| rule.at.to_string());
+            let value = if raised.is_some() { Gate::Require } else { self.settings.gate };
+            explained.gate =
+                Some(ExplainedGate { value: value.as_str(), setting: self.settings.gate.as_str(), raised_by: raised });
+            explained
+        }))
     }
 
     fn explain(&self, subject: &Subject<'_>) -> Explained {
@@ -150,6 +170,7 @@ impl Manager<'_> {
             name: subject.name.map(|name| plain(name).into_owned()),
             sources,
             verified: subject.proof.map(|proof| proof.verification().as_str()),
+            gate: None,
             allowed: rules.iter().all(|rule| rule.verdict != "refused"),
             rules,
         }

@@ -19,7 +19,7 @@ use super::Manager;
 use crate::text::plain;
 use crate::trust::Trusted;
 
-pub use explain::{ExplainError, Explained, ExplainedRule};
+pub use explain::{ExplainError, Explained, ExplainedGate, ExplainedRule};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Finding, Mend, chain, chmod};
 use crate::manager::Manager;
-use crate::policy::{Proof, Subject};
+use crate::policy::Subject;
 use crate::provenance::{Keyring, Signer, SignerState};
 use crate::store::{Flaw, Listed, Receipt, Status, Survey};
 use crate::text::Plain;
@@ -24,6 +24,11 @@ impl Manager<'_> {
             if let Some(receipt) = receipt {
                 findings.extend(self.judge_signer(&listed.name, receipt, &signers, &trusted));
             }
+        }
+        for root in self.homes.plugins.iter().filter(|root| crate::runtime::is_noexec(root)) {
+            let text = "it lies on a file system that is mounted with `noexec`, so no program of a plugin can be started";
+            let help = "have it mounted with `exec`, or keep plugins on another file system";
+            findings.push(Finding::warning("noexec", text).at(root).help(help));
         }
         for accepted in &trusted.accepted {
             if !plugins.iter().any(|(listed, _)| listed.name == accepted.name) {
@@ -132,13 +137,10 @@ impl Manager<'_> {
                     .at(&path)
                     .help(format!("{} installs it anew", self.command("install --force SOURCE")))
             }
-            Flaw::Changed { plugin, path, differences, restore } => {
+            Flaw::Changed { plugin, path, differences, ways_out } => {
                 let listed: Vec<_> = differences.iter().map(ToString::to_string).collect();
                 let text = format!("plugin `{}` is not as it was installed: {}", Plain(&plugin), listed.join(", "));
-                Finding::error("plugin-changed", text).of(&plugin).at(&path).help(format!(
-                    "`{restore}` restores it, {} accepts the change",
-                    self.command(&format!("trust {}", Plain(&plugin)))
-                ))
+                Finding::error("plugin-changed", text).of(&plugin).at(&path).help(ways_out)
             }
             Flaw::PackageMissing { plugin, path } => {
                 let text = format!("the package of plugin `{}`, or its provenance, is no longer kept", Plain(&plugin));
@@ -162,17 +164,15 @@ impl Manager<'_> {
 
     /// What the policy says of an installed plugin.
     fn judge_installed(&self, listed: &Listed, receipt: Option<&Receipt>) -> Option<Finding> {
-        let places = receipt.map(Receipt::places).unwrap_or_default();
-        let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
-        let name = Some(listed.name.as_str());
-        let subject = Subject { name, places: &places, proof: Some(proof), installed: true };
-        let (finding, at) = if let Err(refusal) = self.policy.judge(&subject) {
-            (Finding::error("policy-refused", refusal.to_string()), refusal.at().clone())
-        } else {
-            let refusal = self.policy.judge(&Subject { installed: false, ..subject }).err()?;
+        let judge = |subject: &Subject<'_>| {
+            if let Err(refusal) = self.policy.judge(subject) {
+                return Some((Finding::error("policy-refused", refusal.to_string()), refusal.at().clone()));
+            }
+            let refusal = self.policy.judge(&Subject { installed: false, ..*subject }).err()?;
             let text = format!("it runs, but could not be installed any more: {refusal}");
-            (Finding::warning("policy-source", text), refusal.at().clone())
+            Some((Finding::warning("policy-source", text), refusal.at().clone()))
         };
+        let (finding, at) = self.store().as_subject(&listed.name, receipt, judge)?;
         let help = format!(
             "{} removes it, {} shows every rule",
             self.command(&format!("uninstall {}", Plain(&listed.name))),

@@ -145,19 +145,6 @@ impl Manager<'_> {
     }
 
     fn look_at_environment(&self, findings: &mut Vec<Finding>) {
-        for key in ["PLUGINS", "DATA_HOME", "CACHE_HOME", "CONFIG_HOME", "KEYRING", "DEBUG", "NO_PLUGINS"] {
-            let set: Vec<_> = self
-                .host
-                .variable_names(key)
-                .filter_map(|name| Some((std::env::var_os(&name).filter(|value| !value.is_empty())?, name)))
-                .collect();
-            if let [(first, wins), (second, loses), ..] = set.as_slice()
-                && first != second
-            {
-                let text = format!("{wins} and {loses} differ; {wins} is the one that counts");
-                findings.push(Finding::warning("environment", text).help(format!("unset {loses}, or make them equal")));
-            }
-        }
         if let Some(name) = self.host.plugins_off() {
             let text = format!("{name} is set, so no plugin can be run");
             findings.push(Finding::warning("environment", text).help(format!("unset {name}")));
@@ -231,25 +218,12 @@ fn writable(path: &Path, why: &str) -> Option<Finding> {
     let text = format!("others may change it ({}): {why}", writers.why());
     Some(match writers {
         Writers::Owner => Finding::warning("foreign-owner", text).at(path).help(format!("`{}`", writers.mend(path))),
-        Writers::Mode if is_sticky(&metadata) => return None,
+        Writers::Mode if files::is_sticky(&metadata) => return None,
         Writers::Mode => {
             let mend = Mend::Mode(path.to_owned(), 0o022);
             Finding::error("writable", text).at(path).help(chmod("go-w", path)).mend(mend)
         }
     })
-}
-
-fn is_sticky(metadata: &fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        metadata.is_dir() && metadata.mode() & 0o1000 != 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        false
-    }
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {

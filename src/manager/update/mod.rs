@@ -315,7 +315,7 @@ impl Manager<'_> {
     /// Stages a copy of a directory; without a lock, only reads what it is.
     fn next_from_directory<'l>(&self, directory: &Path, lock: Option<&'l StoreLock<'l>>) -> Result<Next<'l>, InstallError> {
         if let Some(lock) = lock {
-            return Ok(Next::Staged(Box::new(lock.stage_directory_copy(directory)?), lock));
+            return Ok(Next::Staged(Box::new(lock.stage_directory_copy(directory, self.report)?), lock));
         }
         let metadata = manifest::load(directory, &self.settings.limits).map_err(StoreError::from)?;
         Ok(Next::Known { metadata: Box::new(metadata), evidence: None })

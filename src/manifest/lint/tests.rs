@@ -122,7 +122,7 @@ fn commands_that_cannot_mean_what_they_say() {
         "name: p\nversion: 1.2.3\nplatformCommand:\n- {os: windows, command: $HELM_PLUGIN_DIR\\bin}\n- {command: sh}\n";
     let dir = plugin(windows);
     assert_eq!(codes(&dir), ["program-missing"]);
-    write(&dir, "bin.exe", "", 0o644);
+    write(&dir, "bin.exe", "MZ", 0o644);
     assert_eq!(codes(&dir), [""; 0]);
 }
 
@@ -189,7 +189,7 @@ fn completions() {
 fn files_that_cannot_be_packaged_or_trusted() {
     use std::os::unix::fs::symlink;
     let dir = plugin(GOOD);
-    write(&dir, "run.sh", "", 0o644);
+    write(&dir, "run.sh", "#!/bin/sh\n", 0o644);
     symlink("run.sh", dir.path().join("inside")).unwrap();
     symlink("../x", dir.path().join("broken")).unwrap();
     symlink("/bin/sh", dir.path().join("outside")).unwrap();
@@ -263,4 +263,56 @@ fn sarif_has_a_place_for_each_problem() {
     let place = &result["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"]["uri"], "a%20b/plugin.yaml");
     assert_eq!(place["region"], serde_json::json!({ "startLine": 2, "startColumn": 3 }));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_can_never_start_is_told() {
+    let elf = |machine: u8| {
+        let mut head = vec![0; 64];
+        head[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        (head[16], head[18]) = (2, machine);
+        head
+    };
+    let mach_o = b"\xcf\xfa\xed\xfe\x0c\0\0\x01\0\0\0\0\x02\0\0\0".to_vec();
+    let utf16 = b"\xff\xfe#\0!\0/\0".to_vec();
+    type Row = (&'static str, Vec<u8>, &'static [(&'static str, u32)]);
+    let table: [Row; 23] = [
+        ("", b"#!/bin/sh\n".to_vec(), &[]),
+        ("", b"#!/bin/sh\r\necho\r\n".to_vec(), &[("script-carriage-return", 10)]),
+        ("", b"#!/bin/sh -e\r\n".to_vec(), &[("script-carriage-return", 13)]),
+        ("", b"#!/bin/sh\recho\r".to_vec(), &[("script-carriage-return", 10)]),
+        ("", b"#!/usr/bin/env python3\r\n".to_vec(), &[("script-carriage-return", 23)]),
+        ("", b"#!/usr/bin/env python3 -u\n".to_vec(), &[("script-env-words", 16)]),
+        ("", b"#!/usr/bin/env -S python3 -u\n".to_vec(), &[]),
+        ("", b"#!\n".to_vec(), &[("script-no-interpreter", 3)]),
+        ("", b"\xef\xbb\xbf#!/bin/sh\n".to_vec(), &[("script-byte-order-mark", 1)]),
+        ("", utf16, &[("script-utf16", 1)]),
+        ("", b"echo\n".to_vec(), &[("script-no-interpreter", 1)]),
+        ("", b"".to_vec(), &[("program-empty", 1)]),
+        ("", b"\0asm\x0d\0\x01\0".to_vec(), &[("program-format", 1)]),
+        ("", b"PK\x03\x04".to_vec(), &[("program-format", 1)]),
+        ("", elf(62), &[]),
+        ("os: linux, arch: amd64", elf(62), &[]),
+        ("os: linux, arch: arm64", elf(62), &[("program-platform", 1)]),
+        ("os: freebsd", elf(62), &[]),
+        ("os: darwin", elf(62), &[("program-platform", 1)]),
+        ("os: darwin, arch: arm64", mach_o.clone(), &[]),
+        ("os: linux", mach_o, &[("program-platform", 1)]),
+        ("os: Windows", elf(62), &[("program-platform", 1)]),
+        ("os: windows", b"@echo off\r\n".to_vec(), &[]),
+    ];
+    for (entry, bytes, expected) in table {
+        let comma = if entry.is_empty() { "" } else { ", " };
+        let dir = plugin(&format!(
+            "name: p\nversion: 1.2.3\nplatformCommand:\n- {{command: $HELM_PLUGIN_DIR/run.sh{comma}{entry}}}\n"
+        ));
+        fs::write(dir.path().join("run.sh"), bytes).unwrap();
+        let report = report(&dir);
+        let found: Vec<_> = report.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        let seen: Vec<_> = found.iter().map(|problem| (problem.code, problem.at.unwrap().column)).collect();
+        assert_eq!(seen, expected, "{entry} {:?}", report.problems);
+        assert!(found.iter().all(|problem| problem.file == "run.sh" && !problem.help.is_empty()), "{found:?}");
+        assert_eq!(lint_programs(dir.path(), &Limits::default()).len(), expected.len());
+    }
 }

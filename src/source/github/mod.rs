@@ -70,7 +70,7 @@ impl GitHubAccess {
         Self {
             api: host.variable("GITHUB_API").and_then(text),
             token: token.map(|(name, value)| (name, Secret::new(value.trim()))),
-            variable: host.variable_names("GITHUB_TOKEN").next().unwrap_or_default(),
+            variable: host.variable_name("GITHUB_TOKEN"),
         }
     }
 }
