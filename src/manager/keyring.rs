@@ -13,7 +13,7 @@ use crate::audit::{About, AuditError, Event};
 use crate::files;
 use crate::provenance::{FullFingerprint, Keyring, KeyringError, Signer, SignerState};
 use crate::source::{self, FetchOptions, SourceError};
-use crate::text::{Plain, plain};
+use crate::text::{Plain, plain, quoted};
 
 /// Bytes that a server may send. The `KEYS` files of large projects have less than a tenth.
 const MAX_DOWNLOAD: u64 = 16 << 20;
@@ -245,8 +245,17 @@ impl Manager<'_> {
         if !path.is_dir() {
             Plan::make(Keyring::from_bytes(&[], &path)?, &incoming, fingerprint.is_some(), name)?;
         }
+        let displaced = self.displaced_by_own().filter(|gnupg| !is_from(from, gnupg));
         let _lock = self.lock_keyring(&path)?;
+        if let Some(gnupg) = displaced {
+            self.report.warning(&self.says_displaced(&gnupg));
+        }
         let plan = Plan::make(self.read_own_keyring(&path)?, &incoming, fingerprint.is_some(), name)?;
+        if incoming.has_secrets() {
+            self.report.warning(&format!(
+                "{name} holds a secret key: only public parts are kept, and the secret stays where it is"
+            ));
+        }
         for skipped in incoming.skipped() {
             self.report.warning(skipped);
         }
@@ -260,6 +269,22 @@ impl Manager<'_> {
             }
         }
         Ok(plan.keys.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// GnuPG's keyring, where it counts until the host has a keyring of its own.
+    pub fn displaced_by_own(&self) -> Option<PathBuf> {
+        if self.keyring_path().exists() { None } else { Keyring::of_gnupg() }
+    }
+
+    fn says_displaced(&self, gnupg: &Path) -> String {
+        format!(
+            "from now on {} is the keyring where none is named: signatures of keys that only GnuPG has ({}) no longer count; \
+             `{} plugin keyring add {}` takes them along",
+            show(&self.keyring_path()),
+            show(gnupg),
+            self.host.name(),
+            quoted(&gnupg.to_string_lossy())
+        )
     }
 
     /// Whose keys are in the host's own keyring, sorted by fingerprint. None are where there is no keyring.
@@ -389,13 +414,6 @@ impl Manager<'_> {
         let failed = |source| OwnKeyringError::Write { path: show(path), source };
         if !path.is_dir() {
             files::create_private_dir(path).map_err(failed)?;
-            if let Some(other) = Keyring::of_gnupg() {
-                self.report.notice(&format!(
-                    "from now on {} is the keyring where none is named, and no more {}",
-                    show(path),
-                    show(&other)
-                ));
-            }
         }
         // The directory itself is locked, so that it holds nothing but certificates. Elsewhere it cannot be opened.
         if cfg!(not(unix)) {
@@ -490,6 +508,13 @@ impl Plan {
             (true, false) => Err(OwnKeyringError::Useless { from: name.to_owned(), reasons: useless }),
         }
     }
+}
+
+/// Whether `from` is GnuPG's keyring `gnupg`, or the directory that it is in.
+fn is_from(from: &KeySource<'_>, gnupg: &Path) -> bool {
+    let KeySource::Path(path) = from else { return false };
+    let real = |path: &Path| path.canonicalize().ok();
+    real(path).is_some_and(|path| real(gnupg).is_some_and(|gnupg| path == gnupg || Some(path.as_path()) == gnupg.parent()))
 }
 
 /// A key for a message: its fingerprint and its first user id.

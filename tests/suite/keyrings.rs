@@ -413,6 +413,24 @@ fn p23_the_first_keyring_that_exists_counts() {
     let began = world.ok(&format!("plugin keyring add {}", key("p256.pgp")));
     assert!(began.stderr.contains("from now on") && began.stderr.contains("pubring.gpg"), "{}", began.stderr);
     assert!(verify(&world, 3).contains(own(&world).to_str().unwrap()));
+    // The command that takes its keys along works as it is named.
+    let command = began.stderr.split('`').find(|part| part.starts_with("tool plugin keyring add")).expect("it names one");
+    world.ok(command.strip_prefix("tool ").unwrap());
+    verify(&world, 0);
+    fs::remove_dir_all(own(&world)).unwrap();
+    let all = world.ok(&format!("plugin keyring add --yes {}", key("p256.pgp")));
+    assert_eq!(all.stdout.matches("Added: ").count(), 2, "{}", all.stdout);
+    verify(&world, 0);
+    fs::remove_dir_all(own(&world)).unwrap();
+    // GnuPG's own keys leave none behind.
+    let itself = world.ok(&format!("plugin keyring add {}", world.root().join("home/.gnupg").display()));
+    assert!(!itself.stderr.contains("from now on"), "{}", itself.stderr);
+    fs::remove_dir_all(own(&world)).unwrap();
+    let secret = world.ok(&format!("plugin keyring add {}", key("sub.secret")));
+    assert!(secret.stderr.contains("only public parts are kept"), "{}", secret.stderr);
+    for file in fs::read_dir(own(&world)).unwrap() {
+        assert!(!fs::read_to_string(file.unwrap().path()).unwrap().contains("PRIVATE"));
+    }
     let next = world.ok(&format!("plugin keyring add {}", key("rsa.pgp")));
     assert!(!next.stderr.contains("from now on"), "{}", next.stderr);
     verify(&world, 0);

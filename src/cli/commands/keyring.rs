@@ -125,9 +125,13 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     match &arguments.command {
         KeyringCommand::Add(arguments) => {
+            let gnupg = context.manager().displaced_by_own();
             let added = acts(arguments.output.output, context, |acts| {
                 for from in &arguments.from {
                     add(from, arguments, acts, context);
+                }
+                if let Some(gnupg) = gnupg {
+                    take_along(&gnupg, acts, context);
                 }
                 Ok(())
             });
@@ -149,10 +153,33 @@ fn add(from: &str, arguments: &AddArguments, acts: &mut Acts<'_>, context: &Cont
     match read_and_add(from, arguments, context) {
         Ok(added) => {
             for key in &added {
-                acts.take(Row::of_source(from), added_row(key, from, arguments, context));
+                acts.take(Row::of_source(from), added_row(key, from, &arguments.limits, context));
             }
         }
         Err(failure) => acts.take(Row::of_source(from), Err(failure)),
+    }
+}
+
+/// Offers to add the keys of GnuPG's keyring, which counted until the host's own was begun just now. Where nobody can be asked, the
+/// warning of that has named the command.
+fn take_along(gnupg: &Path, acts: &mut Acts<'_>, context: &Context<'_>) {
+    let manager = context.manager();
+    let (path, from) = (gnupg.to_string_lossy(), KeySource::Path(gnupg));
+    let (Ok(there), true) = (Keyring::load_any(gnupg), manager.keyring_path().exists()) else { return };
+    let own = manager.list_keys().unwrap_or_default();
+    let missing = there.signers().iter().filter(|key| own.iter().all(|own| own.fingerprint != key.fingerprint)).count();
+    let question = format!("Add the keys of {} as well ({missing})?", Plain(&path));
+    if missing == 0 || !context.output.confirm(&question).unwrap_or(false) {
+        return;
+    }
+    match manager.add_keys(&from, None) {
+        Ok(added) => {
+            let all = Limits { for_name: Vec::new(), for_source: Vec::new() };
+            for key in &added {
+                acts.take(Row::of_source(&path), added_row(key, &path, &all, context));
+            }
+        }
+        Err(error) => acts.take(Row::of_source(&path), Err(error.into())),
     }
 }
 
@@ -189,8 +216,8 @@ fn read_and_add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> 
     })
 }
 
-fn added_row(key: &AddedKey, from: &str, arguments: &AddArguments, context: &Context<'_>) -> Result<Row> {
-    let Limits { for_name, for_source } = &arguments.limits;
+fn added_row(key: &AddedKey, from: &str, limits: &Limits, context: &Context<'_>) -> Result<Row> {
+    let Limits { for_name, for_source } = limits;
     let signer = &key.signer;
     // Without limits, those that a key has stay.
     if !for_name.is_empty() || !for_source.is_empty() {
