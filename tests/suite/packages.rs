@@ -289,6 +289,16 @@ fn k6_gnupg_takes_the_passphrase_from_a_file() {
     let forget = || Command::new("gpgconf").env("GNUPGHOME", home.path()).args(["--kill", "gpg-agent"]).status().unwrap();
     forget();
     world.set("GNUPGHOME", home.path().to_str().unwrap());
+    // Nobody can be asked: a session of its own has no terminal.
+    let inner = world.command(["plugin", "package", "p"]);
+    let mut alone = Command::new("setsid");
+    alone.arg("--wait").arg(inner.get_program()).args(inner.get_args()).current_dir(world.path("")).env_clear();
+    alone.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(std::process::Stdio::null());
+    let (began, ran) = (std::time::Instant::now(), crate::support::finish(&mut alone));
+    assert!(began.elapsed() < std::time::Duration::from_secs(50), "{}", ran.stderr);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("`--passphrase-file FILE`"), "{}", ran.stderr);
+    assert!(!world.path("p-1.0.0.tgz").exists());
     let wrong = world.tool_with_input("plugin package p --passphrase-file -".split(' '), b"three words\n");
     assert_eq!(wrong.code, 1, "{}", wrong.stderr);
     let ran = world.tool_with_input("plugin package p --passphrase-file -".split(' '), b"two words\n");
