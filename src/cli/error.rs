@@ -30,6 +30,8 @@ pub(crate) mod code {
     pub(crate) const VERIFICATION: u8 = 3;
     /// A plugin, path or URL that is not there.
     pub(crate) const NOT_THERE: u8 = 4;
+    /// A server that could not be reached or failed: trying again may help.
+    pub(crate) const UNAVAILABLE: u8 = 5;
     /// `outdated --exit-code` and `sync --check` found a difference.
     pub(crate) const DIFFERS: u8 = 10;
     /// Ctrl-C.
@@ -263,6 +265,7 @@ failures! {
 fn source(error: &SourceError) -> u8 {
     match error {
         error if error.is_not_found() => code::NOT_THERE,
+        error if error.is_unavailable() => code::UNAVAILABLE,
         error if error.is_verification() => code::VERIFICATION,
         error if error.is_usage() => code::USAGE,
         _ => code::FAILED,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::git::GitError;
 use super::github::GitHubError;
-use super::http::HttpError;
+use super::http::{self, HttpError};
 use super::oci::OciError;
 
 /// Why a source could not be understood or fetched. No message holds a user name, a password or the query of a URL.
@@ -159,8 +159,9 @@ pub enum SourceError {
     },
     /// The server fails on the provenance.
     #[error(
-        "the server failed on the provenance `{at}` (HTTP {status}): whether there is one is not known; try again later, or name \
-         the package's digest with `--digest sha256:...`"
+        "the server does not give the provenance `{at}` (HTTP {status}): whether there is one is not known; {}name the package's \
+         digest with `--digest sha256:...`",
+        if http::passes(*.status) { "try again later, or " } else { "ask the server's owner, or " }
     )]
     ProvenanceFailing {
         /// Its URL.
@@ -214,11 +215,28 @@ impl SourceError {
             | Self::Http(HttpError::NotFound { .. })
             | Self::Oci(OciError::UnknownVersion { .. } | OciError::NoRepository { .. }) => true,
             Self::GitHub(error) => error.is_not_found(),
-            Self::Git(GitError::NotFound { .. } | GitError::UnknownVersion { .. } | GitError::Empty { .. }) => true,
+            Self::Git(
+                GitError::NotFound { .. }
+                | GitError::UnknownVersion { .. }
+                | GitError::Empty { .. }
+                | GitError::NoDefault { .. },
+            ) => true,
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Http(HttpError::TlsFile { source, .. }) => {
                 source.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
             }
+            _ => false,
+        }
+    }
+
+    /// Whether a server could not be reached or failed, so that trying again may help (exit code 5).
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_unavailable(),
+            Self::ProvenanceFailing { status, .. } => http::passes(*status),
+            Self::ProvenanceUnreachable { source, .. } => source.is_unavailable(),
+            Self::Git(error) => error.is_unavailable(),
+            Self::GitHub(error) => error.is_unavailable(),
             _ => false,
         }
     }

@@ -26,7 +26,7 @@ pub use getter::{GetterDownload, fetch_by_getter};
 pub use git::GitError;
 pub use github::{GitHubAccess, GitHubError, Token as GitHubToken};
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
-pub use http::HttpError;
+pub use http::{HttpError, Said, TlsCause};
 pub use oci::{OciError, Publication, Pushed, push};
 pub use options::{FetchOptions, Secret};
 pub use weburl::WebUrl;

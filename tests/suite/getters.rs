@@ -143,8 +143,8 @@ fn f_credentials_reach_the_getter_and_its_environment_alone() {
 #[test]
 fn f_built_in_schemes_stay_ours_and_unknown_ones_are_listed() {
     let world = world();
-    world.fails(1, "get https://127.0.0.1:1/x");
-    world.fails(1, "plugin install oci://127.0.0.1:1/x:1.0.0 --verify=false");
+    world.fails(5, "get https://127.0.0.1:1/x");
+    world.fails(5, "plugin install oci://127.0.0.1:1/x:1.0.0 --verify=false");
     assert_eq!(calls(&world), [""; 0]);
     for command in ["get fo://x", "plugin install fo://x", "plugin install --explain fo://x"] {
         let ran = world.fails(2, command);
@@ -248,7 +248,7 @@ fn f_a_broken_connection_or_a_flood_leaves_nothing() {
     let log = |path: &str| path.ends_with("/audit.jsonl");
     let ran = world.fails(1, "get foo://x -o x");
     assert!(ran.stderr.contains("1000"), "{}", ran.stderr);
-    world.fails(1, &format!("get {} -o x", server.url("/x")));
+    world.fails(5, &format!("get {} -o x", server.url("/x")));
     world.fails(2, "plugin install g://x --verify=false");
     let mut after = world.snapshot(world.root());
     after.retain(|path, _| before.contains_key(path) || path.contains("work"));

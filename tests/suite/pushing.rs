@@ -238,3 +238,25 @@ fn o_a_repository_that_is_not_there_and_a_server_without_tls_are_said_so() {
     let ran = world.fails(1, &format!("plugin install oci://{address}/team/p"));
     assert!(ran.stderr.contains("does not speak TLS") && ran.stderr.contains("--plain-http"), "{}", ran.stderr);
 }
+
+#[test]
+fn o_the_words_of_a_registry_that_refuses_are_passed_on() {
+    let world = signed();
+    for (status, code, later) in
+        [("400 x", 1, false), ("405 x", 1, false), ("409 x", 1, false), ("412 x", 1, false), ("429 x", 5, true)]
+    {
+        for refuses in ["POST", "PUT"] {
+            let registry = Registry::default();
+            let server = Server::start(move |request, to| {
+                if request.method == refuses && (refuses == "POST" || request.target.contains("/manifests/")) {
+                    let headers = [("Retry-After", "0"), ("Content-Type", "application/json")];
+                    return answer(to, status, &headers, br#"{"errors":[{"code":"X","message":"tag is\u0007 immutable"}]}"#);
+                }
+                registry.answer(request, to)
+            });
+            let ran = world.fails(code, &format!("plugin push p-1.0.0.tgz {} --plain-http", reference(&server, "team")));
+            assert!(ran.stderr.contains("tag is\\u{7} immutable"), "{status} {refuses}: {}", ran.stderr);
+            assert_eq!(ran.stderr.contains("try again later"), later, "{}", ran.stderr);
+        }
+    }
+}

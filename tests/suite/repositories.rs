@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::support::http_server::{Server, answer};
 use crate::support::{World, git, snapshot};
 
 /// A repository of the plugin `p` in `version`, tagged, in `work/<directory>`; its URL.
@@ -161,7 +162,7 @@ fn v_links_in_a_repository_stay_inside() {
 
 #[test]
 fn v_a_server_that_cannot_be_reached_is_not_a_missing_repository() {
-    let ran = World::new().fails(1, "plugin install git+http://127.0.0.1:1/p");
+    let ran = World::new().fails(5, "plugin install git+http://127.0.0.1:1/p");
     assert!(ran.stderr.contains("cannot reach `http://127.0.0.1:1/p`"), "{}", ran.stderr);
 }
 
@@ -191,4 +192,30 @@ fn v_info_shows_the_commit_and_what_is_followed() {
     assert!(info["digest"].as_str().unwrap().starts_with("sha256:"), "{info}");
     let shown = world.ok("plugin info p").stdout;
     assert!(shown.contains("Follows:     ~1\n") && shown.contains(&format!("Revision:    {commit}\n")), "{shown}");
+}
+
+#[test]
+fn v_a_private_repository_a_lost_head_and_another_owner_are_told_apart() {
+    let world = World::new();
+    let private = Server::start(|_, to| answer(to, "401 x", &[("WWW-Authenticate", "Basic realm=\"git\"")], b""));
+    let ran = world.fails(1, &format!("plugin install --verify=false {}", private.url("/team/p.git")));
+    assert!(ran.stderr.contains("`--username`") && !ran.stderr.contains("prompts"), "{}", ran.stderr);
+
+    let (path, url) = repository(&world, "r", "1.0.0-rc.1");
+    git(&path, &["symbolic-ref", "HEAD", "refs/heads/master"]);
+    let ran = world.fails(4, &format!("plugin install --verify=false {url}"));
+    assert!(ran.stderr.contains("--version main") && !ran.stderr.contains("is empty"), "{}", ran.stderr);
+    world.ok(&format!("plugin install --verify=false {url} --version main"));
+
+    // Git looks at the owner, whom only root can change.
+    let mut chown = std::process::Command::new("chown");
+    if chown.args(["-R", "54321"]).arg(&path).output().is_ok_and(|ran| ran.status.success()) {
+        let ran = world.fails(1, &format!("plugin install --verify=false --force {url} --version main"));
+        assert!(ran.stderr.contains("another user owns it"), "{}", ran.stderr);
+        let next = ran.stderr.split('`').find(|part| part.starts_with("git config")).unwrap();
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", next]).env("HOME", world.root().join("home"));
+        assert!(command.status().unwrap().success());
+        world.ok(&format!("plugin install --verify=false --force {url} --version main"));
+    }
 }

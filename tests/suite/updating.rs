@@ -348,10 +348,10 @@ fn i5_a_package_on_a_web_server_is_updated() {
     files.lock().unwrap().0.truncate(100);
     world.fails(3, "plugin update p");
     drop(server);
-    let ran = world.fails(1, "plugin update p");
+    let ran = world.fails(5, "plugin update p");
     assert!(ran.stderr.contains("1.1.0 stays"), "{}", ran.stderr);
     assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
-    world.fails(1, "plugin outdated");
+    world.fails(5, "plugin outdated");
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use std::io;
 
+use crate::source::http::TlsCause;
+use crate::text::quoted;
+
 /// Why a package could not be made from a git repository. URLs in it have no password, and their queries are masked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,9 +37,82 @@ pub enum GitError {
         /// What git said.
         stderr: String,
     },
+    /// The server asks who asks, and nobody told git what to say.
+    #[error(
+        "`{url}` asks for a user name and a password: it is private, or not there under this name; check the spelling, or give \
+         `--username` and `--password-stdin`, set up a credential helper of git, or use its ssh URL"
+    )]
+    WhoAsks {
+        /// The URL.
+        url: String,
+    },
+    /// The server knows who asks, and refuses.
+    #[error("`{url}` refuses the user name and password that were given: {stderr}; check them, and what that user may read")]
+    Refused {
+        /// The URL.
+        url: String,
+        /// What git said.
+        stderr: String,
+    },
+    /// The server takes none of the user's ssh keys.
+    #[error(
+        "the ssh server of `{url}` takes none of your keys: {stderr}; load the right one with `ssh-add`, and check the user name \
+         and the spelling of the URL"
+    )]
+    SshKey {
+        /// The URL.
+        url: String,
+        /// What git said.
+        stderr: String,
+    },
+    /// The ssh server's own key is unknown, or another than before.
+    #[error("ssh does not know the server of `{url}`: {stderr}; connect once with `ssh`, and compare the key that it shows")]
+    SshHost {
+        /// The URL.
+        url: String,
+        /// What git said.
+        stderr: String,
+    },
+    /// Somebody else owns the repository.
+    #[error(
+        "git refuses the repository `{url}`, since another user owns it and its settings could run programs; to trust it type \
+         `git config --global --add safe.directory {}`", quoted(.directory)
+    )]
+    OtherOwner {
+        /// The URL.
+        url: String,
+        /// The directory, as git names it.
+        directory: String,
+    },
+    /// The connection cannot be trusted.
+    #[error("no trusted connection to the server of `{url}`: {cause} ({stderr})")]
+    Tls {
+        /// The URL.
+        url: String,
+        /// Why, and what helps.
+        cause: TlsCause,
+        /// What git said.
+        stderr: String,
+    },
+    /// The server leads elsewhere, which git was told not to follow.
+    #[error("`{url}` leads elsewhere, and that is not followed here: {stderr}; give the URL where the repository is now")]
+    Moved {
+        /// The URL.
+        url: String,
+        /// What git said.
+        stderr: String,
+    },
     /// There is no connection.
     #[error("cannot reach `{url}`: {stderr}; check the host's name, the network and the proxy variables")]
     Unreachable {
+        /// The URL.
+        url: String,
+        /// What git said.
+        stderr: String,
+    },
+    /// The server has trouble.
+    #[error("the server of `{url}` fails: {stderr}; try again later, or ask its owner")]
+    Failing {
         /// The URL.
         url: String,
         /// What git said.
@@ -98,6 +174,19 @@ pub enum GitError {
         /// The URL.
         url: String,
     },
+    /// There are branches, and none of them is the default.
+    #[error(
+        "`{url}` has no release tag, and its `HEAD` names a branch that is not there; {there}; choose one with `--version {}`",
+        quoted(.first)
+    )]
+    NoDefault {
+        /// The URL.
+        url: String,
+        /// What is there, as a sentence, safe to show.
+        there: String,
+        /// One of them.
+        first: String,
+    },
     /// The id is that of something else.
     #[error("`{id}` in `{url}` is not a commit; give the id of a commit, not of a tag, tree or file")]
     NotACommit {
@@ -148,4 +237,11 @@ pub enum GitError {
         /// The sub-command.
         what: &'static str,
     },
+}
+
+impl GitError {
+    /// Whether the server could not be reached or failed, so that trying again may help.
+    pub(in crate::source) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Failing { .. } | Self::Timeout { .. })
+    }
 }

@@ -6,6 +6,7 @@
 //! files come out of the commit itself, so that no filter, attribute or line ending of this machine changes them. Whether a
 //! tag's or a commit's signature is good is [`crate::provenance`]'s to say; here it is only taken apart.
 
+mod complaint;
 mod error;
 mod object;
 mod program;
@@ -44,7 +45,7 @@ pub(super) fn fetch(
     let what = format!("fetching {url}");
     report.event(Event::Started { what: &what, total: None });
     let resolved = git.real_url()?;
-    let refs = refs::Refs::list(&git)?;
+    let refs = refs::Refs::list(&mut git)?;
     let choice = refs.choose(options.version.as_deref(), url)?;
     git.init(&choice)?;
     let outcome = bring(&git, &refs, &choice, url);
@@ -76,8 +77,8 @@ pub(super) fn fetch(
 
 /// What the version stands for at `url` now. Nothing is fetched.
 pub(super) fn resolve(url: &GitUrl, options: &FetchOptions, directory: &Path) -> Result<Resolved, SourceError> {
-    let git = Git::new(url, options, directory)?;
-    let refs = refs::Refs::list(&git)?;
+    let mut git = Git::new(url, options, directory)?;
+    let refs = refs::Refs::list(&mut git)?;
     let choice = refs.choose(options.version.as_deref(), url)?;
     let exact = options.version.as_deref().is_some_and(|version| choice.is_exact(version));
     let revision = refs.commit_of(&choice).to_owned();

@@ -7,13 +7,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::GitError;
+use super::complaint::{self, Cause};
 use super::refs::Choice;
 use crate::source::error::SourceError;
 use crate::source::grammar::GitUrl;
 use crate::source::http::netrc_entry;
 use crate::source::options::{Credentials, FetchOptions};
-use crate::text;
 
 /// No answer that is read as a whole is longer: a list of a million references has about 60 MB.
 const ANSWER: u64 = 128 << 20;
@@ -50,8 +53,20 @@ const CLEARED: [&str; 21] = [
 /// Hands the user name and password of this process's environment to git, where it asks for them.
 const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$PLUGSMITH_GIT_USERNAME" "$PLUGSMITH_GIT_PASSWORD"; }; f"#;
 
+/// When the server learns who asks.
+enum Login {
+    /// Never: nobody told us.
+    Never,
+    /// With the first request, since many servers tell strangers that nothing is there: the name and the value of a setting. It would
+    /// go along wherever a server leads git, and so git follows nobody then.
+    AtOnce { key: String, value: String },
+    /// When the server asks: git asks us, and we answer for one origin alone.
+    WhenAsked,
+}
+
 /// The program, set up for one repository.
-pub(super) struct Git {
+pub(super) struct Git<'a> {
+    options: &'a FetchOptions,
     /// What git is told to fetch from: no user name or password of http in it.
     url: String,
     /// The same, safe to show.
@@ -60,13 +75,13 @@ pub(super) struct Git {
     spool: PathBuf,
     config: Vec<String>,
     environment: Vec<(&'static str, OsString)>,
+    login: Login,
     deadline: Option<(Instant, u64)>,
-    max_bytes: u64,
 }
 
-impl Git {
+impl<'a> Git<'a> {
     /// Sets the program up for `url`.
-    pub(super) fn new(url: &GitUrl, options: &FetchOptions, spool: &Path) -> Result<Self, SourceError> {
+    pub(super) fn new(url: &GitUrl, options: &'a FetchOptions, spool: &Path) -> Result<Self, SourceError> {
         let mut config: Vec<String> = [
             "core.hooksPath=/dev/null",
             "core.fsmonitor=false",
@@ -84,6 +99,7 @@ impl Git {
             config.push("http.followRedirects=false".to_owned());
         }
         let mut environment = Vec::new();
+        let mut login = Login::Never;
         let (address, schemes) = match url {
             GitUrl::Web(web) => {
                 let idle = options.http.idle_timeout.as_secs().max(1);
@@ -107,6 +123,9 @@ impl Git {
                     let origin = format!("{}://{host}{port}", web.url().scheme());
                     config.push("credential.helper=".to_owned());
                     config.push(format!("credential.{origin}.helper={HELPER}"));
+                    let basic = STANDARD.encode(format!("{username}:{}", password.expose()));
+                    let value = format!("Authorization: Basic {basic}");
+                    login = Login::AtOnce { key: format!("http.{origin}/.extraHeader"), value };
                     environment.push(("PLUGSMITH_GIT_USERNAME", username.into()));
                     environment.push(("PLUGSMITH_GIT_PASSWORD", password.expose().into()));
                 }
@@ -134,13 +153,14 @@ impl Git {
             Some((Instant::now().checked_add(timeout)?, seconds))
         });
         Ok(Self {
+            options,
             url: address,
             shown: url.to_string(),
             spool: spool.to_path_buf(),
             config,
             environment,
+            login,
             deadline,
-            max_bytes: options.http.max_bytes,
         })
     }
 
@@ -167,10 +187,19 @@ impl Git {
     }
 
     /// Asks the remote for its references: one a line, and where `HEAD` points.
-    pub(super) fn ls_remote(&self) -> Result<Vec<u8>, GitError> {
-        let mut command = self.command();
-        command.args(["ls-remote", "--symref", "--", &self.url]);
-        self.collect(command, "ls-remote", ANSWER)
+    pub(super) fn ls_remote(&mut self) -> Result<Vec<u8>, GitError> {
+        let ask = |git: &Self| {
+            let mut command = git.command();
+            command.args(["ls-remote", "--symref", "--", &git.url]);
+            git.collect(command, "ls-remote", ANSWER)
+        };
+        match (ask(self), &self.login) {
+            (Err(GitError::Moved { .. }), Login::AtOnce { .. }) if !self.options.refuse_git_redirects => {
+                self.login = Login::WhenAsked;
+                ask(self)
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Where git really goes, once the user's own settings (`url.*.insteadOf`) have had their say: as a receipt keeps it.
@@ -226,6 +255,13 @@ impl Git {
         for setting in &self.config {
             command.arg("-c").arg(setting);
         }
+        if let Login::AtOnce { key, value } = &self.login {
+            command.args(["-c", "http.followRedirects=false"]);
+            // Arguments can be seen by everybody. The user's own settings of this kind stay.
+            let count = std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+            command.env(format!("GIT_CONFIG_KEY_{count}"), key).env(format!("GIT_CONFIG_VALUE_{count}"), value);
+            command.env("GIT_CONFIG_COUNT", count.saturating_add(1).to_string());
+        }
         command
     }
 
@@ -273,11 +309,11 @@ impl Git {
             }
             if measured.elapsed() > Duration::from_millis(500) {
                 measured = Instant::now();
-                if size_of(&self.directory()) > self.max_bytes {
+                if size_of(&self.directory()) > self.options.http.max_bytes {
                     return Err(GitError::TooLarge {
                         url: self.shown.clone(),
                         what: "the repository",
-                        limit: self.max_bytes,
+                        limit: self.options.http.max_bytes,
                     });
                 }
             }
@@ -288,36 +324,23 @@ impl Git {
 
     /// What git's complaint means. It names the URL as git knows it, whose query is not for everyone's eyes.
     fn complain(&self, what: &str, stderr: &str) -> GitError {
-        let cleaned = stderr.replace(&self.url, &self.shown);
-        let lines: Vec<&str> = cleaned.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let lines = lines.get(lines.len().saturating_sub(4)..).unwrap_or_default();
-        let stderr = text::plain(&lines.join("; ")).trim_end_matches('.').to_owned();
-        let missing = [
-            "not found",
-            "does not exist",
-            "not appear to be a git repository",
-            "not read from remote repository",
-            "not exported",
-        ];
-        let lower = stderr.to_ascii_lowercase();
-        let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
-        // ssh says both that it has no connection and that nothing could be read: then nobody knows what is there.
-        let unreachable = [
-            "connection refused",
-            "connection timed out",
-            "connection closed",
-            "connect to server",
-            "could not resolve",
-            "no route to host",
-            "network is unreachable",
-        ];
-        if says(&unreachable) {
-            return GitError::Unreachable { url: self.shown.clone(), stderr };
+        let stderr = stderr.replace(&self.url, &self.shown);
+        let (url, reason) = (self.shown.clone(), complaint::reason(&stderr));
+        match complaint::cause(&stderr, self.options) {
+            Cause::OtherOwner(directory) => GitError::OtherOwner { url, directory },
+            Cause::Unreachable => GitError::Unreachable { url, stderr: reason },
+            Cause::Failing => GitError::Failing { url, stderr: reason },
+            Cause::SshHost => GitError::SshHost { url, stderr: reason },
+            Cause::SshKey => GitError::SshKey { url, stderr: reason },
+            Cause::Tls(cause) => GitError::Tls { url, cause, stderr: reason },
+            Cause::Login => match self.login {
+                Login::Never => GitError::WhoAsks { url },
+                Login::AtOnce { .. } | Login::WhenAsked => GitError::Refused { url, stderr: reason },
+            },
+            Cause::Moved => GitError::Moved { url, stderr: reason },
+            Cause::NotThere if what == "ls-remote" => GitError::NotFound { url, stderr: reason },
+            Cause::NotThere | Cause::Other => GitError::Failed { what: what.to_owned(), url, stderr: reason },
         }
-        if what == "ls-remote" && says(&missing) {
-            return GitError::NotFound { url: self.shown.clone(), stderr };
-        }
-        GitError::Failed { what: what.to_owned(), url: self.shown.clone(), stderr }
     }
 }
 

@@ -11,6 +11,9 @@ use crate::source::grammar::{GitUrl, is_object_id};
 use crate::source::version::{Range, nearest, tag_version};
 use crate::text;
 
+/// As many names of branches or tags are shown.
+const SHOWN: usize = 10;
+
 /// A tag or branch, by its full name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference(String);
@@ -76,7 +79,7 @@ pub(super) struct Refs {
 
 impl Refs {
     /// Asks the remote.
-    pub(super) fn list(git: &Git) -> Result<Self, GitError> {
+    pub(super) fn list(git: &mut Git<'_>) -> Result<Self, GitError> {
         Ok(Self::read(&String::from_utf8_lossy(&git.ls_remote()?)))
     }
 
@@ -100,7 +103,7 @@ impl Refs {
     pub(super) fn choose(&self, version: Option<&str>, url: &GitUrl) -> Result<Choice, GitError> {
         let Some(version) = version else {
             let highest = self.highest(|version| version.pre.is_empty());
-            return highest.or_else(|| self.default_branch()).ok_or_else(|| GitError::Empty { url: url.to_string() });
+            return highest.or_else(|| self.default_branch()).ok_or_else(|| self.no_default(url));
         };
         if version.is_empty() || version.starts_with('-') || version.chars().any(char::is_control) {
             return Err(GitError::BadVersion { version: text::plain(version).into_owned() });
@@ -138,6 +141,23 @@ impl Refs {
         let names = listed.filter_map(|name| name.strip_prefix("refs/tags/").or_else(|| name.strip_prefix("refs/heads/")));
         let nearest = nearest(version, names);
         GitError::UnknownVersion { url: url.to_string(), version: text::plain(version).into_owned(), nearest }
+    }
+
+    /// The error for a repository that offers nothing by itself: what it has instead, or that it has nothing at all.
+    fn no_default(&self, url: &GitUrl) -> GitError {
+        let of = |kind: &str| -> Vec<&str> {
+            self.ids.keys().filter(|name| !name.ends_with("^{}")).filter_map(|name| name.strip_prefix(kind)).collect()
+        };
+        let (kind, names) = match (of("refs/heads/"), of("refs/tags/")) {
+            (branches, tags) if branches.is_empty() => ("tags", tags),
+            (branches, _) => ("branches", branches),
+        };
+        let url = url.to_string();
+        let Some(first) = names.first() else { return GitError::Empty { url } };
+        let more = if names.len() > SHOWN { ", ..." } else { "" };
+        let shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
+        let there = text::plain(&format!("the {kind} that are there: {shown}{more}")).into_owned();
+        GitError::NoDefault { url, there, first: text::plain(first).into_owned() }
     }
 
     fn named(&self, full: &str) -> Option<Choice> {
@@ -277,6 +297,22 @@ mod tests {
         for bad in ["--output=x", "-x", "", "a\nb"] {
             assert!(matches!(refs().choose(Some(bad), &url()), Err(GitError::BadVersion { .. })), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn v_a_head_that_leads_nowhere_is_no_empty_repository() {
+        let id = "1".repeat(40);
+        let says = |answer: String| match Refs::read(&answer).choose(None, &url()).unwrap_err() {
+            GitError::NoDefault { there, first, .. } => (there, first),
+            other => panic!("{other:?}"),
+        };
+        let both = says(format!("{id}\trefs/heads/dev\n{id}\trefs/heads/main\n{id}\trefs/tags/v1.0.0-rc.1\n"));
+        assert_eq!(both, ("the branches that are there: dev, main".to_owned(), "dev".to_owned()));
+        let tags = says(format!("{id}\trefs/tags/nightly\n{id}\trefs/tags/nightly^{{}}\n"));
+        assert_eq!(tags, ("the tags that are there: nightly".to_owned(), "nightly".to_owned()));
+        let many: String = (10..40).map(|n| format!("{id}\trefs/heads/b{n}\n")).collect();
+        assert!(says(many).0.ends_with("b19, ..."));
+        assert!(matches!(Refs::read("").choose(None, &url()), Err(GitError::Empty { .. })));
     }
 
     #[test]

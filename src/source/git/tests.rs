@@ -342,6 +342,87 @@ fn v_a_web_address_without_a_suffix_may_be_a_repository() {
     assert!(matches!(error, SourceError::Http(_)) && error.is_not_found(), "{error:?}");
 }
 
+/// Options with the user name `ann` and a password.
+fn ann() -> FetchOptions {
+    FetchOptions { username: Some("ann".to_owned()), password: Some(Secret::new("hunter2")), ..FetchOptions::default() }
+}
+
+/// A server that hands out `files` to `ann` alone, and answers strangers with `hidden`.
+fn private(files: BTreeMap<String, Vec<u8>>, hidden: &'static str) -> http_server::Server {
+    http_server::Server::start(move |request, to| match request.header("authorization") {
+        Some("Basic YW5uOmh1bnRlcjI=") => match files.get(request.target.split('?').next().unwrap()) {
+            Some(body) => http_server::answer(to, "200 OK", &[], body),
+            None => http_server::answer(to, "404 x", &[], b""),
+        },
+        _ => http_server::answer(to, hidden, &[("WWW-Authenticate", "Basic realm=\"x\"")], b""),
+    })
+}
+
+#[test]
+fn v_credentials_go_with_the_first_request_and_to_no_other_server() {
+    let repo = Repo::new();
+    let commit = repo.commit();
+    let server = private(repo.serve("/r.git"), "404 Not Found");
+    let source = |server: &http_server::Server| Source::parse(&server.url("/r.git"), &Known::default()).unwrap();
+    assert_eq!(get(&source(&server), &ann(), &Silent).unwrap().1.commit, commit);
+    assert!(server.requests().iter().all(|request| request.header("authorization").is_some()));
+    // A server that leads on: git follows without them, and they are given where the way began alone.
+    let public = http_server::Server::start({
+        let files = repo.serve("/r.git");
+        move |request, to| match files.get(request.target.split('?').next().unwrap()) {
+            Some(body) => http_server::answer(to, "200 OK", &[], body),
+            None => http_server::answer(to, "404 x", &[], b""),
+        }
+    });
+    let target = public.url("");
+    let leading =
+        http_server::Server::start(move |request, to| http_server::redirect(to, &format!("{target}{}", request.target)));
+    assert_eq!(get(&source(&leading), &ann(), &Silent).unwrap().1.commit, commit);
+    assert!(!public.requests().is_empty());
+    assert!(public.requests().iter().all(|request| request.header("authorization").is_none()), "{:?}", public.requests());
+    let strict = FetchOptions { refuse_git_redirects: true, ..ann() };
+    let before = public.requests().len();
+    assert!(matches!(git_error(get(&source(&leading), &strict, &Silent).map(drop)), GitError::Moved { .. }));
+    assert_eq!(public.requests().len(), before);
+}
+
+#[test]
+fn v_a_private_or_mistyped_repository_says_so_and_names_the_ways_in() {
+    let server = private(BTreeMap::new(), "401 x");
+    let source = Source::parse(&server.url("/r.git"), &Known::default()).unwrap();
+    let error = git_error(get(&source, &FetchOptions::default(), &Silent).map(drop));
+    let message = error.to_string();
+    for part in ["`--username`", "`--password-stdin`", "credential helper", "ssh", "spelling"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains("prompts"), "{message}");
+    let wrong = FetchOptions { password: Some(Secret::new("wrong")), ..ann() };
+    let error = git_error(get(&source, &wrong, &Silent).map(drop));
+    assert!(matches!(&error, GitError::Refused { .. }) && error.to_string().contains("that were given"), "{error:?}");
+}
+
+#[test]
+fn v_servers_that_fail_may_work_later_and_others_will_not() {
+    for (status, later) in [("503 x", true), ("429 x", true), ("500 x", true), ("404 x", false), ("403 x", false)] {
+        let server = http_server::Server::start(move |_, to| http_server::answer(to, status, &[], b""));
+        let source = Source::parse(&server.url("/r.git"), &Known::default()).unwrap();
+        let error = get(&source, &FetchOptions::default(), &Silent).map(drop).unwrap_err();
+        assert_eq!(error.is_unavailable(), later, "{status}: {error:?}");
+    }
+    let nobody = Source::parse("http://127.0.0.1:1/r.git", &Known::default()).unwrap();
+    assert!(get(&nobody, &FetchOptions::default(), &Silent).map(drop).unwrap_err().is_unavailable());
+}
+
+#[test]
+fn v_a_head_without_its_branch_names_the_branches_that_are_there() {
+    let repo = Repo::new();
+    repo.commit();
+    repo.git(&["symbolic-ref", "HEAD", "refs/heads/master"]);
+    let error = repo.error(None);
+    assert!(error.to_string().contains("--version main") && !error.to_string().contains("empty"), "{error}");
+    assert!(repo.fetch(Some("main")).is_ok(), "the next step works");
+}
+
 #[test]
 fn v_credentials_reach_git_and_no_message() {
     let repo = Repo::new();

@@ -180,6 +180,15 @@ impl GitHubError {
         )
     }
 
+    /// Whether GitHub could not be reached or failed, so that trying again may help.
+    pub(in crate::source) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::RateLimit { .. } => true,
+            Self::Checksums { source, .. } => source.is_unavailable(),
+            _ => false,
+        }
+    }
+
     /// Whether a package is not what it should be, or nobody can tell.
     pub(in crate::source) fn is_verification(&self) -> bool {
         matches!(self, Self::Digest { .. } | Self::Checksums { .. } | Self::BadChecksums { .. })

@@ -11,7 +11,7 @@ use reqwest::header::{
     IF_RANGE, LAST_MODIFIED, RANGE,
 };
 
-use super::{Answer, Client, HttpError, Trouble, header};
+use super::{Answer, Client, HttpError, Said, Trouble, header};
 use crate::digest::Sha256Digest;
 use crate::report::Event;
 use crate::source::error::SourceError;
@@ -149,7 +149,7 @@ impl Client<'_> {
                 return Err(self.start_again(url, file, progress, "the rest of the file is not there any more"));
             }
             status => {
-                let error = HttpError::Status { url: shown(&answer.url), status: status.as_u16() };
+                let error = HttpError::Status { url: shown(&answer.url), status: status.as_u16(), said: Said::default() };
                 return Err(Trouble::Fatal(error.into()));
             }
         }

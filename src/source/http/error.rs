@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::said::Said;
+use super::trust::TlsCause;
+
 /// What lies under a failed request.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -11,36 +14,45 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum HttpError {
     /// 404 or 410.
-    #[error("`{url}` is not there (HTTP {status}); check the URL")]
+    #[error("`{url}` is not there (HTTP {status}){said}; check the URL, and the credentials where it is private")]
     NotFound {
         /// The URL.
         url: String,
         /// The status.
         status: u16,
+        /// What the server says about it.
+        said: Said,
     },
     /// 401 without credentials.
     #[error(
-        "`{url}` asks for a user name and a password (HTTP 401); give `--username` and `--password-stdin`, or an entry in .netrc"
+        "`{url}` asks for a user name and a password (HTTP 401){said}; it is private, or not there under this name: check the \
+         spelling, or give `--username` and `--password-stdin`, or an entry in .netrc"
     )]
     Unauthorized {
         /// The URL.
         url: String,
+        /// What the server says about it.
+        said: Said,
         /// How the server wants to be asked (`WWW-Authenticate`), not safe to show.
         challenge: String,
     },
     /// 401 although credentials were sent.
-    #[error("`{url}` refuses the user name and password that were given (HTTP 401); check them")]
+    #[error("`{url}` refuses the user name and password that were given (HTTP 401){said}; check them")]
     Refused {
         /// The URL.
         url: String,
+        /// What the server says about it.
+        said: Said,
     },
     /// 403.
     #[error(
-        "`{url}` is forbidden (HTTP 403); ask the server's owner for access, or give `--username` and `--password-stdin`"
+        "`{url}` is forbidden (HTTP 403){said}; ask the server's owner for access, or give `--username` and `--password-stdin`"
     )]
     Forbidden {
         /// The URL.
         url: String,
+        /// What the server says about it.
+        said: Said,
     },
     /// 403 or 429, since we have asked for more than our share.
     #[error("the server answered HTTP {status} for `{url}`: its limit for us is used up{}; try again later", until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default())]
@@ -53,20 +65,24 @@ pub enum HttpError {
         until: Option<String>,
     },
     /// Another status that is no success.
-    #[error("the server answered HTTP {status} for `{url}`; try again later, or ask the server's owner")]
+    #[error("the server answered HTTP {status} for `{url}`{said}; {}", advice(*.status))]
     Status {
         /// The URL.
         url: String,
         /// The status.
         status: u16,
+        /// What the server says about it.
+        said: Said,
     },
     /// The server asks for more patience than we have.
-    #[error("the server answered HTTP {status} for `{url}` and asks to wait {seconds} seconds; try again then")]
+    #[error("the server answered HTTP {status} for `{url}`{said} and asks to wait {seconds} seconds; try again then")]
     RetryLater {
         /// The URL.
         url: String,
         /// The status.
         status: u16,
+        /// What the server says about it.
+        said: Said,
         /// How long.
         seconds: u64,
     },
@@ -80,13 +96,13 @@ pub enum HttpError {
         source: Cause,
     },
     /// TLS failed.
-    #[error(
-        "no trusted connection to the server of `{url}`; where it uses a private authority, name its certificate with `--ca-file`"
-    )]
+    #[error("no trusted connection to the server of `{url}`: {cause}")]
     Tls {
         /// The URL.
         url: String,
-        /// Why.
+        /// Why, and what helps.
+        cause: TlsCause,
+        /// What TLS says.
         #[source]
         source: Cause,
     },
@@ -229,4 +245,50 @@ pub enum HttpError {
         #[source]
         source: io::Error,
     },
+}
+
+impl HttpError {
+    /// Whether the server could not be reached or failed, so that trying again may help.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::RateLimit { .. }
+            | Self::RetryLater { .. }
+            | Self::Unreachable { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Idle { .. }
+            | Self::Timeout { .. }
+            | Self::Broken { .. }
+            | Self::Short { .. }
+            | Self::Changed { .. } => true,
+            Self::Status { status, .. } => passes(*status),
+            Self::NotFound { .. }
+            | Self::Unauthorized { .. }
+            | Self::Refused { .. }
+            | Self::Forbidden { .. }
+            | Self::Tls { .. }
+            | Self::NotTls { .. }
+            | Self::TooLarge { .. }
+            | Self::Downgrade { .. }
+            | Self::BadRedirect { .. }
+            | Self::TooManyRedirects { .. }
+            | Self::TlsFile { .. }
+            | Self::Client { .. }
+            | Self::Upload { .. }
+            | Self::Netrc { .. } => false,
+        }
+    }
+}
+
+/// Whether a status says that the server has trouble, or too much to do, and may answer otherwise later.
+pub(in crate::source) fn passes(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
+}
+
+/// What to do about a status that is none of those that have an error of their own.
+fn advice(status: u16) -> &'static str {
+    match status {
+        status if passes(status) => "try again later, or ask the server's owner",
+        200..=399 => "that is no answer with a file in it; check the URL",
+        _ => "check what was asked for, or ask the server's owner",
+    }
 }

@@ -7,7 +7,9 @@
 mod download;
 mod error;
 mod netrc;
+mod said;
 mod tls;
+mod trust;
 mod upload;
 
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +26,10 @@ use url::{Origin, Url};
 
 pub(super) use download::Download;
 pub use error::HttpError;
+pub(super) use error::passes;
 pub(super) use netrc::find as netrc_entry;
+pub use said::Said;
+pub use trust::TlsCause;
 pub(super) use upload::Content;
 
 use super::options::{Credentials, FetchOptions, Secret};
@@ -167,7 +172,8 @@ impl<'a> Client<'a> {
     fn read_body(&self, answer: Answer, limit: u64) -> Result<Body, Trouble<HttpError>> {
         let Answer { response, url } = answer;
         if response.status() != StatusCode::OK {
-            return Err(HttpError::Status { url: shown(&url), status: response.status().as_u16() }.into());
+            let status = response.status().as_u16();
+            return Err(HttpError::Status { url: shown(&url), status, said: Said::default() }.into());
         }
         let headers = response.headers().clone();
         let mut bytes = Vec::new();
@@ -225,7 +231,9 @@ impl<'a> Client<'a> {
             let wait = after.unwrap_or_else(|| pause + pause.mul_f64(random() / 2.0));
             if wait > LONGEST_RETRY_AFTER {
                 return Err(match error {
-                    HttpError::Status { url, status } => HttpError::RetryLater { url, status, seconds: wait.as_secs() },
+                    HttpError::Status { url, status, said } => {
+                        HttpError::RetryLater { url, status, said, seconds: wait.as_secs() }
+                    }
                     other => other,
                 }
                 .into());
@@ -275,25 +283,32 @@ impl<'a> Client<'a> {
 
     /// Sorts an answer by its status.
     fn judge(&self, answer: Answer, logged_in: bool, ranged: bool) -> Result<Answer, Trouble<HttpError>> {
-        let url = shown(&answer.url);
         let status = answer.response.status().as_u16();
-        match status {
-            200..=299 => Ok(answer),
-            416 if ranged => Ok(answer),
-            404 | 410 => Err(HttpError::NotFound { url, status }.into()),
-            401 if logged_in => Err(HttpError::Refused { url }.into()),
-            401 => Err(HttpError::Unauthorized { url, challenge: challenge(answer.response.headers()) }.into()),
-            403 | 429 if is_limited(answer.response.headers()) => {
-                let until = limited_until(answer.response.headers());
-                Err(HttpError::RateLimit { url, status, until }.into())
-            }
-            403 => Err(HttpError::Forbidden { url }.into()),
-            408 | 429 | 500..=599 => {
-                let after = retry_after(answer.response.headers());
-                Err(Trouble::Again { error: HttpError::Status { url, status }, after })
-            }
-            _ => Err(HttpError::Status { url, status }.into()),
+        if (200..=299).contains(&status) || (status == 416 && ranged) {
+            return Ok(answer);
         }
+        let Answer { response, url } = answer;
+        let (shown, headers) = (shown(&url), response.headers().clone());
+        let body = said::read(response);
+        if let Some(cause) = TlsCause::of_answer(status, &body).filter(|_| url.scheme() == "https") {
+            return Err(
+                HttpError::Tls { url: shown, cause, source: format!("the server answered HTTP {status}").into() }.into()
+            );
+        }
+        let said = Said::of(&body);
+        Err(match status {
+            404 | 410 => HttpError::NotFound { url: shown, status, said }.into(),
+            401 if logged_in => HttpError::Refused { url: shown, said }.into(),
+            401 => HttpError::Unauthorized { url: shown, said, challenge: challenge(&headers) }.into(),
+            403 | 429 if is_limited(&headers) => {
+                HttpError::RateLimit { url: shown, status, until: limited_until(&headers) }.into()
+            }
+            403 => HttpError::Forbidden { url: shown, said }.into(),
+            status if passes(status) => {
+                Trouble::Again { error: HttpError::Status { url: shown, status, said }, after: retry_after(&headers) }
+            }
+            _ => HttpError::Status { url: shown, status, said }.into(),
+        })
     }
 
     /// The time that is left for the whole, where it is shorter than the patience with silence: a request's own timeout counts
@@ -339,7 +354,10 @@ impl<'a> Client<'a> {
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
                 return HttpError::NotTls { url: shown, source: error.into() }.into();
             }
-            Some(_) => return HttpError::Tls { url: shown, source: error.into() }.into(),
+            Some(failed) => {
+                let cause = TlsCause::of(failed, self.options);
+                return HttpError::Tls { url: shown, cause, source: error.into() }.into();
+            }
             None => {}
         }
         if error.is_connect() {

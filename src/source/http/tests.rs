@@ -12,7 +12,7 @@ use crate::digest::Sha256Digest;
 use crate::package::Fetched;
 use crate::report::Silent;
 use crate::source::http_server::{self, Server, answer, head, redirect};
-use crate::source::{FetchOptions, HttpError, Known, Secret, Source, SourceError, fetch};
+use crate::source::{FetchOptions, HttpError, Known, Secret, Source, SourceError, TlsCause, fetch};
 
 /// A body that begins as gzip and is longer than one block.
 fn body() -> Vec<u8> {
@@ -155,6 +155,61 @@ fn f_statuses_have_errors_of_their_own() {
         let error = error(status, true);
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }
+}
+
+#[test]
+fn f_later_is_advised_only_where_later_may_help() {
+    let server = Server::start(|request, to| {
+        let status = request.target.get(1..4).unwrap();
+        answer(to, &format!("{status} x"), &[("Retry-After", "0")], br#"{"errors":[{"message":"it is full moon"}]}"#)
+    });
+    let mut options = options();
+    options.http.retries = 0;
+    for (status, later) in [
+        (400, false),
+        (401, false),
+        (403, false),
+        (404, false),
+        (405, false),
+        (409, false),
+        (412, false),
+        (418, false),
+        (429, true),
+        (500, true),
+        (502, true),
+        (503, true),
+    ] {
+        let error = get(&server.url(&format!("/{status}.tgz")), &options).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("it is full moon") && message.contains(&format!("HTTP {status}")), "{message}");
+        assert_eq!(message.contains("try again later"), later, "{message}");
+        assert_eq!(error.is_unavailable(), later, "{status}");
+    }
+}
+
+#[test]
+fn f_what_may_pass_is_told_from_what_will_not() {
+    let silent = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(3));
+        Ok(())
+    });
+    let short = Server::start(|_, to| head(to, "200 OK", &[length(10)]));
+    let broken = Server::start(|_, _| Ok(()));
+    let mut options = options();
+    options.http.retries = 0;
+    options.http.idle_timeout = Duration::from_millis(300);
+    for url in [
+        "http://127.0.0.1:1/foo.tgz".to_owned(),
+        "http://no-such-host.invalid/foo.tgz".to_owned(),
+        silent.url("/foo.tgz"),
+        short.url("/foo.tgz"),
+        broken.url("/foo.tgz"),
+    ] {
+        let error = get(&url, &options).unwrap_err();
+        assert!(error.is_unavailable(), "{error:?}");
+    }
+    let circle = Server::start(|_, to| redirect(to, "/circle.tgz"));
+    assert!(!get(&circle.url("/circle.tgz"), &options).unwrap_err().is_unavailable());
 }
 
 #[test]
@@ -435,7 +490,7 @@ fn f_tls_is_checked_and_a_private_authority_can_be_named() {
     let authority = Authority::new();
     let server = Server::start_tls(authority.server.clone(), serve_body);
     let url = server.url("/foo.tgz");
-    assert!(matches!(http(get(&url, &options())), HttpError::Tls { .. }));
+    assert!(matches!(http(get(&url, &options())), HttpError::Tls { cause: TlsCause::UnknownIssuer, .. }));
     let named = FetchOptions { ca_file: authority.path("ca.pem"), ..options() };
     get(&url, &named).unwrap();
     get(&url.replace("127.0.0.1", "localhost"), &named).unwrap();
@@ -455,7 +510,10 @@ fn f_a_client_certificate_is_shown_where_one_is_asked_for() {
     let url = server.url("/foo.tgz");
     let mut options = FetchOptions { ca_file: authority.path("ca.pem"), ..options() };
     options.http.retries = 0;
-    assert!(get(&url, &options).is_err());
+    let refused = http(get(&url, &options));
+    assert!(matches!(refused, HttpError::Tls { cause: TlsCause::ClientWanted, .. }), "{refused:?}");
+    let message = refused.to_string();
+    assert!(message.contains("`--cert-file`") && !message.contains("--ca-file"), "{message}");
     options.cert_file = authority.path("client.pem");
     assert!(matches!(http(get(&url, &options)), HttpError::TlsFile { .. }), "the key is missing");
     options.key_file = authority.path("client.key");
@@ -488,10 +546,10 @@ fn f_a_self_signed_authority_may_be_the_server_itself() {
     get(&server.url("/foo.tgz"), &trusting(&pem, &dir.path().join("own.pem"))).unwrap();
     let (_, other) = make(&["127.0.0.1"]);
     let error = http(get(&other.url("/foo.tgz"), &trusting(&pem, &dir.path().join("other.pem"))));
-    assert!(matches!(error, HttpError::Tls { .. }), "{error:?}");
+    assert!(matches!(error, HttpError::Tls { cause: TlsCause::OtherIssuer, .. }), "{error:?}");
     let (pem, server) = make(&["elsewhere.example"]);
     let error = http(get(&server.url("/foo.tgz"), &trusting(&pem, &dir.path().join("name.pem"))));
-    assert!(matches!(error, HttpError::Tls { .. }), "{error:?}");
+    assert!(matches!(error, HttpError::Tls { cause: TlsCause::WrongName, .. }), "{error:?}");
 }
 
 #[test]

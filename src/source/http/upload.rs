@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::{Answer, Client, HttpError, Trouble, moved};
+use super::{Answer, Client, HttpError, Said, Trouble, moved};
 use crate::source::weburl::{WebUrl, shown};
 
 /// No upload is slower: one that is stands still.
@@ -72,7 +72,7 @@ impl Client<'_> {
             let begun = self.send(Method::POST, start.url(), None)?;
             if begun.response.status() != StatusCode::ACCEPTED || !begun.response.headers().contains_key(LOCATION) {
                 let status = begun.response.status().as_u16();
-                return Err(HttpError::Status { url: shown(&begun.url), status }.into());
+                return Err(HttpError::Status { url: shown(&begun.url), status, said: Said::default() }.into());
             }
             let mut place = moved(&begun.url, begun.response.headers())?;
             place.query_pairs_mut().append_pair("digest", digest);

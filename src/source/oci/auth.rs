@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::manifest::Descriptor;
-use super::{OciError, docker};
+use super::{DOCUMENT, OciError, docker};
 use crate::report::Report;
 use crate::source::error::SourceError;
 use crate::source::grammar::OciReference;
@@ -32,10 +32,22 @@ pub(super) struct Registry<'a> {
     reference: OciReference,
     /// `<scheme>://<host>/v2/<repository>/`.
     base: Url,
-    /// Whether it has been shown who we are, or that we are nobody.
-    asked: bool,
+    /// What it has been told of us.
+    told: Told,
     /// What a token must allow.
     actions: &'static str,
+}
+
+/// What a registry has been told of who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// That it is nobody in particular.
+    Nobody,
+    /// Credentials that the user gave for this command.
+    Given,
+    /// Credentials that `docker login` stored.
+    Stored,
 }
 
 impl<'a> Registry<'a> {
@@ -55,7 +67,14 @@ impl<'a> Registry<'a> {
             SourceError::BadReference { argument: reference.to_string(), kind: "OCI reference", reason: e.to_string() }
         })?;
         let reference = OciReference { tag: None, digest: None, ..reference.clone() };
-        Ok(Self { options, client: Client::anonymous(options, report)?, reference, base, asked: false, actions: "pull" })
+        Ok(Self {
+            options,
+            client: Client::anonymous(options, report)?,
+            reference,
+            base,
+            told: Told::Nothing,
+            actions: "pull",
+        })
     }
 
     /// The same for someone who also writes.
@@ -85,13 +104,52 @@ impl<'a> Registry<'a> {
 
     /// The answer to a question, after a login where the registry wants to know who asks.
     pub(super) fn ask<T>(&mut self, question: impl Fn(&Client<'a>) -> Result<T, HttpError>) -> Result<T, SourceError> {
-        match question(&self.client) {
-            Err(HttpError::Unauthorized { challenge, .. }) if !self.asked => {
+        let refused = match question(&self.client) {
+            Err(refused) if self.told == Told::Nothing => refused,
+            other => return other.map_err(|error| self.explained(error)),
+        };
+        match self.challenge(&refused)? {
+            Some(challenge) => {
                 self.log_in(&challenge)?;
-                Ok(question(&self.client)?)
+                question(&self.client).map_err(|error| self.explained(error))
             }
-            other => Ok(other?),
+            None => Err(self.explained(refused)),
         }
+    }
+
+    /// How the registry wants to be asked, where that may be why it `refused`. Many tell strangers that nothing is there: to those that
+    /// the user named somebody for it is put as a question of its own.
+    fn challenge(&self, refused: &HttpError) -> Result<Option<String>, SourceError> {
+        match refused {
+            HttpError::Unauthorized { challenge, .. } => Ok(Some(challenge.clone())),
+            HttpError::NotFound { .. } | HttpError::Forbidden { .. } if self.options.username.is_some() => {
+                let Ok(greeting) = self.base.join("/v2/") else { return Ok(None) };
+                match self.client.get(&WebUrl::new(greeting), DOCUMENT) {
+                    Err(HttpError::Unauthorized { challenge, .. }) => Ok(Some(challenge)),
+                    _ => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What a refusal means, by what the registry has been told of us.
+    fn explained(&self, error: HttpError) -> SourceError {
+        let (status, said) = match error {
+            HttpError::Unauthorized { said, .. } | HttpError::Refused { said, .. } => (401, said),
+            HttpError::Forbidden { said, .. } if self.told != Told::Nothing => (403, said),
+            other => return other.into(),
+        };
+        let reference = self.shown();
+        let login = match self.told {
+            Told::Nothing | Told::Nobody => {
+                let registry = self.reference.registry.clone();
+                return OciError::Unknown { reference, registry, status, said }.into();
+            }
+            Told::Given => "the user name and password that were given",
+            Told::Stored => "what `docker login` stored for it",
+        };
+        OciError::Refused { reference, login, status, said }.into()
     }
 
     /// Downloads `url`, `size` bytes at most.
@@ -103,18 +161,27 @@ impl<'a> Registry<'a> {
         size: u64,
     ) -> Result<Download, SourceError> {
         // The manifest came first, and with it the login: a registry does not ask anew for its blobs.
-        self.client.download(url, name, file, size, false)
+        match self.client.download(url, name, file, size, false) {
+            Err(SourceError::Http(error @ (HttpError::Unauthorized { .. } | HttpError::Refused { .. }))) => {
+                Err(self.explained(error))
+            }
+            other => other,
+        }
     }
 
     /// Shows the registry who we are, in the way that it asks for.
     fn log_in(&mut self, challenge: &str) -> Result<(), SourceError> {
-        self.asked = true;
         let known = match &self.options.username {
             Some(username) => {
                 let password = self.options.password.clone().unwrap_or_default();
                 Some(docker::Stored::Password(Credentials { username: username.clone(), password }))
             }
             None => docker::find(&self.reference.registry, &self.reference.repository)?,
+        };
+        self.told = match (&known, &self.options.username) {
+            (None, _) => Told::Nobody,
+            (Some(_), Some(_)) => Told::Given,
+            (Some(_), None) => Told::Stored,
         };
         match Challenge::read(challenge) {
             Some(Challenge::Bearer { realm, service }) => {
@@ -159,7 +226,7 @@ impl<'a> Registry<'a> {
                 if let Some(service) = service {
                     form.append_pair("service", service);
                 }
-                self.client.post_form(&url, &form.finish(), TOKEN)?
+                self.client.post_form(&url, &form.finish(), TOKEN).map_err(|error| self.explained(error))?
             }
             other => {
                 if let Some(service) = service {
@@ -173,7 +240,7 @@ impl<'a> Registry<'a> {
                 self.client.log_in(&url, login);
                 let answer = self.client.get(&WebUrl::new(url), TOKEN);
                 self.client.log_in(&self.base, None);
-                answer?
+                answer.map_err(|error| self.explained(error))?
             }
         };
         #[derive(Deserialize)]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::digest::Sha256Digest;
+use crate::source::http::Said;
 
 /// Why a package could not be had from a registry, beyond what HTTP says.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,36 @@ pub enum OciError {
         version: String,
         /// The nearest versions that there are, as a sentence.
         nearest: String,
+    },
+    /// The registry wants to know who asks, and nobody told us what to say.
+    #[error(
+        "the registry of `{reference}` asks who you are (HTTP {status}){said}; it is private, or not there under this name: check \
+         the spelling, log in with `docker login {registry}`, or give `--username` and `--password-stdin`"
+    )]
+    Unknown {
+        /// The reference.
+        reference: String,
+        /// The registry.
+        registry: String,
+        /// 401 or 403.
+        status: u16,
+        /// What the registry says about it.
+        said: Said,
+    },
+    /// The registry knows who asks, and refuses.
+    #[error(
+        "the registry of `{reference}` refuses {login} (HTTP {status}){said}; check the spelling, the password, and what that user \
+         may do there"
+    )]
+    Refused {
+        /// The reference.
+        reference: String,
+        /// Whose credentials they are.
+        login: &'static str,
+        /// 401 or 403.
+        status: u16,
+        /// What the registry says about it.
+        said: Said,
     },
     /// The registry sends us for a token to somebody who may not see its credentials.
     #[error(

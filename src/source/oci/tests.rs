@@ -12,7 +12,7 @@ use crate::package::Fetched;
 use crate::report::Silent;
 use crate::settings::RegistrySettings;
 use crate::source::http_server::{Connection, Request, Server, answer, redirect};
-use crate::source::{FetchOptions, HttpError, Known, OciError, Secret, Source, SourceError, fetch, resolve};
+use crate::source::{FetchOptions, Known, OciError, Secret, Source, SourceError, fetch, resolve};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -269,8 +269,56 @@ fn o_a_token_is_fetched_with_the_credentials_and_for_this_repository_alone() {
     let server = guarded("");
     assert_eq!(pull(&server, ":1.0.0", &user()).unwrap().0, "1.0.0");
     let wrong = FetchOptions { username: Some("eve".to_owned()), ..user() };
-    let failed = pull(&server, ":1.0.0", &wrong).unwrap_err();
-    assert!(matches!(failed, SourceError::Http(HttpError::Refused { .. })), "{failed:?}");
+    let failed = error(&server, ":1.0.0", &wrong);
+    assert!(matches!(failed, OciError::Refused { status: 401, .. }), "{failed:?}");
+    assert!(
+        server.url("").starts_with("http://"),
+        "a token of the registry's own origin needs no TLS where nothing else has it"
+    );
+}
+
+#[test]
+fn o_a_refusal_names_only_credentials_that_somebody_gave_and_quotes_the_registry() {
+    // How the registry answers after the login that it asks for, by its token's realm or by the registry itself.
+    for (token, status, told) in
+        [("200 OK", "401 x", 401), ("200 OK", "403 x", 403), ("401 x", "401 x", 401), ("403 x", "401 x", 403)]
+    {
+        let server = Server::start(move |request, to| {
+            let said = br#"{"errors":[{"code":"DENIED","message":"ask \u001b[31m the team"}]}"#;
+            if request.target.starts_with("/token?") {
+                let body: &[u8] = if token.starts_with("200") { br#"{"token":"t"}"# } else { said };
+                return answer(to, token, &[], body);
+            }
+            let realm = format!(r#"Bearer realm="http://{}/token""#, request.header("host").unwrap());
+            let status = if request.header("authorization").is_none() { "401 x" } else { status };
+            answer(to, status, &[("WWW-Authenticate", &realm)], said)
+        });
+        let anonymous = error(&server, ":1.0.0", &options());
+        let message = anonymous.to_string();
+        assert!(matches!(anonymous, OciError::Unknown { status, .. } if status == told), "{token} {status}: {anonymous:?}");
+        for part in ["docker login 127.0.0.1:", "`--username`", "spelling", "ask \\u{1b}[31m the team"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(!message.contains("that were given"), "{message}");
+        let named = error(&server, ":1.0.0", &user());
+        assert!(matches!(named, OciError::Refused { status, .. } if status == told), "{token} {status}: {named:?}");
+        assert!(named.to_string().contains("that were given"), "{named}");
+    }
+}
+
+#[test]
+fn o_credentials_that_were_named_are_shown_to_a_registry_that_hides_from_strangers() {
+    for hidden in ["404 x", "403 x"] {
+        let content = Content::default();
+        content.release("1.0.0");
+        let server = Server::start(move |request, to| match request.header("authorization") {
+            Some(BASIC) => content.answer(request, to),
+            _ if request.target == "/v2/" => answer(to, "401 x", &[("WWW-Authenticate", "Basic realm=\"x\"")], b""),
+            _ => answer(to, hidden, &[], b"{}"),
+        });
+        assert_eq!(pull(&server, ":1.0.0", &user()).unwrap().0, "1.0.0", "{hidden}");
+        assert!(pull(&server, ":1.0.0", &options()).is_err());
+    }
 }
 
 #[test]
