@@ -4,6 +4,7 @@
 //! follow links (dependencies are listed with their advisories in `docs/dependencies.md`). It knows nothing of files on disk.
 
 use super::fault::{Fault, PathRule, Shown};
+use super::foreign::Foreign;
 use super::gunzip::Inflated;
 use super::header::{self, BLOCK, Header, OCTAL_MAX, Pax};
 use super::path::{self, Tree};
@@ -86,7 +87,10 @@ impl<'a> Entries<'a> {
                 self.expect_end()?;
                 return Ok(None);
             }
-            let header = header::parse(&block, offset)?;
+            let header = header::parse(&block, offset).map_err(|malformed| match offset {
+                0 => Foreign::inside(&block).unwrap_or(malformed),
+                _ => malformed,
+            })?;
             if pending.is_empty() {
                 pending.offset = offset;
             }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 
+use super::foreign::Foreign;
 use crate::text::Plain;
 
 /// Why an archive, or a directory that should become one, is refused as a whole (plugin format, section 2.1).
@@ -146,6 +147,18 @@ pub enum Fault {
     TrailingData {
         /// Where it lies in the unpacked archive.
         offset: u64,
+    },
+    /// A file of another kind under a package's name.
+    #[error("it is {what}")]
+    Foreign {
+        /// What it is.
+        what: Foreign,
+    },
+    /// A gzip file of something else than a tar archive.
+    #[error("what is packed in it is no tar archive: it is {what}")]
+    ForeignInside {
+        /// What that is.
+        what: Foreign,
     },
     /// The gzip layer is damaged: wrong checksum or length, cut short, or followed by something else.
     #[error("its gzip stream is damaged: fetch it again")]

@@ -14,10 +14,14 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::blocks;
 use super::fault::Fault;
+use super::foreign::Foreign;
 use super::gzip;
 use super::header::BLOCK;
 use super::inflate;
 use crate::settings::Limits;
+
+/// How a gzip file begins.
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// How much travels from one thread to the other at a time.
 const CHUNK: usize = 256 * 1024;
@@ -89,6 +93,9 @@ impl Inflated {
         match self.read_up_to(&mut block)? {
             0 => Ok(None),
             BLOCK => Ok(Some(block)),
+            all if all as u64 == self.offset => {
+                Err(Foreign::inside(&block[..all]).unwrap_or(Fault::Truncated { offset: self.offset }))
+            }
             _ => Err(Fault::Truncated { offset: self.offset }),
         }
     }
@@ -126,15 +133,23 @@ const WORTH_THREADS: usize = 8;
 /// Inflates the file in the way that is open to it, until its end, the first fault, or nobody listens.
 fn read(mut file: File, threads: usize, limits: &Limits, send: &SyncSender<Result<Chunk, Fault>>, free: &Receiver<Vec<u8>>) {
     let begun = (|| {
+        let mut head = Vec::new();
+        (&file).take(BLOCK as u64).read_to_end(&mut head)?;
+        if !head.starts_with(&MAGIC) {
+            return Ok(Err(Foreign::of(&head)));
+        }
         // One thread would only have more to do.
         let sizes = if threads > 1 { blocks::read(&mut file)? } else { None };
         let sizes = sizes.filter(|sizes| sizes.len() >= WORTH_THREADS);
         file.seek(SeekFrom::Start(if sizes.is_some() { gzip::HEADER.len() as u64 } else { 0 }))?;
-        Ok(sizes)
+        Ok(Ok(sizes))
     })();
     match begun {
-        Ok(Some(sizes)) => inflate::inflate(file, &sizes, threads, limits, send, free),
-        Ok(None) => from_the_beginning(file, limits, send, free),
+        Ok(Ok(Some(sizes))) => inflate::inflate(file, &sizes, threads, limits, send, free),
+        Ok(Ok(None)) => from_the_beginning(file, limits, send, free),
+        Ok(Err(what)) => {
+            let _ = send.send(Err(Fault::Foreign { what }));
+        }
         Err(source) => {
             let _ = send.send(Err(Fault::Read { source }));
         }

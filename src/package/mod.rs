@@ -21,6 +21,7 @@
 mod blocks;
 mod entries;
 mod fault;
+mod foreign;
 mod gunzip;
 mod gzip;
 mod header;
@@ -34,6 +35,7 @@ mod walk;
 use std::path::PathBuf;
 
 pub use fault::{Fault, PathRule, Shown};
+pub use foreign::Foreign;
 pub use pack::{PackError, Published, Unpublished, pack, packable};
 pub use unpack::{UnpackError, Unpacked, UnpackedFile, inspect, unpack};
 

@@ -419,3 +419,36 @@ fn a_package_of_ten_thousand_files_and_one_of_300_mb_pass() {
     let world = accepted("300 MB", &Tar::plugin("p").file("p/large", &data).gz());
     assert_eq!(fs::metadata(world.plugins().join("p/large")).unwrap().len(), 300 << 20);
 }
+
+#[test]
+fn another_file_under_a_packages_name_is_named_for_what_it_is() {
+    let world = World::new();
+    world.plugin("p", "1.0.0");
+    let made = |program: &str, arguments: &[&str]| {
+        let output = std::process::Command::new(program).args(arguments).current_dir(world.path("")).output();
+        output.ok().filter(|output| output.status.success()).map(|output| output.stdout)
+    };
+    let tar = made("tar", &["-c", "p"]).unwrap();
+    world.write("plain.tar", &tar);
+    let mut cases = vec![
+        (tar.clone(), "a tar archive that is not packed"),
+        (b"<!DOCTYPE html>\n<title>Log in</title>".to_vec(), "an HTML page"),
+        (gzip(&gzip(&tar)), "a gzip file"),
+    ];
+    for (program, what) in [("xz", "an xz file"), ("bzip2", "a bzip2 file"), ("zstd", "a zstd file")] {
+        // Where the program is not there, another test knows its first bytes.
+        cases.extend(made(program, &["--stdout", "plain.tar"]).map(|bytes| (bytes, what)));
+    }
+    for (bytes, what) in cases {
+        world.write("p-1.0.0.tgz", &bytes);
+        for command in ["plugin install --verify=false", "plugin lint", "plugin push"] {
+            let to = if command == "plugin push" { " oci://127.0.0.1:1/x" } else { "" };
+            let ran = world.fails(1, &format!("{command} p-1.0.0.tgz{to}"));
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(said.contains(what) && !said.contains("damaged"), "{command}: {said}");
+        }
+    }
+    let whole = gzip(&tar);
+    world.write("p-1.0.0.tgz", &whole[..whole.len() / 2]);
+    assert!(world.fails(1, "plugin install --verify=false p-1.0.0.tgz").stderr.contains("is damaged: fetch it again"));
+}

@@ -184,10 +184,32 @@ fn a6_gzip_layers() {
     let at = length.len() - 1;
     length[at] ^= 1;
     assert!(matches!(fault(&length), Fault::Gzip { .. }));
-    for cut in [0, 5, 10, 50, sound.len() - 8, sound.len() - 1] {
+    for cut in [2, 5, 10, 50, sound.len() - 8, sound.len() - 1] {
         assert!(matches!(fault(&sound[..cut]), Fault::Gzip { .. }), "{cut}");
     }
-    assert!(matches!(fault(b"PK\x03\x04 is another format"), Fault::Gzip { .. }));
+}
+
+#[test]
+fn a_file_of_another_kind_is_whole_and_named_for_what_it_is() {
+    let bytes = tar([yaml()]);
+    let page = b"<!DOCTYPE html><html><title>Log in</title>";
+    for (archive, words) in [
+        (bytes.clone(), "it is a tar archive that is not packed"),
+        (b"PK\x03\x04 and so on".to_vec(), "it is a zip archive"),
+        (b"\xfd7zXZ\0 and so on".to_vec(), "it is an xz file"),
+        (page.to_vec(), "it is an HTML page"),
+        (Vec::new(), "it is empty"),
+        (b"hello".to_vec(), "it is not a gzip file"),
+        (gz(&gz(&bytes)), "packed in it is no tar archive: it is a gzip file"),
+        (gz(b"PK\x03\x04 and so on"), "packed in it is no tar archive: it is a zip archive"),
+        (gz(page), "packed in it is no tar archive: it is an HTML page"),
+        (gz(&[&page[..], &[b' '; 1000]].concat()), "packed in it is no tar archive: it is an HTML page"),
+    ] {
+        let fault = refusal(&archive);
+        let shown = fault.to_string();
+        assert!(matches!(fault, Fault::Foreign { .. } | Fault::ForeignInside { .. }), "{words}: {fault:?}");
+        assert!(shown.contains(words) && !shown.contains("again"), "{shown}");
+    }
 }
 
 #[test]
