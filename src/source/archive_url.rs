@@ -21,13 +21,19 @@ pub(super) fn fetch(
 ) -> Result<Fetched, SourceError> {
     let client = Client::new(url, options, report)?;
     let file = SpoolFile::create(spool)?;
-    let (path, digest, size, resolved, validator) =
-        match client.download(url, &url.file_name(), file, options.http.max_bytes, matches!(source, Source::Web(_)))? {
-            Download::Done { path, digest, size, resolved, validator } => (path, digest, size, resolved, validator),
-            Download::Other { content_type } => {
-                return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
-            }
-        };
+    let (path, digest, size, resolved, validator) = match client.download(
+        url,
+        &url.file_name(),
+        file,
+        options.http.max_bytes,
+        matches!(source, Source::Web(_)),
+        None,
+    )? {
+        Download::Done { path, digest, size, resolved, validator } => (path, digest, size, resolved, validator),
+        Download::Other { content_type } => {
+            return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
+        }
+    };
     let mut fetched = Fetched::new(path, url.file_name(), digest, size);
     let provenance = url.with_path_suffix(".prov");
     if options.want_provenance {

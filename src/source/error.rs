@@ -148,14 +148,17 @@ pub enum SourceError {
     },
     /// The server will not give the provenance.
     #[error(
-        "the server forbids the provenance `{at}` (HTTP {status}); give `--username` and `--password-stdin`, or name the \
-         package's digest with `--digest sha256:...`"
+        "the server forbids the provenance `{at}` (HTTP {status}); {}, or name the package's digest with `--digest sha256:...`",
+        if *.logged_in { "it knows who asks: check the user name and password, and what that user may read" }
+        else { "give `--username` and `--password-stdin`" }
     )]
     ProvenanceForbidden {
         /// Its URL.
         at: String,
         /// 401 or 403.
         status: u16,
+        /// Whether the server was told who asks.
+        logged_in: bool,
     },
     /// The server fails on the provenance.
     #[error(
@@ -171,8 +174,9 @@ pub enum SourceError {
     },
     /// The provenance cannot be reached.
     #[error(
-        "the provenance `{at}` is unreachable: whether there is one is not known; check the network and try again, or name the \
-         package's digest with `--digest sha256:...`"
+        "the provenance `{at}` is unreachable: whether there is one is not known; {}name the package's digest with \
+         `--digest sha256:...`",
+        if source.is_unavailable() { "check the network and try again, or " } else { "mend the cause, or " }
     )]
     ProvenanceUnreachable {
         /// Its URL.
@@ -279,8 +283,9 @@ impl SourceError {
     /// taking any other failure for that is how verification fails open (threats 2.2, 9).
     pub(super) fn provenance(at: String, error: HttpError) -> Self {
         match error {
-            HttpError::Unauthorized { .. } | HttpError::Refused { .. } => Self::ProvenanceForbidden { at, status: 401 },
-            HttpError::Forbidden { .. } => Self::ProvenanceForbidden { at, status: 403 },
+            HttpError::Unauthorized { .. } => Self::ProvenanceForbidden { at, status: 401, logged_in: false },
+            HttpError::Refused { .. } => Self::ProvenanceForbidden { at, status: 401, logged_in: true },
+            HttpError::Forbidden { logged_in, .. } => Self::ProvenanceForbidden { at, status: 403, logged_in },
             HttpError::NotFound { status, .. }
             | HttpError::Status { status, .. }
             | HttpError::RateLimit { status, .. }

@@ -20,6 +20,9 @@ const AHEAD: usize = 4;
 /// The file's name, which owes nothing to the source.
 const NAME: &str = "package.tgz";
 
+/// The name of one that was replaced, as long as it is read.
+const ASIDE: &str = "package.sent";
+
 /// A block of bytes of which the first `used` count.
 pub(super) struct Block {
     bytes: Vec<u8>,
@@ -133,6 +136,21 @@ impl SpoolFile {
         self.hashing = again.map_err(|source| self.failed(source))?;
         self.size = 0;
         Ok(())
+    }
+
+    /// The bytes that are written, to be read.
+    pub(super) fn reopen(&self) -> Result<File, SourceError> {
+        File::open(&self.path).map_err(|source| self.failed(source))
+    }
+
+    /// An empty file in the place of this one, whose bytes can only be read any more by whoever has [reopened](Self::reopen) it.
+    pub(super) fn replaced(self) -> Result<Self, SourceError> {
+        let spool = self.path.parent().unwrap_or(&self.path).to_path_buf();
+        let aside = spool.join(ASIDE);
+        std::fs::rename(&self.path, &aside).map_err(|source| self.failed(source))?;
+        // Its room is free once nobody reads it any more; where that cannot be done now, it goes with the spool.
+        let _ = std::fs::remove_file(&aside);
+        Self::create(&spool)
     }
 
     /// The file's path, the digest and the size.

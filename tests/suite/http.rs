@@ -42,8 +42,8 @@ fn f_a_missing_provenance_fails_and_its_four_failures_differ() {
         _ => answer(to, "404 x", &[], b""),
     });
     let mut messages = Vec::new();
-    for path in ["404", "403", "500", "gone"] {
-        let ran = world.fails(3, &format!("plugin install {}", server.url(&format!("/{path}.tgz"))));
+    for (path, code) in [("404", 3), ("403", 3), ("500", 5), ("gone", 5)] {
+        let ran = world.fails(code, &format!("plugin install {}", server.url(&format!("/{path}.tgz"))));
         messages.push(ran.stderr.replace(path, "x"));
         assert!(!world.plugins().join("p").exists());
     }
@@ -105,7 +105,7 @@ fn f_proxy_variables_are_honoured() {
     world.set("http_proxy", proxy.url(""));
     world.ok("plugin install http://plugins.invalid/p.tgz --verify=false");
     world.set("no_proxy", "plugins.invalid");
-    world.fails(1, "plugin install http://plugins.invalid/p.tgz --verify=false --force");
+    world.fails(5, "plugin install http://plugins.invalid/p.tgz --verify=false --force");
     assert_eq!(proxy.requests().len(), 1);
 }
 
@@ -183,4 +183,69 @@ fn v_a_plugin_comes_from_a_repository() {
     let ran = world.fails(4, &format!("plugin install {url} --version 2.0.0 --verify=false"));
     assert!(ran.stderr.contains("v1.0.0"), "{}", ran.stderr);
     world.fails(2, &format!("plugin install file://{} --verify=false", plugin.display()));
+}
+
+#[test]
+fn servers_that_may_answer_later_have_an_exit_code_of_their_own() {
+    let world = World::new();
+    world.write("../home/.config/tool/config.yaml", "http:\n  retries: 0\n");
+    let failing = Server::start(|_, to| answer(to, "503 x", &[], b""));
+    let busy = Server::start(|_, to| answer(to, "429 x", &[("Retry-After", "9999")], b""));
+    let silent = Server::start(|_, _| {
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        Ok(())
+    });
+    let host = |server: &Server| server.url("").replace("http://", "");
+    for source in [
+        "http://127.0.0.1:1/p.tgz".to_owned(),
+        "http://no-such-host.invalid/p.tgz".to_owned(),
+        "http://127.0.0.1:1/p.git".to_owned(),
+        "--plain-http oci://127.0.0.1:1/team/p:1.0.0".to_owned(),
+        failing.url("/p.tgz"),
+        failing.url("/p.git"),
+        failing.url("/p"),
+        format!("--plain-http oci://{}/team/p:1.0.0", host(&failing)),
+        busy.url("/p.tgz"),
+        format!("--timeout 1s {}", silent.url("/p.tgz")),
+    ] {
+        let ran = world.tool(format!("plugin install --verify=false {source}").split(' '));
+        assert_eq!(ran.code, 5, "{source}: {}", ran.stderr);
+    }
+    for command in ["plugin pull --verify=false", "get -o out"] {
+        world.fails(5, &format!("{command} {}", failing.url("/p.tgz")));
+    }
+}
+
+#[test]
+fn what_no_proxy_excepts_is_asked_directly() {
+    let (mut world, package, _) = signed();
+    let server = Server::files(&[("/p.tgz", &package)]);
+    let port = server.url("").rsplit_once(':').unwrap().1.to_owned();
+    world.set("http_proxy", "http://127.0.0.1:9");
+    let own_port = format!("127.0.0.1:{port}");
+    for (list, code) in
+        [("*", 0), ("127.0.0.1", 0), ("127.0.0.0/8", 0), (&*own_port, 0), ("127.0.0.1:1", 5), ("example.com", 5), ("", 5)]
+    {
+        world.set("no_proxy", list);
+        let ran = world.tool(["plugin", "install", "--verify=false", "--force", &server.url("/p.tgz")]);
+        assert_eq!(ran.code, code, "{list}: {}", ran.stderr);
+    }
+    world.set("http_proxy", "socks5://ann:hunter2@127.0.0.1:9");
+    let ran = world.fails(1, &format!("plugin install --verify=false {}", server.url("/p.tgz")));
+    assert!(ran.stderr.contains("http_proxy") && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
+}
+
+#[test]
+fn credentials_that_are_named_go_with_the_first_request() {
+    let (world, package, provenance) = signed();
+    let server = Server::start(move |request, to| match (request.header("authorization"), request.target.as_str()) {
+        (Some("Basic YW5uOmh1bnRlcjI="), "/p-1.0.0.tgz") => answer(to, "200 OK", &[], &package),
+        (Some("Basic YW5uOmh1bnRlcjI="), "/p-1.0.0.tgz.prov") => answer(to, "200 OK", &[], &provenance),
+        _ => answer(to, "404 x", &[], b""),
+    });
+    let url = server.url("/p-1.0.0.tgz");
+    let args = ["plugin", "install", "--username", "ann", "--password-stdin", &url];
+    let ran = world.tool_with_input(args, b"hunter2\n");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(server.requests().len(), 2);
 }

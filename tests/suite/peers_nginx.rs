@@ -126,8 +126,8 @@ fn p25_the_ways_in_which_a_provenance_is_missing_differ() {
     fs::create_dir_all(world.root().join("home/.config/tool")).unwrap();
     fs::write(world.root().join("home/.config/tool/config.yaml"), "http:\n  retries: 0\n").unwrap();
     let mut messages = Vec::new();
-    for case in ["404", "403", "500", "gone"] {
-        let ran = world.fails(3, &format!("plugin install http://127.0.0.1:{}/{case}/p-1.0.0.tgz", server.port));
+    for (case, code) in [("404", 3), ("403", 3), ("500", 5), ("gone", 5)] {
+        let ran = world.fails(code, &format!("plugin install http://127.0.0.1:{}/{case}/p-1.0.0.tgz", server.port));
         messages.push(ran.stderr.replace(case, "x"));
         assert!(!world.plugins().join("p").exists());
     }
@@ -135,5 +135,40 @@ fn p25_the_ways_in_which_a_provenance_is_missing_differ() {
     messages.dedup();
     assert_eq!(messages.len(), 4, "{messages:?}");
     world.fails(3, &format!("plugin install http://127.0.0.1:{}/401/p-1.0.0.tgz", server.port));
-    world.fails(3, &format!("plugin install http://127.0.0.1:{}/503/p-1.0.0.tgz", server.port));
+    world.fails(5, &format!("plugin install http://127.0.0.1:{}/503/p-1.0.0.tgz", server.port));
+}
+
+#[test]
+fn f_what_nginx_packs_on_the_way_is_unpacked() {
+    if !peers::wanted("nginx") {
+        return;
+    }
+    let world = signed();
+    // Packed whatever is asked for: the package once more, and what vouches for it.
+    for name in ["p-1.0.0.tgz", "p-1.0.0.tgz.prov"] {
+        let mut command = Command::new("gzip");
+        assert!(command.args(["--keep", "--suffix", ".gz"]).arg(world.path("www").join(name)).status().unwrap().success());
+    }
+    let server = nginx(&world, false, "gzip_static always;");
+    let url = format!("http://127.0.0.1:{}/p-1.0.0.tgz", server.port);
+    world.ok(&format!("plugin install {url}"));
+    world.ok(&format!("get {url} -o got.tgz"));
+    assert_eq!(fs::read(world.path("got.tgz")).unwrap(), fs::read(world.path("www/p-1.0.0.tgz")).unwrap());
+}
+
+#[test]
+fn f_nginx_that_wants_a_client_certificate_is_told_from_one_that_nobody_trusts() {
+    if !peers::wanted("nginx") {
+        return;
+    }
+    let world = signed();
+    let dir = world.root().join("nginx");
+    let locations = format!("ssl_verify_client on; ssl_client_certificate {};", dir.join("tls.crt").display());
+    let server = nginx(&world, true, &locations);
+    let certificate = dir.join("tls.crt");
+    let url = format!("https://127.0.0.1:{}/p-1.0.0.tgz", server.port);
+    let unknown = world.fails(1, &format!("plugin install {url}"));
+    assert!(unknown.stderr.contains("--ca-file") && !unknown.stderr.contains("--cert-file"), "{}", unknown.stderr);
+    let wanted = world.fails(1, &format!("plugin install --ca-file {} {url}", certificate.display()));
+    assert!(wanted.stderr.contains("--cert-file") && !wanted.stderr.contains("--ca-file"), "{}", wanted.stderr);
 }

@@ -94,7 +94,7 @@ pub(super) fn fetch(
         return Err(HttpError::TooLarge { url: url.to_string(), limit }.into());
     }
     let client = &repository.client;
-    let (path, digest, size) = match client.download(&url, &package.name, SpoolFile::create(spool)?, limit, false)? {
+    let (path, digest, size) = match client.download(&url, &package.name, SpoolFile::create(spool)?, limit, false, package.sha256())? {
         Download::Done { path, digest, size, .. } => (path, digest, size),
         Download::Other { content_type } => return Err(SourceError::NotAnArchive { url: url.to_string(), content_type }),
     };

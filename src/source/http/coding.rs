@@ -32,7 +32,10 @@ pub(super) enum Coding {
 impl Coding {
     /// What the headers of an answer say; the name of one that cannot be undone, safe to show, where it is one.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, String> {
-        let values = headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+        let values = headers
+            .get_all(CONTENT_ENCODING)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
         let joined = values.collect::<Vec<_>>().join(",");
         let mut named = joined.split(',').map(str::trim).filter(|name| !matches!(*name, "" | "identity"));
         match (named.next(), named.next()) {

@@ -11,8 +11,10 @@ use reqwest::header::{
     IF_RANGE, LAST_MODIFIED, RANGE,
 };
 
-use super::{Answer, Client, HttpError, Said, Trouble, header};
+use super::coding::{Coding, GZIP};
+use super::{Answer, Client, HttpError, SLACK, Said, Trouble, header, packed};
 use crate::digest::Sha256Digest;
+use crate::package::is_archive_name;
 use crate::report::Event;
 use crate::source::error::SourceError;
 use crate::source::spool::{Block, SpoolFile};
@@ -30,6 +32,9 @@ const ARCHIVE_TYPES: [&str; 8] = [
     "application/x-compressed-tar",
     "application/x-gtar-compressed",
 ];
+
+/// As many bytes are waited for to recognise a package by, so that something comes out where they are packed.
+const RECOGNISED: usize = 1024;
 
 /// How long a block may wait to be full.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -67,15 +72,38 @@ struct Progress {
     total: Option<u64>,
     /// What tells this version of the file from another.
     validator: Option<HeaderValue>,
+    /// The digest that it should have, where somebody says one.
+    expected: Option<Sha256Digest>,
+    /// How it is packed on the way.
+    coding: Coding,
+    /// What the server calls it.
+    content_type: String,
     /// What a later request can ask by whether it is still the same: also a weak tag, which will do for that.
     version: Option<String>,
     /// Whether the report knows that it began.
     reported: bool,
 }
 
+impl Progress {
+    /// How many bytes may be sent: what cannot be packed grows a little by it.
+    fn sent_limit(&self) -> u64 {
+        match self.coding {
+            Coding::Identity => self.limit,
+            Coding::Gzip | Coding::Deflate => self.limit.saturating_add(self.limit / 8).saturating_add(SLACK),
+        }
+    }
+
+    /// Whether the file is packed by itself, as far as its name and type say.
+    fn is_packed(&self) -> bool {
+        let text = self.content_type.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case("text/"));
+        let named = is_archive_name(&self.name) || self.name.to_ascii_lowercase().ends_with(".gz");
+        is_archive_type(&self.content_type) || (named && !text)
+    }
+}
+
 impl Client<'_> {
     /// Downloads `url` into `file`, `limit` bytes at most. Where `recognise` is set, what is no package by content type and first
-    /// bytes is left alone.
+    /// bytes is left alone. The `expected` digest, else the user's, says which bytes are meant where a server packs them on the way.
     pub(in crate::source) fn download(
         &self,
         url: &WebUrl,
@@ -83,8 +111,10 @@ impl Client<'_> {
         mut file: SpoolFile,
         limit: u64,
         recognise: bool,
+        expected: Option<Sha256Digest>,
     ) -> Result<Download, SourceError> {
-        let mut progress = Progress { name: name.to_owned(), limit, ..Progress::default() };
+        let expected = expected.or(self.options.digest);
+        let mut progress = Progress { name: name.to_owned(), limit, expected, ..Progress::default() };
         let outcome = self.retrying(url, || self.attempt(url, &mut file, &mut progress, recognise));
         if progress.reported {
             self.report.event(Event::Finished);
@@ -92,6 +122,7 @@ impl Client<'_> {
         match outcome? {
             Err(content_type) => Ok(Download::Other { content_type }),
             Ok(resolved) => {
+                let file = self.as_meant(url, file, &progress)?;
                 let (path, digest, size) = file.finish()?;
                 Ok(Download::Done { path, digest, size, resolved, validator: progress.version })
             }
@@ -137,6 +168,7 @@ impl Client<'_> {
                     file.restart().map_err(Trouble::Fatal)?;
                 }
                 progress.total = length(answer.response.headers());
+                progress.coding = packed(&answer.url, answer.response.headers()).map_err(|e| Trouble::Fatal(e.into()))?;
                 progress.validator = validator(answer.response.headers());
                 progress.version = version(answer.response.headers());
             }
@@ -165,14 +197,14 @@ impl Client<'_> {
         progress: &mut Progress,
         recognise: bool,
     ) -> Result<Result<String, String>, Trouble<SourceError>> {
-        let limit = progress.limit;
-        let too_large = || Trouble::Fatal(HttpError::TooLarge { url: url.to_string(), limit }.into());
+        let (limit, allowed) = (progress.sent_limit(), progress.limit);
+        let too_large = || Trouble::Fatal(HttpError::TooLarge { url: url.to_string(), limit: allowed }.into());
         if progress.total.is_some_and(|total| total > limit) {
             return Err(too_large());
         }
-        let content_type = header(answer.response.headers(), CONTENT_TYPE).unwrap_or_default().to_owned();
+        progress.content_type = header(answer.response.headers(), CONTENT_TYPE).unwrap_or_default().to_owned();
         // What was recognised before a connection broke need not be recognised again.
-        let mut unknown = recognise && file.size() == 0 && !is_archive_type(&content_type);
+        let mut unknown = recognise && file.size() == 0 && !is_archive_type(&progress.content_type);
         if !unknown {
             self.announce(progress);
         }
@@ -180,13 +212,14 @@ impl Client<'_> {
             let mut block = file.block();
             let mut ended = fill(&mut answer.response, &mut block);
             if unknown {
-                while block.used().len() < 2 && matches!(ended, Ok(false)) {
+                while block.used().len() < RECOGNISED && matches!(ended, Ok(false)) {
                     ended = fill(&mut answer.response, &mut block);
                 }
-                if !block.used().starts_with(&[0x1f, 0x8b]) {
+                let head = progress.coding.head(block.used());
+                if !head.starts_with(&GZIP) && !progress.coding.is_label_alone(&head, false) {
                     return match ended {
                         Err(e) => Err(self.broken_body(e, &answer.url).widen()),
-                        Ok(_) => Ok(Err(text::plain(&content_type).into_owned())),
+                        Ok(_) => Ok(Err(text::plain(&progress.content_type).into_owned())),
                     };
                 }
                 unknown = false;
@@ -215,6 +248,37 @@ impl Client<'_> {
                 Err(self.start_again(url, file, progress, "more bytes came than were announced"))
             }
             _ => Ok(Ok(answer.url.into())),
+        }
+    }
+
+    /// The file as its author meant it: what a server packed on the way is unpacked. It is done once all is there, so that a broken
+    /// download goes on in the bytes that the server sends.
+    fn as_meant(&self, url: &WebUrl, file: SpoolFile, progress: &Progress) -> Result<SpoolFile, SourceError> {
+        let coding = progress.coding;
+        if coding == Coding::Identity {
+            return Ok(file);
+        }
+        let as_sent = match progress.expected {
+            Some(expected) => Sha256Digest::of_reader(file.reopen()?).is_ok_and(|(digest, _)| digest == expected),
+            None => coding.is_label_alone(&coding.head(&file.reopen()?), progress.is_packed()),
+        };
+        if as_sent {
+            return Ok(file);
+        }
+        let damaged = |e: io::Error| HttpError::Coding { url: url.to_string(), coding: format!("{coding:?}: {e}") };
+        let mut body = coding.undo(file.reopen()?).map_err(damaged)?;
+        let mut unpacked = file.replaced()?;
+        loop {
+            self.in_time(url.url())?;
+            let mut block = unpacked.block();
+            let ended = fill(&mut body, &mut block).map_err(damaged)?;
+            if unpacked.size() + block.used().len() as u64 > progress.limit {
+                return Err(HttpError::TooLarge { url: url.to_string(), limit: progress.limit }.into());
+            }
+            unpacked.write(block)?;
+            if ended {
+                return Ok(unpacked);
+            }
         }
     }
 
@@ -280,6 +344,9 @@ fn incomplete(trouble: Trouble<SourceError>, url: &WebUrl, got: u64, total: Opti
 
 /// Whether a partial answer goes on exactly where the part that is there ends, in the same file.
 fn continues(headers: &HeaderMap, have: u64, progress: &Progress) -> Result<(), &'static str> {
+    if Coding::of(headers) != Ok(progress.coding) {
+        return Err("it is packed in another way now");
+    }
     let range = header(headers, CONTENT_RANGE).and_then(content_range).ok_or("a part came without saying which")?;
     let (start, end, total) = range;
     if start != have || end < start {

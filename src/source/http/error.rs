@@ -45,12 +45,12 @@ pub enum HttpError {
         said: Said,
     },
     /// 403.
-    #[error(
-        "`{url}` is forbidden (HTTP 403){said}; ask the server's owner for access, or give `--username` and `--password-stdin`"
-    )]
+    #[error("`{url}` is forbidden (HTTP 403){said}; {}", access(*.logged_in))]
     Forbidden {
         /// The URL.
         url: String,
+        /// Whether the server was told who asks.
+        logged_in: bool,
         /// What the server says about it.
         said: Said,
     },
@@ -220,6 +220,25 @@ pub enum HttpError {
         #[source]
         source: Cause,
     },
+    /// A variable names a proxy that cannot be used.
+    #[error(
+        "the variable {variable} names no proxy that can be used: it must be an http:// or https:// URL; mend it or unset it"
+    )]
+    Proxy {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// The body was packed on the way, and cannot be unpacked.
+    #[error(
+        "the server packed `{url}` on the way ({coding}), although it was asked not to, and that cannot be undone; ask its owner to \
+         switch that off for packages and what lies beside them"
+    )]
+    Coding {
+        /// The URL.
+        url: String,
+        /// How, safe to show.
+        coding: String,
+    },
     /// The client could not be made.
     #[error("cannot set up an HTTP client; where the system's certificates are missing, name some with `--ca-file`")]
     Client {
@@ -272,6 +291,8 @@ impl HttpError {
             | Self::BadRedirect { .. }
             | Self::TooManyRedirects { .. }
             | Self::TlsFile { .. }
+            | Self::Proxy { .. }
+            | Self::Coding { .. }
             | Self::Client { .. }
             | Self::Upload { .. }
             | Self::Netrc { .. } => false,
@@ -290,5 +311,14 @@ fn advice(status: u16) -> &'static str {
         status if passes(status) => "try again later, or ask the server's owner",
         200..=399 => "that is no answer with a file in it; check the URL",
         _ => "check what was asked for, or ask the server's owner",
+    }
+}
+
+/// What to do about something that is forbidden.
+fn access(logged_in: bool) -> &'static str {
+    if logged_in {
+        "the server knows who asks: ask its owner for access"
+    } else {
+        "ask the server's owner for access, or give `--username` and `--password-stdin`"
     }
 }

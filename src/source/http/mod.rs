@@ -4,9 +4,11 @@
 //! Rules and where they come from: credentials stay with the scheme, host and port that they were given for
 //! (CVE-2021-32690); https is never left for http; nothing of a URL that could be a secret is in an error.
 
+mod coding;
 mod download;
 mod error;
 mod netrc;
+mod proxy;
 mod said;
 mod tls;
 mod trust;
@@ -24,6 +26,7 @@ use reqwest::header::{
 };
 use url::{Origin, Url};
 
+use self::coding::Coding;
 pub(super) use download::Download;
 pub use error::HttpError;
 pub(super) use error::passes;
@@ -47,6 +50,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// How long a server may ask us to wait.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// By so much more than what it holds something small may grow when it is packed.
+const SLACK: u64 = 64 << 10;
 
 /// A client for one fetch: its credentials, its limits, its deadline.
 pub(super) struct Client<'a> {
@@ -176,8 +182,11 @@ impl<'a> Client<'a> {
             return Err(HttpError::Status { url: shown(&url), status, said: Said::default() }.into());
         }
         let headers = response.headers().clone();
+        let coding = packed(&url, &headers)?;
+        // What comes packed is smaller, or hardly larger.
+        let sent = response.take(limit.saturating_mul(2).saturating_add(SLACK));
+        let mut reader = coding.undo(sent).map_err(|e| self.broken_body(e, &url))?.take(limit.saturating_add(1));
         let mut bytes = Vec::new();
-        let mut reader = response.take(limit + 1);
         let mut block = vec![0; 64 * 1024];
         loop {
             self.in_time(&url)?;
@@ -185,6 +194,9 @@ impl<'a> Client<'a> {
                 Ok(0) => break,
                 Ok(n) => bytes.extend_from_slice(block.get(..n).unwrap_or_default()),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if coding != Coding::Identity && !is_of_the_connection(&e) => {
+                    return Err(HttpError::Coding { url: shown(&url), coding: format!("{coding:?}: {e}") }.into());
+                }
                 Err(e) => return Err(self.broken_body(e, &url)),
             }
         }
@@ -196,7 +208,7 @@ impl<'a> Client<'a> {
 
     /// A request to `url`, and whether it shows who we are.
     fn prepare(&self, method: reqwest::Method, url: &Url) -> Result<(RequestBuilder, bool), HttpError> {
-        let mut request = self.tls.client(url.scheme(), &self.options.http)?.request(method, url.clone());
+        let mut request = self.tls.client(url, &self.options.http)?.request(method, url.clone());
         if !self.standing.is_empty() {
             request = request.headers(self.standing.clone());
         }
@@ -289,7 +301,7 @@ impl<'a> Client<'a> {
         }
         let Answer { response, url } = answer;
         let (shown, headers) = (shown(&url), response.headers().clone());
-        let body = said::read(response);
+        let body = Coding::of(&headers).unwrap_or_default().undo(response).map(said::read).unwrap_or_default();
         if let Some(cause) = TlsCause::of_answer(status, &body).filter(|_| url.scheme() == "https") {
             return Err(
                 HttpError::Tls { url: shown, cause, source: format!("the server answered HTTP {status}").into() }.into()
@@ -303,7 +315,7 @@ impl<'a> Client<'a> {
             403 | 429 if is_limited(&headers) => {
                 HttpError::RateLimit { url: shown, status, until: limited_until(&headers) }.into()
             }
-            403 => HttpError::Forbidden { url: shown, said }.into(),
+            403 => HttpError::Forbidden { url: shown, logged_in, said }.into(),
             status if passes(status) => {
                 Trouble::Again { error: HttpError::Status { url: shown, status, said }, after: retry_after(&headers) }
             }
@@ -378,6 +390,16 @@ impl<'a> Client<'a> {
         }
         Trouble::Again { error: HttpError::Broken { url: shown(url), source: error.into() }, after: None }
     }
+}
+
+/// How the body of an answer from `url` was packed on the way.
+fn packed(url: &Url, headers: &HeaderMap) -> Result<Coding, HttpError> {
+    Coding::of(headers).map_err(|coding| HttpError::Coding { url: shown(url), coding })
+}
+
+/// Whether reading failed since the connection did, and not what came over it.
+fn is_of_the_connection(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|within| within.is::<reqwest::Error>()) || error.kind() == std::io::ErrorKind::TimedOut
 }
 
 /// Where an answer from `from` with these headers sends us, if we may go there.

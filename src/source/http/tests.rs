@@ -1,5 +1,6 @@
 //! The client against a server that misbehaves.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +67,101 @@ fn f_a_package_comes_with_its_provenance_and_its_query() {
     assert_eq!(fetched.provenance_at, server.url("/p/foo-1.0.0.tgz.prov?***"));
     assert_eq!(fetched.origin.asked, server.url("/p/foo-1.0.0.tgz?token=abc"));
     assert_eq!(fetched.origin.resolved, fetched.origin.asked);
-    assert!(server.requests().iter().all(|request| request.header("accept-encoding").is_none()));
+    assert!(server.requests().iter().all(|request| request.header("accept-encoding") == Some("identity")));
+}
+
+/// `bytes`, packed by gzip.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What looks like a package: a packed file that begins as a tar archive, and is longer than a block when it is packed.
+fn package() -> Vec<u8> {
+    let mut tar = vec![0; 400_000];
+    tar[257..262].copy_from_slice(b"ustar");
+    let mut state = 1_u32;
+    for byte in &mut tar[512..] {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *byte = (state >> 24) as u8;
+    }
+    gzip(&tar)
+}
+
+#[test]
+fn f_what_a_server_packs_on_the_way_is_unpacked_and_what_it_only_calls_packed_is_not() {
+    let coded = ("Content-Encoding", "gzip");
+    let server = Server::start(move |request, to| match request.target.as_str() {
+        "/plain.tgz" => answer(to, "200 OK", &[], &package()),
+        "/label.tgz" | "/label" => answer(to, "200 OK", &[coded], &package()),
+        "/coded.tgz" | "/coded" => answer(to, "200 OK", &[coded], &gzip(&package())),
+        "/typed" => answer(to, "200 OK", &[coded, ("Content-Type", "application/gzip")], &gzip(&package())),
+        "/wrong.tgz.prov" => answer(to, "200 OK", &[coded], b"signed"),
+        path if path.ends_with(".prov") => answer(to, "200 OK", &[coded], &gzip(b"signed")),
+        "/wrong.tgz" => answer(to, "200 OK", &[("Content-Encoding", "deflate")], &package()),
+        "/page" => answer(to, "200 OK", &[coded, ("Content-Type", "text/html")], &gzip(b"<html>")),
+        "/refused.tgz" => answer(to, "403 x", &[coded], &gzip(br#"{"message":"full moon"}"#)),
+        "/brotli.tgz" => answer(to, "200 OK", &[("Content-Encoding", "br")], b"x"),
+        "/broken.tgz" => answer(to, "200 OK", &[coded], &gzip(&package())[..5000]),
+        _ => answer(to, "404 x", &[], b""),
+    });
+    let mut options = options();
+    options.want_provenance = true;
+    options.http.retries = 0;
+    for path in ["/plain.tgz", "/label.tgz", "/label", "/coded.tgz", "/coded", "/typed", "/wrong.tgz"] {
+        let fetched = get(&server.url(path), &options).unwrap();
+        assert_eq!(fetched.digest, Sha256Digest::of(&package()), "{path}");
+        assert_eq!(fetched.provenance.as_deref(), Some(&b"signed"[..]), "{path}");
+    }
+    assert!(matches!(get(&server.url("/page"), &options), Err(SourceError::NotAnArchive { .. })));
+    assert!(http(get(&server.url("/refused.tgz"), &options)).to_string().contains("full moon"));
+    for path in ["/brotli.tgz", "/broken.tgz"] {
+        let error = http(get(&server.url(path), &options));
+        assert!(matches!(error, HttpError::Coding { .. }) && !error.is_unavailable(), "{path}: {error:?}");
+    }
+}
+
+#[test]
+fn f_nothing_packed_grows_beyond_its_limit() {
+    let coded = ("Content-Encoding", "gzip");
+    let bomb = gzip(&gzip(&vec![0; 50_000_000]));
+    let server = Server::start(move |request, to| match request.target.as_str() {
+        "/foo.tgz" => answer(to, "200 OK", &[coded], &gzip(&bomb)),
+        "/small.tgz" => answer(to, "200 OK", &[], &package()),
+        _ => answer(to, "200 OK", &[coded], &gzip(&vec![b' '; 5_000_000])),
+    });
+    let mut options = options();
+    options.http.max_bytes = 100;
+    let error = http(get(&server.url("/foo.tgz"), &options));
+    assert!(matches!(error, HttpError::TooLarge { limit: 100, .. }), "{error:?}");
+    options.http.max_bytes = 1 << 20;
+    options.want_provenance = true;
+    assert!(matches!(get(&server.url("/small.tgz"), &options), Err(SourceError::ProvenanceTooLarge { .. })));
+}
+
+#[test]
+fn f_a_broken_download_of_packed_bytes_goes_on_in_them() {
+    let sent = gzip(&package());
+    let half = sent.len() / 2;
+    for (coding, requests) in [("gzip", 2), ("identity", 3)] {
+        let (sent, count) = (sent.clone(), AtomicUsize::new(0));
+        let server = Server::start(move |request, to| {
+            let coded = ("Content-Encoding".to_owned(), "gzip".to_owned());
+            if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                head(to, "200 OK", &[length(sent.len()), ("ETag".to_owned(), "\"v1\"".to_owned()), coded])?;
+                return to.write_all(&sent[..half]);
+            }
+            if request.header("range").is_none() {
+                return answer(to, "200 OK", &[], &package());
+            }
+            let range = format!("bytes {half}-{}/{}", sent.len() - 1, sent.len());
+            let headers = [("Content-Range", &*range), ("ETag", "\"v1\""), ("Content-Encoding", coding)];
+            answer(to, "206 Partial Content", &headers, &sent[half..])
+        });
+        assert_eq!(get(&server.url("/foo.tgz"), &options()).unwrap().digest, Sha256Digest::of(&package()), "{coding}");
+        assert_eq!(server.requests().len(), requests, "{coding}");
+    }
 }
 
 #[test]
@@ -239,6 +334,29 @@ fn f_the_four_ways_not_to_get_a_provenance_are_four_errors() {
     assert!(matches!(error("/broken.tgz"), SourceError::ProvenanceUnreachable { .. }));
     assert!(matches!(error("/gone.tgz"), SourceError::ProvenanceUnreachable { .. }));
     assert!(matches!(error("/large.tgz"), SourceError::ProvenanceTooLarge { .. }));
+}
+
+#[test]
+fn f_credentials_are_asked_for_only_where_none_were_given() {
+    let server = Server::start(|request, to| match request.target.as_str() {
+        path if path.contains("401") => answer(to, "401 x", &[], b""),
+        path if path.contains("403") => answer(to, "403 x", &[], b""),
+        _ => answer(to, "200 OK", &[], &body()),
+    });
+    let provenance = Server::start(|request, to| match request.target.as_str() {
+        path if path.ends_with(".tgz") => answer(to, "200 OK", &[], &body()),
+        path => answer(to, path.get(1..4).unwrap(), &[], b""),
+    });
+    let mut options = options();
+    options.want_provenance = true;
+    for server in [&server, &provenance] {
+        for (status, user) in [("401", false), ("401", true), ("403", false), ("403", true)] {
+            let url = server.url(&format!("/{status}.tgz"));
+            let url = if user { url.replace("http://", "http://ann:pw@") } else { url };
+            let message = get(&url, &options).unwrap_err().to_string();
+            assert_eq!(message.contains("give `--username`"), !user, "{message}");
+        }
+    }
 }
 
 #[test]

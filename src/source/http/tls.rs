@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use reqwest::Identity;
 use reqwest::blocking::Client;
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -16,9 +17,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use url::Url;
 
-use super::HttpError;
 use super::error::Cause;
+use super::{HttpError, proxy};
 use crate::files;
 use crate::settings::HttpSettings;
 use crate::source::options::FetchOptions;
@@ -45,6 +47,8 @@ pub(super) struct Tls {
 struct Key {
     /// `None` for a client that only speaks plain http.
     tls: Option<Tls>,
+    /// Through which it asks.
+    proxy: Option<Url>,
     connect_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -59,11 +63,13 @@ impl Tls {
         Ok(Self { authorities, identity, insecure: options.insecure_skip_tls_verify })
     }
 
-    /// The client for `scheme`.
-    pub(super) fn client(&self, scheme: &str, http: &HttpSettings) -> Result<Client, HttpError> {
-        let encrypted = scheme == "https" || proxy_speaks_tls();
+    /// The client for `url`.
+    pub(super) fn client(&self, url: &Url, http: &HttpSettings) -> Result<Client, HttpError> {
+        let proxy = proxy::of(url)?;
+        let encrypted = url.scheme() == "https" || proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https");
         let key = Key {
             tls: encrypted.then(|| self.clone()),
+            proxy,
             connect_timeout: http.connect_timeout,
             idle_timeout: http.idle_timeout,
         };
@@ -78,24 +84,25 @@ impl Tls {
     }
 }
 
-/// Whether a proxy variable names a proxy that is itself reached over TLS.
-fn proxy_speaks_tls() -> bool {
-    ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
-        .iter()
-        .any(|name| std::env::var(name).is_ok_and(|value| value.to_ascii_lowercase().starts_with("https:")))
-}
-
 fn build(key: &Key) -> Result<Client, Cause> {
     // Somebody else's provider is as good as ours: only the first call of a process counts.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .user_agent(USER_AGENT)
+        // Without a word any coding would do. A digest is that of the bytes as they lie there.
+        .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]))
+        // The variables are read by us.
+        .no_proxy()
         // Followed by hand, since credentials, schemes and their number are ours to watch.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .connect_timeout(key.connect_timeout)
         // For each read, since this is the client's: a request's would count for the whole.
         .timeout(key.idle_timeout);
+    let builder = match &key.proxy {
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(reqwest::Error::without_url)?),
+        None => builder,
+    };
     let builder = match &key.tls {
         None => builder.tls_certs_only([]),
         Some(Tls { insecure: true, identity, .. }) => {

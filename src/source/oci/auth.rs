@@ -152,16 +152,10 @@ impl<'a> Registry<'a> {
         OciError::Refused { reference, login, status, said }.into()
     }
 
-    /// Downloads `url`, `size` bytes at most.
-    pub(super) fn download(
-        &mut self,
-        url: &WebUrl,
-        name: &str,
-        file: SpoolFile,
-        size: u64,
-    ) -> Result<Download, SourceError> {
+    /// Downloads the blob of `layer` as a file called `name`.
+    pub(super) fn download(&mut self, layer: &Descriptor, name: &str, file: SpoolFile) -> Result<Download, SourceError> {
         // The manifest came first, and with it the login: a registry does not ask anew for its blobs.
-        match self.client.download(url, name, file, size, false) {
+        match self.client.download(&self.blob(layer), name, file, layer.size, false, Some(layer.digest()?.1)) {
             Err(SourceError::Http(error @ (HttpError::Unauthorized { .. } | HttpError::Refused { .. }))) => {
                 Err(self.explained(error))
             }

@@ -63,7 +63,7 @@ pub(super) fn fetch(
     let file = SpoolFile::create(spool)?;
     let url = registry.blob(&package.layer);
     let (path, digest, size) = match registry
-        .download(&url, &package.title, file, package.layer.size)
+        .download(&package.layer, &package.title, file)
         .map_err(|error| package.layer.longer(&url, error))?
     {
         Download::Done { path, digest, size, .. } => (path, digest, size),

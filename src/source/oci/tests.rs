@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
 use crate::digest::Sha256Digest;
@@ -304,6 +304,22 @@ fn o_a_refusal_names_only_credentials_that_somebody_gave_and_quotes_the_registry
         assert!(matches!(named, OciError::Refused { status, .. } if status == told), "{token} {status}: {named:?}");
         assert!(named.to_string().contains("that were given"), "{named}");
     }
+}
+
+#[test]
+fn o_what_is_packed_on_the_way_is_what_its_digest_says() {
+    let content = Content::default();
+    content.release("1.0.0");
+    let server = Server::start(move |request, to| match content.0.lock().unwrap().get(&request.target) {
+        Some((content_type, body)) => {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packed.write_all(body)?;
+            answer(to, "200 OK", &[("Content-Type", content_type), ("Content-Encoding", "gzip")], &packed.finish()?)
+        }
+        None => answer(to, "404 x", &[], b"{}"),
+    });
+    let (text, fetched) = pull(&server, ":1.0.0", &options()).unwrap();
+    assert_eq!((text.as_str(), fetched.provenance.as_deref()), ("1.0.0", Some(&b"signed"[..])));
 }
 
 #[test]
