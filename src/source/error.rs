@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::git::GitError;
 use super::github::GitHubError;
 use super::http::{self, HttpError};
+use super::near::{self, Meant};
 use super::oci::OciError;
 
 /// Why a source could not be understood or fetched. No message holds a user name, a password or the query of a URL.
@@ -21,11 +22,22 @@ pub enum SourceError {
     /// Nothing of that name is there.
     #[error(
         "`{argument}` is not there: no such file or directory, and it is no URL, no `oci://` reference, no `owner/repo` and no \
-         plugin name; check the path, or write the source as a URL"
+         plugin name; check the path, or write the source as a URL{meant}"
     )]
     NotFound {
         /// The argument, safe to show.
         argument: String,
+        /// What was probably meant.
+        meant: Meant,
+    },
+    /// A path that cannot be looked at: whether something is there is not known.
+    #[error("cannot look at `{}`", path.display())]
+    Look {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// A file that is no package.
     #[error("`{}` is not a package: a package is a file called `*.tgz` or `*.tar.gz`, or a directory with a `plugin.yaml`", path.display())]
@@ -40,7 +52,7 @@ pub enum SourceError {
         argument: String,
     },
     /// Nobody serves the scheme.
-    #[error("`{argument}`: nobody serves the scheme `{scheme}`; known schemes: {known}")]
+    #[error("`{argument}`: nobody serves the scheme `{scheme}`; known schemes: {known}{meant}")]
     UnknownScheme {
         /// The argument, safe to show.
         argument: String,
@@ -48,6 +60,8 @@ pub enum SourceError {
         scheme: String,
         /// The schemes that are served, separated by commas.
         known: String,
+        /// What was probably meant.
+        meant: Meant,
     },
     /// A URL or reference that breaks the rules of its kind.
     #[error("`{argument}` is not a valid {kind}: {reason}")]
@@ -83,13 +97,15 @@ pub enum SourceError {
     },
     /// This kind of source is known but cannot be fetched.
     #[error(
-        "`{what}` is no file or directory here, and cannot be had as {kind}; give a path, a URL, an `oci://` reference or `owner/repo`"
+        "`{what}` is no file or directory here, and cannot be had as {kind}; give a path, a URL, an `oci://` reference or `owner/repo`{meant}"
     )]
     Unsupported {
         /// The source, safe to show.
         what: String,
         /// Its kind, with an article.
         kind: &'static str,
+        /// What was probably meant.
+        meant: Meant,
     },
     /// A local directory was to be fetched.
     #[error("`{}` is a directory: it is linked or copied, not fetched", path.display())]
@@ -211,6 +227,11 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Nothing is there that `argument` could name.
+    pub(super) fn not_found(argument: &str) -> Self {
+        Self::NotFound { argument: near::shown(argument), meant: Meant::of(argument) }
+    }
+
     /// Whether it says that something is not there (exit code 4).
     pub fn is_not_found(&self) -> bool {
         match self {
@@ -248,6 +269,11 @@ impl SourceError {
     /// Whether it says that a URL is no git repository.
     pub(super) fn is_no_repository(&self) -> bool {
         matches!(self, Self::Git(GitError::NotFound { .. } | GitError::NoProgram { .. } | GitError::Empty { .. }))
+    }
+
+    /// Whether it says that a git server wants to know who asks, or refuses whoever does.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Git(GitError::WhoAsks { .. } | GitError::Refused { .. }))
     }
 
     /// Whether it says that the command was used wrongly (exit code 2).

@@ -2,14 +2,19 @@
 //! nothing is tried, guessed again or resolved over the network here, so that the same argument in the same place always
 //! means the same.
 
+mod github;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::error::SourceError;
+use super::near::Meant;
 use super::options::{Credentials, Secret};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
@@ -18,7 +23,7 @@ use crate::text;
 use crate::text::masked_source;
 
 /// Schemes of our own: no getter plugin can take one over.
-const BUILT_IN_SCHEMES: [&str; 6] = ["git", "git+...", "http", "https", "oci", "ssh"];
+pub(super) const BUILT_IN_SCHEMES: [&str; 6] = ["git", "git+...", "http", "https", "oci", "ssh"];
 
 /// What git may speak: everything else, `ext` before all, can run programs (CVE-2022-21235 and its kin).
 const GIT_SCHEMES: [&str; 5] = ["file", "git", "http", "https", "ssh"];
@@ -54,7 +59,7 @@ pub enum Source {
         /// The whole URL, as given.
         url: GetterUrl,
     },
-    /// `owner/repo[@version]`: a GitHub release.
+    /// `owner/repo[@version]` or its URL: a GitHub release, and where there is none the git repository.
     GitHub {
         /// The owner.
         owner: String,
@@ -136,11 +141,11 @@ impl Source {
             return OciReference::parse(argument).map(Self::Oci);
         }
         let path = Path::new(argument);
-        if path.is_dir() {
-            return Ok(Self::Directory(absolute(path)));
-        }
-        if is_archive_name(argument) && path.exists() {
-            return Ok(Self::Archive(absolute(path)));
+        let there = look(path)?;
+        match &there {
+            Some(found) if found.is_dir() => return Ok(Self::Directory(absolute(path))),
+            Some(_) if is_archive_name(argument) => return Ok(Self::Archive(absolute(path))),
+            Some(_) | None => {}
         }
         if let Some(scheme) = scheme {
             return url(argument, &scheme, known);
@@ -149,13 +154,13 @@ impl Source {
             // `ext::sh -c ...`, `fd::7`: git's transport helpers run what the argument says.
             return Err(bad(argument, "source", "git's transport helpers (`name::address`) are refused"));
         }
-        if path.exists() {
+        if there.is_some() {
             return Err(SourceError::NotAPackage { path: path.to_path_buf() });
         }
         if let Some(git) = scp_like(argument)? {
             return Ok(Self::Git(git));
         }
-        names(argument, known).ok_or_else(|| SourceError::NotFound { argument: text::plain(argument).into_owned() })
+        names(argument, known).ok_or_else(|| SourceError::not_found(argument))
     }
 
     /// Decides what a URL is that is to be downloaded for its own sake: everything on the web is a file then, whatever it is
@@ -193,7 +198,7 @@ impl Source {
             Self::Git(_) => "a git repository",
             Self::Web(_) => "a package on a web server, or a git repository",
             Self::Getter { .. } => "a URL for a getter plugin",
-            Self::GitHub { .. } => "a GitHub release",
+            Self::GitHub { .. } => "a GitHub release, or the git repository",
             Self::Index { .. } => "a plugin of an index",
         }
     }
@@ -203,6 +208,7 @@ impl Source {
     pub fn is_pinned(&self, version: Option<&str>) -> bool {
         match self {
             Self::Git(_) | Self::Web(_) => version.is_some_and(is_object_id),
+            Self::GitHub { version: own, .. } => version.or(own.as_deref()).is_some_and(is_object_id),
             Self::Oci(reference) => reference.digest.is_some(),
             _ => false,
         }
@@ -255,10 +261,10 @@ impl Source {
             "no directory of that name",
             "no .tgz or .tar.gz file of that name",
             "no http(s) URL whose path ends in .tgz or .tar.gz",
-            "not `git+...`, `ssh://`, `git@host:path` or a URL that ends in .git",
-            "no other http(s) URL",
+            "not `git+...`, `ssh://`, `git@host:path` or a URL that ends in .git elsewhere than on GitHub",
+            "no http(s) URL of something else than a repository on GitHub",
             "no `scheme://` that a getter plugin serves",
-            "not `owner/repo`",
+            "not `owner/repo`, and no `https://github.com/owner/repo`",
         ];
         let mut lines: Vec<String> = rows.iter().take(self.row()).map(|row| (*row).to_owned()).collect();
         lines.push(format!("it is {}: {self}", self.kind()));
@@ -330,8 +336,9 @@ impl Source {
             ],
             Self::GitHub { owner, repo, .. } => {
                 vec![
-                    format!("the releases of https://github.com/{owner}/{repo}"),
-                    "verified by checksums, or a provenance".to_owned(),
+                    format!("the releases of https://github.com/{owner}/{repo}; if it has none, its git repository"),
+                    "a release is verified by checksums or a provenance, the repository by a signed tag or commit"
+                        .to_owned(),
                 ]
             }
             Self::Index { index, .. } => vec![
@@ -444,11 +451,25 @@ impl fmt::Display for OciReference {
     }
 }
 
+/// What is at `path`, links followed; `None` where nothing is. That nobody may look is neither.
+fn look(path: &Path) -> Result<Option<Metadata>, SourceError> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Err(SourceError::Look { path: path.to_path_buf(), source })
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 /// What an argument with a scheme is.
 fn url(argument: &str, scheme: &str, known: &Known) -> Result<Source, SourceError> {
     match scheme {
         "http" | "https" => {
             let url = web_url(argument, argument)?;
+            if let Some(repository) = github::of_url(&url) {
+                return Ok(repository);
+            }
             let path = url.url().path().trim_end_matches('/');
             Ok(if is_archive_name(path) {
                 Source::Http(url)
@@ -480,6 +501,7 @@ fn url(argument: &str, scheme: &str, known: &Known) -> Result<Source, SourceErro
                 argument: masked_source(argument),
                 scheme: text::plain(scheme).into_owned(),
                 known: text::plain(&schemes.join(", ")).into_owned(),
+                meant: Meant::scheme(argument, scheme, &schemes),
             })
         }
     }
@@ -566,14 +588,15 @@ fn names(argument: &str, known: &Known) -> Option<Source> {
     let version = version.map(str::to_owned);
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
-        ["github.com", owner, repo] if is_github_part(owner) && is_github_part(repo) => {
+        ["github.com", owner, repo] if github::is_part(owner) && github::is_part(repo) => {
             Some(Source::GitHub { owner: (*owner).to_owned(), repo: (*repo).to_owned(), version })
         }
         // An index that the user set up says more about `acme/tool` than the chance that GitHub knows an `acme`.
         [index, name] if known.indexes.contains(*index) && is_plugin_name(name) => {
             Some(Source::Index { index: Some((*index).to_owned()), name: (*name).to_owned(), version })
         }
-        [owner, repo] if *owner != "github.com" && is_github_part(owner) && is_github_part(repo) => {
+        // No account has a dot in its name; a host has.
+        [owner, repo] if !owner.contains('.') && github::is_part(owner) && github::is_part(repo) => {
             Some(Source::GitHub { owner: (*owner).to_owned(), repo: (*repo).to_owned(), version })
         }
         [name] if is_plugin_name(name) => Some(Source::Index { index: None, name: (*name).to_owned(), version }),
@@ -616,15 +639,6 @@ fn scheme_of(argument: &str) -> Option<String> {
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-}
-
-/// A part of a GitHub path. `.` and `..` are paths, and a leading dash is an option.
-fn is_github_part(part: &str) -> bool {
-    !part.is_empty()
-        && part.len() <= 100
-        && !matches!(part, "." | "..")
-        && !part.starts_with('-')
-        && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// A plugin's name: as a manifest may bear it.

@@ -67,7 +67,7 @@ pub(super) fn fetch(path: &Path, options: &FetchOptions, spool: &Path, report: &
 pub(super) fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<Fetched, SourceError> {
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => SourceError::NotFound { argument: text::plain(&path.to_string_lossy()).into_owned() },
+        io::ErrorKind::NotFound => SourceError::not_found(&path.to_string_lossy()),
         _ => SourceError::Read { path: path.to_path_buf(), source },
     };
     let (file, length) = match open_regular(path) {

@@ -12,6 +12,7 @@ mod github;
 mod grammar;
 mod http;
 mod local;
+mod near;
 mod oci;
 mod options;
 mod spool;
@@ -27,6 +28,7 @@ pub use git::GitError;
 pub use github::{GitHubAccess, GitHubError, Token as GitHubToken};
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::{HttpError, Said, TlsCause};
+pub use near::Meant;
 pub use oci::{OciError, Publication, Pushed, push};
 pub use options::{FetchOptions, Secret};
 pub use weburl::WebUrl;
@@ -52,9 +54,12 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
         Source::Web(url) => web::fetch(source, url, options, spool, report),
         Source::Git(url) => git::fetch(source, url, options, spool, report),
         Source::Oci(reference) => oci::fetch(reference, options, spool, report),
-        Source::GitHub { owner, repo, version } => github::fetch(owner, repo, version.as_deref(), options, spool, report),
+        Source::GitHub { owner, repo, version } => {
+            github::fetch(source, owner, repo, version.as_deref(), options, spool, report)
+        }
         Source::Getter { .. } | Source::Index { .. } => {
-            Err(SourceError::Unsupported { what: source.to_string(), kind: source.kind() })
+            let what = source.to_string();
+            Err(SourceError::Unsupported { meant: Meant::of(&what), what, kind: source.kind() })
         }
     }
 }
@@ -88,7 +93,7 @@ pub fn resolve(
         Source::Git(url) => git::resolve(url, options, directory).map(Some),
         Source::Oci(reference) => oci::resolve(reference, options, report).map(Some),
         Source::GitHub { owner, repo, version } => {
-            github::resolve(owner, repo, version.as_deref(), options, report).map(Some)
+            github::resolve(owner, repo, version.as_deref(), options, directory, report).map(Some)
         }
         _ => Ok(None),
     }
@@ -103,9 +108,9 @@ pub fn is_unchanged(source: &Source, validator: &str, options: &FetchOptions, re
 }
 
 /// Whether the package that came from `resolved`, the URL of a file of a GitHub release, is for every platform, as far as its
-/// name says.
+/// name says. What came out of its git repository is.
 pub fn is_for_any_platform(resolved: &str) -> bool {
-    github::is_for_any_platform(resolved)
+    resolved.starts_with("git+") || github::is_for_any_platform(resolved)
 }
 
 /// The bytes at an https URL that is no package: keys, for one. At most `limit` of them; they are nobody's yet.

@@ -1,5 +1,6 @@
 //! `owner/repo[@version]`: packages from GitHub releases (cases F, P25).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,7 @@ use plugsmith::digest::Sha256Digest;
 use serde_json::{Value, json};
 
 use crate::support::http_server::{Connection, Request, Server, answer, redirect};
-use crate::support::{World, repository};
+use crate::support::{World, git, repository};
 
 /// A file of a release: its name and bytes.
 type File = (String, Vec<u8>);
@@ -33,6 +34,8 @@ struct GitHub {
     token: Option<&'static str>,
     /// The only server that private files are handed out by.
     storage: Option<String>,
+    /// The git repository `acme/helm-p`, as files that any web server can hand out.
+    repository: BTreeMap<String, Vec<u8>>,
     /// Answers instead of the usual ones, by the end of the path.
     instead: Vec<(&'static str, &'static str)>,
 }
@@ -63,6 +66,9 @@ impl GitHub {
                 Some((_, bytes)) => answer(to, "200 OK", &[], bytes),
                 None => answer(to, "404 x", &[], b""),
             };
+        }
+        if let Some(file) = path.strip_prefix("/acme/helm-p/").and_then(|path| self.repository.get(path)) {
+            return answer(to, "200 OK", &[], file);
         }
         let mut number = 0;
         let json: Vec<Value> = self.releases.iter().map(|release| release.json(base, &mut number)).collect();
@@ -263,6 +269,72 @@ fn versions_are_tags_ranges_and_names() {
     assert!(ran.stderr.contains("git+https://github.com/acme/helm-p"), "{}", ran.stderr);
 }
 
+/// Commits the plugin `p` in `version` to the repository in `work/made`, tagged; gives that as files for a web server.
+fn committed(world: &World, version: &str) -> BTreeMap<String, Vec<u8>> {
+    let made = world.path("made");
+    if !made.exists() {
+        fs::create_dir(&made).unwrap();
+        git(&made, &["init", "--quiet", "--initial-branch=main"]);
+    }
+    let plugin = world.plugin("p", version);
+    for name in ["plugin.yaml", "run.sh"] {
+        fs::copy(plugin.join(name), made.join(name)).unwrap();
+    }
+    fs::remove_dir_all(plugin).unwrap();
+    git(&made, &["add", "--all"]);
+    git(&made, &["commit", "--quiet", "--message", version]);
+    git(&made, &["tag", &format!("v{version}")]);
+    let bare = world.path("bare");
+    let _ = fs::remove_dir_all(&bare);
+    git(&made, &["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+    git(&bare, &["update-server-info"]);
+    walkdir::WalkDir::new(&bare)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| {
+            let name = entry.path().strip_prefix(&bare).unwrap().to_str().unwrap();
+            (name.to_owned(), fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn where_there_is_no_release_the_git_repository_is_taken() {
+    let github = state(Vec::new());
+    let server = serve(&github);
+    let world = world(&server);
+    github.lock().unwrap().repository = committed(&world, "1.0.0");
+    for source in ["acme/helm-p", "https://github.com/acme/helm-p", "https://github.com/acme/helm-p.git", "acme/helm-p@~1"] {
+        world.ok(&format!("plugin install --verify=false {source}"));
+        assert_eq!(world.ok("p").stdout, "p 1.0.0\n", "{source}");
+        assert!(receipt(&world)["source"]["resolved"].as_str().unwrap().starts_with("git+http://"), "{}", receipt(&world));
+        world.ok("plugin uninstall p");
+    }
+    world.fails(4, "plugin install --verify=false acme/helm-p@2.0.0");
+    world.ok("plugin install --verify=false https://github.com/acme/helm-p/");
+    github.lock().unwrap().repository = committed(&world, "1.1.0");
+    assert!(world.ok("plugin outdated").stdout.contains("1.1.0"));
+    world.ok("plugin update p");
+    assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
+    world.ok("plugin lock");
+    world.ok("plugin uninstall p");
+    github.lock().unwrap().repository = committed(&world, "1.2.0");
+    world.ok("plugin sync --frozen");
+    assert_eq!(world.ok("p").stdout, "p 1.1.0\n", "the commit that was locked");
+    let commit = git(&world.path("made"), &["rev-parse", "v1.0.0"]).trim().to_owned();
+    world.ok(&format!("plugin install --force acme/helm-p@{commit}"));
+    assert_eq!(world.ok("p").stdout, "p 1.0.0\n", "a full id of a commit needs no key");
+    // A release comes first, where it has packages; one that has none names the tag.
+    github.lock().unwrap().releases = vec![Release::new("v1.0.0", &[("notes.txt", b"x")])];
+    world.ok("plugin install --verify=false --force acme/helm-p");
+    assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
+    github.lock().unwrap().releases = vec![signed("v3.0.0")];
+    world.ok("plugin install --verify=false --force https://github.com/acme/helm-p");
+    assert_eq!(world.ok("p").stdout, "p 3.0.0\n");
+    assert!(receipt(&world)["source"]["resolved"].as_str().unwrap().contains("/download/"));
+}
+
 #[test]
 fn a_directory_of_that_name_comes_first() {
     let server = serve(&state(vec![signed("v1.0.0")]));
@@ -316,7 +388,7 @@ fn checksums_verify_an_archive_for_this_platform() {
     sums(format!("{}  {name}\n{}  {name}\n", "0".repeat(64), "1".repeat(64)));
     assert!(world.fails(3, "plugin install acme/helm-p").stderr.contains("two digests"));
     github.lock().unwrap().instead.push(("/checksums.txt", "500 x"));
-    assert!(world.fails(3, "plugin install acme/helm-p").stderr.contains("checksums"));
+    assert!(world.fails(5, "plugin install acme/helm-p").stderr.contains("checksums"));
     github.lock().unwrap().instead.clear();
     sums("nothing\n".to_owned());
     keyring(&mut world);
@@ -342,7 +414,7 @@ fn p25_checksums_never_stand_for_a_provenance() {
     assert!(ran.code != 0 && !world.plugins().join("p").exists(), "{}", ran.stderr);
     github.lock().unwrap().instead.push((".prov", "500 x"));
     keyring(&mut world);
-    world.fails(3, "plugin install acme/helm-p");
+    world.fails(5, "plugin install acme/helm-p");
     github.lock().unwrap().instead.clear();
     world.ok("plugin install acme/helm-p");
 
@@ -438,7 +510,7 @@ fn f_what_github_can_answer_instead() {
     keyring(&mut world);
     let instead = |end: &'static str, status: &'static str| github.lock().unwrap().instead = vec![(end, status)];
     instead("/releases", "403 x");
-    let ran = world.fails(1, "plugin install acme/helm-p");
+    let ran = world.fails(5, "plugin install acme/helm-p");
     for part in ["limit", "2030-01-01T00:00:00Z", "TOOL_GITHUB_TOKEN"] {
         assert!(ran.stderr.contains(part), "no {part} in {}", ran.stderr);
     }

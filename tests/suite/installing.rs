@@ -1,7 +1,8 @@
 //! `plugin install`, `list`, `info`, `uninstall` (cases I1 to I10, P25).
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::{Ran, World, repository, snapshot};
@@ -442,4 +443,56 @@ fn i_verify_says_how_a_changed_plugin_is_restored() {
     assert!(ran.stderr.contains("`tool plugin trust p`"), "{}", ran.stderr);
     world.ok("plugin trust p");
     world.ok(&format!("plugin verify p {}", keyring()));
+}
+
+#[test]
+fn a_source_that_is_almost_right_names_what_was_meant() {
+    let world = World::new();
+    world.plugin("hello", "1.0.0");
+    world.ok("plugin package hello --sign=false");
+    for (source, code, meant) in [
+        ("oci:/h.example/x", 4, "`oci://h.example/x`"),
+        ("localhost:5000/x", 4, "`oci://localhost:5000/x`"),
+        ("ghcr.io/team/x:1.0.0", 4, "`oci://ghcr.io/team/x:1.0.0`"),
+        ("https:/h.example/x.tgz", 4, "`https://h.example/x.tgz`"),
+        ("http//h.example/x.tgz", 4, "`http://h.example/x.tgz`"),
+        ("htps://h.example/x.tgz", 2, "`https://h.example/x.tgz`"),
+        ("./helo", 4, "`./hello`"),
+        ("helo", 4, "`./hello`"),
+        ("hello-1.0.1.tgz", 4, "`./hello-1.0.0.tgz`"),
+    ] {
+        let ran = world.fails(code, &format!("plugin install {source}"));
+        assert!(ran.stderr.contains("did you mean") && ran.stderr.contains(meant), "{source}: {}", ran.stderr);
+    }
+    world.ok("plugin install ./hello");
+}
+
+#[test]
+fn what_nobody_may_look_at_is_not_called_missing() {
+    let world = World::new();
+    world.plugin("closed/p", "1.0.0");
+    world.script("closed/look", "");
+    let mut command = world.command(["plugin", "install", "--verify=false", "closed/p"]);
+    // Root may look at everything, and so becomes somebody else for this.
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    if root {
+        mode(world.root(), 0o755);
+        let program = world.path("tool");
+        fs::copy(command.get_program(), &program).unwrap();
+        let mut other = std::process::Command::new("setpriv");
+        other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).args(command.get_args());
+        other
+            .env_clear()
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(world.path(""));
+        command = other;
+    }
+    mode(&world.path("closed"), 0o600);
+    let output = command.output();
+    mode(&world.path("closed"), 0o755);
+    let Ok(output) = output else { return };
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot look at `closed/p`") && !stderr.contains("not there"), "{stderr}");
 }

@@ -275,6 +275,10 @@ fn settled(source: Source, locked: &Locked) -> (Source, Option<String>) {
             None if reference.tag.is_some() || reference.digest.is_some() => (Source::Oci(reference), None),
             None => (Source::Oci(reference), version()),
         },
+        // It came out of the git repository.
+        Source::GitHub { owner, repo, .. } if locked.commit.is_some() => {
+            (Source::GitHub { owner, repo, version: None }, locked.commit.clone())
+        }
         Source::GitHub { owner, repo, version: asked } => {
             // A tag that is no version says more than the version of the manifest.
             let tag =

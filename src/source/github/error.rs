@@ -28,7 +28,8 @@ pub enum GitHubError {
     },
     /// The repository has no release.
     #[error(
-        "`{repository}` has no release on GitHub; to install from its files write `git+https://github.com/{repository}`"
+        "`{repository}` has no release on GitHub, and `git+https://github.com/{repository}` is no repository that git can read; \
+         check the name"
     )]
     NoReleases {
         /// Owner and repository.
@@ -43,6 +44,19 @@ pub enum GitHubError {
         version: String,
         /// The nearest known ones, as a sentence, safe to show.
         nearest: String,
+    },
+    /// The release has no package at all, for any machine.
+    #[error(
+        "release {} of `{repository}` has no package; {files}; and its files cannot be had by git either; ask its author to publish one",
+        Plain(.tag)
+    )]
+    NoPackages {
+        /// Owner and repository.
+        repository: String,
+        /// The release.
+        tag: String,
+        /// What it has, as a sentence, safe to show.
+        files: String,
     },
     /// The release has no package for this machine.
     #[error(
@@ -97,7 +111,7 @@ pub enum GitHubError {
         url: String,
     },
     /// An answer that cannot be understood.
-    #[error("GitHub's answer at `{url}` cannot be used: {reason}; try again later")]
+    #[error("GitHub's answer at `{url}` cannot be used: {reason}; check the address of the API, if another one is set")]
     Answer {
         /// What was asked for.
         url: String,
@@ -120,7 +134,8 @@ pub enum GitHubError {
     },
     /// The checksums file is there and cannot be had.
     #[error(
-        "the checksums `{at}` cannot be had, so that nothing is known of the package; try again later, or name its digest with `--digest sha256:...`"
+        "the checksums `{at}` cannot be had, so that nothing is known of the package; {}name its digest with `--digest sha256:...`",
+        if source.is_unavailable() { "try again later, or " } else { "ask their author, or " }
     )]
     Checksums {
         /// The file's URL.
@@ -176,8 +191,17 @@ impl GitHubError {
     pub(in crate::source) fn is_not_found(&self) -> bool {
         matches!(
             self,
-            Self::NotFound { .. } | Self::NoReleases { .. } | Self::UnknownVersion { .. } | Self::NoPackage { .. }
+            Self::NotFound { .. }
+                | Self::NoReleases { .. }
+                | Self::UnknownVersion { .. }
+                | Self::NoPackages { .. }
+                | Self::NoPackage { .. }
         )
+    }
+
+    /// Whether there is no package to be had, so that the git repository is asked: the one way to those that only git may see.
+    pub(super) fn leaves_git(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::NoReleases { .. } | Self::NoPackages { .. })
     }
 
     /// Whether GitHub could not be reached or failed, so that trying again may help.

@@ -1,4 +1,4 @@
-//! Packages among the files of GitHub releases.
+//! Packages among the files of GitHub releases; where a repository has none, out of the repository itself by git.
 //!
 //! A repository's releases lead to one release, its files to the package for this machine ([`asset`]) and to what vouches for
 //! it: `<file>.prov`, or the release's checksums file ([`checksums`]). Checksums lie where the package lies, and so find damage and
@@ -24,6 +24,8 @@ pub use error::{GitHubError, Token};
 use self::asset::NoChoice;
 use super::Resolved;
 use super::error::SourceError;
+use super::git::{self, GitError};
+use super::grammar::{GitUrl, Source, is_object_id};
 use super::http::{Body, Client, Download, HttpError, Login, header, next_page};
 use super::options::{FetchOptions, Secret};
 use super::spool::SpoolFile;
@@ -32,7 +34,7 @@ use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
 use crate::host::Host;
 use crate::manifest::platform::Platform;
-use crate::package::{Fetched, Origin, ReleaseOrigin};
+use crate::package::{Fetched, Origin, ReleaseOrigin, is_archive_name};
 use crate::report::Report;
 use crate::text;
 
@@ -75,8 +77,111 @@ impl GitHubAccess {
     }
 }
 
-/// Downloads the package of a release of `owner/repo` into `spool`, and what vouches for it where that is wanted.
+/// Fetches the package of a release of `owner/repo` into `spool`, and what vouches for it where that is wanted; where there is no
+/// release, or none that has a package, makes one from the git repository.
 pub(super) fn fetch(
+    source: &Source,
+    owner: &str,
+    repo: &str,
+    version: Option<&str>,
+    options: &FetchOptions,
+    spool: &Path,
+    report: &dyn Report,
+) -> Result<Fetched, SourceError> {
+    let version = options.version.as_deref().or(version);
+    let from_release = || from_release(source, owner, repo, version, options, spool, report);
+    first_release_then_git(owner, repo, version, options, from_release, |url, options| {
+        SpoolFile::discard(spool)?;
+        let fetched = git::fetch(source, url, options, spool, report)?;
+        report.notice(&format!("{owner}/{repo} has no release with a package; this one was made from its git repository"));
+        Ok(fetched)
+    })
+}
+
+/// What the version stands for now. Nothing is fetched; `directory` is a private place to work in.
+pub(super) fn resolve(
+    owner: &str,
+    repo: &str,
+    version: Option<&str>,
+    options: &FetchOptions,
+    directory: &Path,
+    report: &dyn Report,
+) -> Result<Resolved, SourceError> {
+    let version = options.version.as_deref().or(version);
+    let from_release = || resolve_release(owner, repo, version, options, report);
+    first_release_then_git(owner, repo, version, options, from_release, |url, options| git::resolve(url, options, directory))
+}
+
+/// What a release gives; where there is none to give it, what `from_git` does.
+fn first_release_then_git<T>(
+    owner: &str,
+    repo: &str,
+    version: Option<&str>,
+    options: &FetchOptions,
+    from_release: impl Fn() -> Result<T, SourceError>,
+    from_git: impl Fn(&GitUrl, &FetchOptions) -> Result<T, SourceError>,
+) -> Result<T, SourceError> {
+    // No release is called by the id of a commit.
+    let no_release = match version.filter(|version| is_object_id(version)) {
+        Some(_) => None,
+        None => match from_release() {
+            Err(SourceError::GitHub(error)) if error.leaves_git() => Some(error),
+            other => return other,
+        },
+    };
+    let tag = match &no_release {
+        Some(GitHubError::NoPackages { tag, .. }) => Some(tag.clone()),
+        _ => version.filter(|version| *version != "latest").map(str::to_owned),
+    };
+    let url = GitUrl::Web(WebUrl::new(repository_url(owner, repo, &options.github)?));
+    let options = FetchOptions { version: tag, ..options.clone() };
+    options.check(&Source::Git(url.clone()))?;
+    match (from_git(&url, &options), no_release) {
+        // Without git nobody knows.
+        (Err(no_git @ SourceError::Git(GitError::NoProgram { .. })), Some(no_release))
+            if !matches!(no_release, GitHubError::NotFound { .. }) =>
+        {
+            Err(no_git)
+        }
+        // Neither: what GitHub says of it is what the user can do something with.
+        (Err(error), Some(no_release)) if error.is_no_repository() || error.is_refusal() => Err(no_release.into()),
+        (other, _) => other,
+    }
+}
+
+/// Where the repository is, beside the interface.
+fn repository_url(owner: &str, repo: &str, access: &GitHubAccess) -> Result<Url, SourceError> {
+    let mut url = api(access)?;
+    if let Some(host) = url.host_str().and_then(|host| host.strip_prefix("api.")).map(str::to_owned) {
+        // A host without its first part is one still.
+        let _ = url.set_host(Some(&host));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(path.strip_suffix("/api/v3").or_else(|| path.strip_suffix("/api")).unwrap_or(&path));
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend([owner, repo]);
+    }
+    Ok(url)
+}
+
+/// The address of the interface.
+fn api(access: &GitHubAccess) -> Result<Url, SourceError> {
+    let (variable, address) = access.api.clone().unwrap_or_else(|| (String::new(), API.to_owned()));
+    let wrong = |reason: String| GitHubError::Api { variable: variable.clone(), reason };
+    let mut base = Url::parse(&address).map_err(|e| wrong(e.to_string()))?;
+    if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none_or(str::is_empty) {
+        return Err(wrong("it is no http(s) URL".to_owned()).into());
+    }
+    if !base.username().is_empty() || base.password().is_some() || base.query().is_some() {
+        return Err(wrong("it holds a user name, a password or a query".to_owned()).into());
+    }
+    base.set_fragment(None);
+    Ok(base)
+}
+
+/// Downloads the package of a release.
+fn from_release(
+    source: &Source,
     owner: &str,
     repo: &str,
     version: Option<&str>,
@@ -85,7 +190,7 @@ pub(super) fn fetch(
     report: &dyn Report,
 ) -> Result<Fetched, SourceError> {
     let repository = Repository::open(owner, repo, options, report)?;
-    let release = repository.choose(options.version.as_deref().or(version))?;
+    let release = repository.choose(version)?;
     let package = repository.package(&release)?;
 
     let limit = options.http.max_bytes;
@@ -94,10 +199,13 @@ pub(super) fn fetch(
         return Err(HttpError::TooLarge { url: url.to_string(), limit }.into());
     }
     let client = &repository.client;
-    let (path, digest, size) = match client.download(&url, &package.name, SpoolFile::create(spool)?, limit, false, package.sha256())? {
-        Download::Done { path, digest, size, .. } => (path, digest, size),
-        Download::Other { content_type } => return Err(SourceError::NotAnArchive { url: url.to_string(), content_type }),
-    };
+    let (path, digest, size) =
+        match client.download(&url, &package.name, SpoolFile::create(spool)?, limit, false, package.sha256())? {
+            Download::Done { path, digest, size, .. } => (path, digest, size),
+            Download::Other { content_type } => {
+                return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
+            }
+        };
     let check = |stated_by: &str, expected: Sha256Digest| {
         let (file, stated_by) = (package.name.clone(), stated_by.to_owned());
         if expected == digest { Ok(()) } else { Err(GitHubError::Digest { file, stated_by, expected, actual: digest }) }
@@ -132,7 +240,7 @@ pub(super) fn fetch(
         }
     }
     fetched.origin = Origin {
-        asked: format!("{owner}/{repo}{}", version.map(|version| format!("@{version}")).unwrap_or_default()),
+        asked: source.asked(),
         resolved: package.browser_download_url.clone(),
         release: Some(ReleaseOrigin { tag: release.tag_name.clone(), checksums: vouched }),
         ..Origin::default()
@@ -140,8 +248,8 @@ pub(super) fn fetch(
     Ok(fetched)
 }
 
-/// What the version stands for now. No file is fetched.
-pub(super) fn resolve(
+/// What the version stands for among the releases.
+fn resolve_release(
     owner: &str,
     repo: &str,
     version: Option<&str>,
@@ -149,7 +257,6 @@ pub(super) fn resolve(
     report: &dyn Report,
 ) -> Result<Resolved, SourceError> {
     let repository = Repository::open(owner, repo, options, report)?;
-    let version = options.version.as_deref().or(version);
     let release = repository.choose(version)?;
     let archive = repository.package(&release)?.sha256();
     let exact = version.is_some_and(|version| {
@@ -233,16 +340,7 @@ impl<'a> Repository<'a> {
     /// Turns to `owner/repo`; nothing is sent yet. A user name wins over a token, and that over `.netrc`.
     fn open(owner: &'a str, repo: &'a str, options: &'a FetchOptions, report: &'a dyn Report) -> Result<Self, SourceError> {
         let access = &options.github;
-        let (variable, address) = access.api.clone().unwrap_or_else(|| (String::new(), API.to_owned()));
-        let wrong = |reason: String| GitHubError::Api { variable: variable.clone(), reason };
-        let mut base = Url::parse(&address).map_err(|e| wrong(e.to_string()))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none_or(str::is_empty) {
-            return Err(wrong("it is no http(s) URL".to_owned()).into());
-        }
-        if !base.username().is_empty() || base.password().is_some() || base.query().is_some() {
-            return Err(wrong("it holds a user name, a password or a query".to_owned()).into());
-        }
-        base.set_fragment(None);
+        let mut base = api(access)?;
         if let Ok(mut path) = base.path_segments_mut() {
             path.pop_if_empty().extend(["repos", owner, repo, ""]);
         }
@@ -295,14 +393,11 @@ impl<'a> Repository<'a> {
                 }
             }
             // Servers that only look like GitHub may know no more than the list.
-            let mut releases = self.releases()?;
+            let mut releases = self.some_releases()?;
             let at = tags.iter().find_map(|tag| releases.iter().position(|release| release.tag_name == *tag));
             return at.map(|at| releases.swap_remove(at)).ok_or_else(|| self.unknown(version, &releases));
         }
-        let mut releases = self.releases()?;
-        if releases.is_empty() {
-            return Err(GitHubError::NoReleases { repository: self.shown() }.into());
-        }
+        let mut releases = self.some_releases()?;
         let chosen = match (version, range) {
             (None, _) => {
                 let release = |release: &Release| !release.prerelease;
@@ -339,6 +434,14 @@ impl<'a> Repository<'a> {
             Ok(body) => read(&url, &body).map(Some),
             Err(SourceError::Http(HttpError::NotFound { .. })) => Ok(None),
             Err(e) => Err(e),
+        }
+    }
+
+    /// All releases, where there is one.
+    fn some_releases(&self) -> Result<Vec<Release>, SourceError> {
+        match self.releases()? {
+            none if none.is_empty() => Err(GitHubError::NoReleases { repository: self.shown() }.into()),
+            releases => Ok(releases),
         }
     }
 
@@ -400,7 +503,11 @@ impl<'a> Repository<'a> {
                         format!("it has {}", text::plain(&names.iter().take(20).copied().collect::<Vec<_>>().join(", ")))
                     }
                 };
-                GitHubError::NoPackage { repository, tag, platform, files }.into()
+                if names.iter().any(|name| is_archive_name(name)) {
+                    GitHubError::NoPackage { repository, tag, platform, files }.into()
+                } else {
+                    GitHubError::NoPackages { repository, tag, files }.into()
+                }
             }
             NoChoice::Several(files) => {
                 let first = files.first().and_then(|name| named(name));

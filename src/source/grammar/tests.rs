@@ -45,6 +45,21 @@ fn one_order_decides() {
         ("owner/repo", 7),
         ("owner/repo.name@v1.2", 7),
         ("github.com/owner/repo", 7),
+        ("https://github.com/owner/repo", 7),
+        ("HTTPS://GitHub.com/owner/repo/", 7),
+        ("https://github.com:443/owner/repo.git", 7),
+        ("https://github.com/owner/repo/releases/tag/v1.2.3", 7),
+        ("https://github.com/owner/repo/releases/tag/v1.2.3%2Bb", 7),
+        ("https://github.com/owner/repo/releases/download/v1/p.tgz", 3),
+        ("https://github.com/owner/repo/archive/v1.tar.gz", 3),
+        ("git+https://github.com/owner/repo", 4),
+        ("https://github.com/owner/repo.git?x", 4),
+        ("https://github.com/owner/repo?tab=readme", 5),
+        ("https://github.com/owner/repo/tree/main", 5),
+        ("https://github.com/owner", 5),
+        ("https://github.com:444/owner/repo", 5),
+        ("http://github.com/owner/repo", 5),
+        ("https://github.com.evil.example/owner/repo", 5),
         ("corp/foo", 8),
         ("corp/foo@~1.2", 8),
         ("foo", 8),
@@ -55,6 +70,21 @@ fn one_order_decides() {
         assert_eq!(source.row(), row, "{argument}: {source:?}");
         assert_eq!(source.explain().iter().position(|line| line.starts_with("it is ")), Some(row), "{argument}");
         assert_eq!(parse(&source.asked()).unwrap(), source, "{argument} must survive the receipt");
+    }
+}
+
+#[test]
+fn the_url_of_a_repository_on_github_is_its_short_form() {
+    for (url, short) in [
+        ("https://github.com/owner/repo", "owner/repo"),
+        ("https://github.com/owner/repo/", "owner/repo"),
+        ("https://github.com/owner/repo.git", "owner/repo"),
+        ("https://github.com/owner/repo.git/", "owner/repo"),
+        ("https://github.com/owner/re.po", "owner/re.po"),
+        ("https://github.com/owner/repo/releases/tag/v1.2.3", "owner/repo@v1.2.3"),
+        ("https://github.com/owner/repo/releases/tag/v1.2.3%2Bb", "owner/repo@v1.2.3+b"),
+    ] {
+        assert_eq!(parse(url).unwrap(), parse(short).unwrap(), "{url}");
     }
 }
 
