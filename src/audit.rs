@@ -39,6 +39,8 @@ pub enum Event {
     Update,
     /// A plugin went back to the version before.
     Rollback,
+    /// The files of a plugin were put back.
+    Restore,
     /// A plugin was uninstalled.
     Uninstall,
     /// A package or an installed plugin was not verified.

@@ -9,8 +9,8 @@ use crate::audit::AuditError;
 use crate::cli::output::{self, Output, OutputError};
 use crate::manager::{
     AdmitError, ChangeError, CreateError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError,
-    LockError, LockFileError, ObtainError, OwnKeyringError, PullError, PushError, SignPackageError, SyncError, TrustError,
-    UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    LockError, LockFileError, ObtainError, OwnKeyringError, PullError, PushError, RestoreError, SignPackageError, SyncError,
+    TrustError, UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
@@ -187,6 +187,13 @@ failures! {
         ChangeError::Admit(error) => admit(error),
         _ => code::FAILED,
     },
+    RestoreError => |error: &RestoreError| match error {
+        RestoreError::Store(error) => store(error),
+        RestoreError::Admit(error) => admit(error),
+        RestoreError::Source(error) => source(error),
+        RestoreError::Unavailable { source, .. } => obtain(source),
+        RestoreError::Audit(_) => code::FAILED,
+    },
     AuditError => |_: &AuditError| code::FAILED,
     UninstallError => uninstall,
     PullError => |error: &PullError| match error {
@@ -293,7 +300,7 @@ fn install(error: &InstallError) -> u8 {
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Admit(error) => admit(error),
         InstallError::Store(error) => store(error),
-        InstallError::OtherVersion { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
+        InstallError::InPlace { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
     }
 }
 
@@ -341,7 +348,7 @@ fn keyring(error: &KeyringError) -> u8 {
 
 fn store(error: &StoreError) -> u8 {
     match error {
-        StoreError::Verify(_) => code::VERIFICATION,
+        StoreError::Verify(_) | StoreError::OtherFiles { .. } | StoreError::PreviousChanged { .. } => code::VERIFICATION,
         StoreError::Policy { source, .. } => refusal(source),
         StoreError::Manifest(ManifestError::Missing { .. }) | StoreError::NotADirectory { .. } => code::NOT_THERE,
         error if error.is_not_found() => code::NOT_THERE,

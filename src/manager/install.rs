@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
-use crate::manifest::{Metadata, PluginName};
+use crate::manifest::PluginName;
 use crate::policy::Place;
 use crate::provenance::{Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::runtime::{HookError, HookEvent};
@@ -15,6 +15,7 @@ use crate::store::{Arrival, Found, GateError, Means, Receipt, ReceiptError, Stag
 use super::admit::{Arriving, Word, pin_source};
 use super::hooks::HookFailure;
 use super::network::remembered;
+use super::present::Meeting;
 use super::record::Note;
 use super::{AdmitError, GetError, Manager};
 
@@ -98,20 +99,17 @@ pub enum InstallError {
     /// The package could not be unpacked or put in place.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Another version is there.
-    #[error(
-        "plugin `{name}` is already installed in {installed}, and this is {offered}: `{host} plugin update {name}` \
-         brings it up to date, `--force` replaces it"
-    )]
-    OtherVersion {
-        /// The host's name.
-        host: String,
+    /// Another plugin of that name is there.
+    #[error("plugin `{name}` is already installed in {there}, and this is {offered}: {next}")]
+    InPlace {
         /// The plugin's name.
         name: PluginName,
-        /// The version that is there.
-        installed: String,
-        /// The version that was to be installed.
+        /// What is there, safe to show.
+        there: String,
+        /// What was to be installed, safe to show.
         offered: String,
+        /// What to do about it.
+        next: String,
     },
     /// What was installed may not be run, and so neither may its hook; the install was undone.
     #[error("the install hook of plugin `{name}` must not run, so the plugin was not installed")]
@@ -226,8 +224,8 @@ impl Manager<'_> {
             accept_signer: request.accept_signer,
         })?;
         if let (Some(found), false) = (&installed, request.force) {
-            let there = self.already_there(found, &metadata, evidence)?;
-            note.event = None;
+            let there = self.meet(lock, Meeting { found, receipt: replaced.as_ref(), staged, source }, note)?;
+            self.remember(admitted);
             return Ok(there);
         }
         let was_there = installed.map(|found| found.version_text()).filter(|version| !version.is_empty());
@@ -272,35 +270,6 @@ impl Manager<'_> {
             None | Some(Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. }))) => Ok(None),
             Some(receipt) => receipt,
         }
-    }
-
-    /// Something of that name is there, and nobody said to replace it: fine where it is the same version.
-    fn already_there(
-        &self,
-        found: &Found,
-        offered: &Metadata,
-        evidence: Option<Evidence>,
-    ) -> Result<Installation, InstallError> {
-        let version = offered.version.as_ref().map(ToString::to_string);
-        let installed = found.version_text();
-        if found.metadata.is_ok() && installed == offered.version_text() {
-            let directory = found.directory.clone();
-            return Ok(Installation {
-                name: offered.name.clone(),
-                version,
-                directory,
-                evidence,
-                already_there: true,
-                replaced: None,
-            });
-        }
-        let unknown = || "an unknown version".to_owned();
-        Err(InstallError::OtherVersion {
-            host: self.host.name().to_owned(),
-            name: offered.name.clone(),
-            installed: if installed.is_empty() { unknown() } else { format!("version {installed}") },
-            offered: version.map_or_else(unknown, |version| format!("version {version}")),
-        })
     }
 }
 

@@ -11,8 +11,8 @@ use crate::runtime::HookError;
 use crate::store::{GateError, Means, Plugin, Receipt, Staged, StoreError};
 
 use super::{
-    AdmitError, GetError, InstallError, LimitError, Manager, ObtainError, OwnKeyringError, PullError, SyncError, TrustError,
-    UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    AdmitError, GetError, InstallError, LimitError, Manager, ObtainError, OwnKeyringError, PullError, RestoreError,
+    SyncError, TrustError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
 };
 
 /// Why a change failed of which there is nothing more to say than the store does, or that was not written down.
@@ -253,7 +253,7 @@ judged! {
         _ => Verdict::Failed,
     },
     StoreError => |error| match error {
-        StoreError::Verify(_) => Verdict::Unverified,
+        StoreError::Verify(_) | StoreError::OtherFiles { .. } | StoreError::PreviousChanged { .. } => Verdict::Unverified,
         StoreError::NotInstalled { .. } => Verdict::NotThere,
         _ => Verdict::Failed,
     },
@@ -304,6 +304,13 @@ judged! {
         SyncError::Update(source) => source.verdict(),
         SyncError::Uninstall(source) => source.verdict(),
         _ => Verdict::Failed,
+    },
+    RestoreError => |error| match error {
+        RestoreError::Store(error) => error.verdict(),
+        RestoreError::Admit(error) => error.verdict(),
+        RestoreError::Unavailable { source, .. } => source.verdict(),
+        RestoreError::Source(error) if error.is_verification() => Verdict::Unverified,
+        RestoreError::Source(_) | RestoreError::Audit(_) => Verdict::Failed,
     },
     PullError => |error| match error {
         PullError::Fetch(error) => error.verdict(),

@@ -86,7 +86,7 @@ impl Manager<'_> {
             if let Some(receipt) = store.receipt(&store.installed(name)?)? {
                 note.receipt(&receipt);
                 if let Some(rule) = self.policy.least(Some(name), &receipt.places()) {
-                    let way_out = store.restore_command(&receipt);
+                    let way_out = store.restore_command(&receipt.name);
                     self.report.warning(&format!(
                         "the policy {} wants what was verified, so plugin `{}` does not run with the change; restore it with `{way_out}`",
                         rule.at,

@@ -100,7 +100,7 @@ pub enum VerifyInstalledError {
         /// The plugin's name.
         name: String,
         /// Why not.
-        why: &'static str,
+        why: String,
     },
     /// The package that is kept of it is not verified.
     #[error("the package that is kept of plugin `{name}` is not verified")]
@@ -174,7 +174,7 @@ impl Manager<'_> {
         };
         note.receipt(&receipt);
         if found.link {
-            let why = "it is a link to a directory of yours, whose files are used as they are";
+            let why = "it is a link to a directory of yours, whose files are used as they are".to_owned();
             return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
         }
         let differences = store.check_all_files(name)?;
@@ -201,7 +201,10 @@ impl Manager<'_> {
             // Beside the plugin, which may be in another than the first of several directories.
             let kept = found.directory.with_file_name(file);
             if !kept.exists() {
-                let why = "the package that was kept of it is gone; install it again with `--force`";
+                let why = format!(
+                    "the package that was kept of it is gone; `{}` gets it again",
+                    store.restore_command(&receipt.name)
+                );
                 return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
             }
             let mut package = self
@@ -231,7 +234,8 @@ impl Manager<'_> {
         trust: &Trust,
         note: &mut Note,
     ) -> Result<VerifiedPlugin, VerifyInstalledError> {
-        let nothing = |why| VerifyInstalledError::Nothing { name: crate::text::plain(name).into_owned(), why };
+        let nothing =
+            |why: &str| VerifyInstalledError::Nothing { name: crate::text::plain(name).into_owned(), why: why.to_owned() };
         let metadata = found.metadata.as_ref().map_err(|_| nothing("it is broken and has no receipt"))?;
         let kept = found.directory.with_file_name(format!("{}-{}.tgz", metadata.name, metadata.version_text()));
         if !kept.is_file() || found.link {

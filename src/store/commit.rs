@@ -24,7 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::manifest::{self, Metadata};
-use crate::text::without_credentials;
+use crate::text::{quoted, without_credentials};
 use crate::trust::{AcceptedFile, InstalledFile};
 
 use super::error::StoreError;
@@ -169,6 +169,39 @@ impl StoreLock<'_> {
         Ok(committed)
     }
 
+    /// Puts `staged`, which is the version that is there once more, in the place of `dir` with the receipt `next`.
+    pub(super) fn put_same(&self, dir: &str, staged: Staged, current: Receipt, mut next: Receipt) -> Result<(), StoreError> {
+        let (tree, place) = (staged.tree(), self.root().plugin(dir));
+        let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
+        let Some(new) = id(&tree)? else { return Err(StoreError::io("find", &tree, io::ErrorKind::NotFound.into())) };
+        next.tree = new;
+        next.stamped_at = now_ns();
+        let interrupts_wait = interrupt::Change::begin();
+        let change = Change {
+            kind: ChangeKind::Install,
+            plugin: next.name.clone(),
+            staged: self.relative_to_state(&tree)?,
+            new: Some(new),
+            old: id(&place)?,
+            keep_old: false,
+        };
+        let Staged { scratch, metadata, files, .. } = staged;
+        let mut committed = Committed {
+            lock: self,
+            dir: dir.to_owned(),
+            metadata,
+            change,
+            current: Some(current),
+            next: Some(next),
+            files,
+            pending: true,
+            _scratch: Some(scratch),
+            _interrupts_wait: interrupts_wait,
+        };
+        committed.exchange()?;
+        committed.settle()
+    }
+
     /// Puts the version before back in its place; the present one becomes the version before.
     ///
     /// # Errors
@@ -182,8 +215,9 @@ impl StoreLock<'_> {
         let Some(new) = id(&previous)?.filter(|_| has_previous(&dir)) else {
             return Err(StoreError::NoPrevious { name: name.to_owned() });
         };
-        let metadata = manifest::load(&previous, self.store.limits())?;
         let mut next = ReceiptFile::read(&self.root().previous_receipt(&dir))?.and_then(|file| file.current);
+        self.check_previous(name, &previous, next.as_ref())?;
+        let metadata = manifest::load(&previous, self.store.limits())?;
         // What could not run then stays where it is.
         self.store
             .judge_installed(metadata.name.as_str(), next.as_ref())
@@ -220,6 +254,24 @@ impl StoreLock<'_> {
         committed.exchange()?;
         committed.settle()?;
         Ok(committed)
+    }
+
+    /// Refuses a version before whose files are not as they were: the gate would not run it.
+    fn check_previous(&self, name: &str, directory: &Path, receipt: Option<&Receipt>) -> Result<(), StoreError> {
+        let Some(receipt) = receipt else { return Ok(()) };
+        let differences = gate::differences_of_all(directory, receipt, self.store.limits())?;
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let host = self.store.host.name();
+        let next = match (&receipt.archive, &receipt.version) {
+            (Some(archive), _) if archive.file.is_some() => format!("`{}` restores it", self.store.restore_command(name)),
+            (_, Some(version)) => {
+                format!("`{host} plugin update {} --to {}` gets it from its source", quoted(name), quoted(version))
+            }
+            (_, None) => format!("`{}` installs it", self.store.reinstall_command(receipt)),
+        };
+        Err(StoreError::PreviousChanged { name: name.to_owned(), differences, next })
     }
 
     /// Removes the plugin `name`, by its name or, where it no longer loads, by its directory's: with its receipt, its
@@ -389,7 +441,7 @@ impl StoreLock<'_> {
 
     /// Gives the directory of the plugin `name` its name back, where somebody renamed it since it was installed and nothing took
     /// its place: whatever belongs to the plugin bears that name. Says whether it did.
-    pub(super) fn give_name_back(&self, name: &str) -> Result<bool, StoreError> {
+    pub(crate) fn give_name_back(&self, name: &str) -> Result<bool, StoreError> {
         let root = self.root();
         let Some(found) = self.store.find(name)?.filter(|found| &found.root == root && found.dir != name) else {
             return Ok(false);

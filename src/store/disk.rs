@@ -71,6 +71,29 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Copies the file or link at `from`, with its mode, to `to`; what is there is replaced.
+pub(super) fn copy_entry(from: &Path, to: &Path) -> io::Result<()> {
+    remove_file(to)?;
+    if from.is_symlink() {
+        return copy_link(&fs::read_link(from)?, to);
+    }
+    fs::copy(from, to).map(drop)
+}
+
+#[cfg(unix)]
+fn copy_link(target: &Path, to: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, to)
+}
+
+#[cfg(windows)]
+fn copy_link(target: &Path, to: &Path) -> io::Result<()> {
+    if target.is_dir() {
+        std::os::windows::fs::symlink_dir(target, to)
+    } else {
+        std::os::windows::fs::symlink_file(target, to)
+    }
+}
+
 /// Renames; the destination is replaced where it is a file.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     step()?;

@@ -7,8 +7,9 @@ use crate::manifest::ManifestError;
 use crate::package::UnpackError;
 use crate::policy::Refusal;
 use crate::provenance::VerifyError;
-use crate::text::Plain;
+use crate::text::{Plain, quoted};
 
+use super::gate::{Difference, listed};
 use super::{ReceiptError, TreeError};
 
 /// Why the store cannot be read or changed. Unless a variant says otherwise the store is as it was.
@@ -143,6 +144,48 @@ pub enum StoreError {
         /// The plugin's name.
         name: String,
     },
+    /// The files of the version before are not as they were.
+    #[error("the version before of plugin `{}` is not as it was: {}; {next}", Plain(name), listed(differences))]
+    PreviousChanged {
+        /// The plugin's name.
+        name: String,
+        /// How it differs.
+        differences: Vec<Difference>,
+        /// What to do about it.
+        next: String,
+    },
+    /// What a plugin's files are to be put back from is not what was installed.
+    #[error(
+        "{} is not what was installed as plugin `{}`{}; `{host} plugin trust {}` accepts the files as they are",
+        Plain(from),
+        Plain(name),
+        in_words(paths),
+        quoted(name)
+    )]
+    OtherFiles {
+        /// The plugin's name.
+        name: String,
+        /// Where they came from, safe to show.
+        from: String,
+        /// The files that are others.
+        paths: Vec<String>,
+        /// The host's name.
+        host: String,
+    },
+    /// A hook made a file that is lost, and hooks do not run again.
+    #[error(
+        "`{}` of plugin `{}` was made by its hook and is lost, and a hook runs only with an install: `{again}`",
+        Plain(path),
+        Plain(name)
+    )]
+    MadeByHook {
+        /// The plugin's name.
+        name: String,
+        /// The file.
+        path: String,
+        /// The command that installs it again.
+        again: String,
+    },
     /// A policy would not let the version before run.
     #[error("the version before of plugin `{}` must not run, so it stays where it is", Plain(name))]
     Policy {
@@ -176,4 +219,13 @@ impl StoreError {
 
 fn version_in_brackets(version: &str) -> String {
     if version.is_empty() { String::new() } else { format!(" ({})", Plain(version)) }
+}
+
+/// The first of some files, in words.
+fn in_words(paths: &[String]) -> String {
+    match paths {
+        [] => String::new(),
+        [first] => format!(" (`{}` differs)", Plain(first)),
+        [first, rest @ ..] => format!(" (`{}` and {} more differ)", Plain(first), rest.len()),
+    }
 }

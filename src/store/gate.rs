@@ -27,7 +27,7 @@ use super::error::StoreError;
 use super::race::Race;
 use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, FileRecord, Stamp, TreeError, TreeId};
-use super::{Found, Startable, Store};
+use super::{Found, Startable, Store, disk};
 
 /// A plugin that may be run. Only the gate makes one.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ pub enum GateError {
         host: String,
     },
     /// The plugin does not load.
-    #[error("plugin `{}` in {} is broken; install it again with `--force`, or remove it with `{host} plugin uninstall {}`", Plain(name), directory.display(), Plain(name))]
+    #[error("plugin `{}` in {} is broken; {}remove it with `{host} plugin uninstall {}`", Plain(name), directory.display(), or_restore(*has_receipt, host, name), Plain(name))]
     Broken {
         /// Its name.
         name: String,
@@ -155,6 +155,8 @@ pub enum GateError {
         directory: PathBuf,
         /// The host's name.
         host: String,
+        /// Whether it has a receipt, by which it can be put back.
+        has_receipt: bool,
         /// What is wrong with its manifest.
         source: Box<ManifestError>,
     },
@@ -240,6 +242,7 @@ impl Store {
             name: name.to_string(),
             directory: directory.clone(),
             host: self.host.name().to_owned(),
+            has_receipt: disk::exists(&receipt_path),
             source: Box::new(source),
         })?;
         let mut plugin = Plugin {
@@ -304,7 +307,7 @@ impl Store {
         let places = receipt.map(Receipt::places).unwrap_or_default();
         let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
         let changed = receipt.filter(|receipt| !receipt.accepted.is_empty());
-        let restore = changed.map(|receipt| self.restore_command(receipt));
+        let restore = changed.map(|receipt| self.restore_command(&receipt.name));
         ask(&Subject {
             name: Some(name),
             places: &places,
@@ -356,7 +359,7 @@ impl Store {
     /// What to do about a plugin that is not as it was installed. A change cannot be accepted where a policy wants what was
     /// verified.
     pub(crate) fn ways_out(&self, name: &str, receipt: &Receipt) -> String {
-        let restore = self.restore_command(receipt);
+        let restore = self.restore_command(name);
         match self.policy.least(Some(name), &receipt.places()) {
             None => format!(
                 "restore it with `{restore}`, or accept the change with `{} plugin trust {}`",
@@ -372,15 +375,15 @@ impl Store {
     }
 
     /// The command that installs again what `receipt` speaks of.
-    pub(crate) fn restore_command(&self, receipt: &Receipt) -> String {
-        let mut restore = format!("{} plugin install --force {}", self.host.name(), quoted(&receipt.shown_source()));
+    pub(crate) fn reinstall_command(&self, receipt: &Receipt) -> String {
+        let mut again = format!("{} plugin install --force {}", self.host.name(), quoted(&receipt.shown_source()));
         if receipt.kind == Kind::Copy {
-            restore.push_str(" --copy");
+            again.push_str(" --copy");
         }
         if let Some(constraint) = &receipt.constraint {
-            restore.push_str(&format!(" --version {}", quoted(constraint)));
+            again.push_str(&format!(" --version {}", quoted(constraint)));
         }
-        restore
+        again
     }
 
     /// Compares every file of the plugin `name` with its receipt, and says what was added too; nothing for a link or a
@@ -533,6 +536,11 @@ fn compare(dir: &Path, record: &FileRecord, stamped_at: i64) -> Result<Result<fs
     Ok(if now.is_executable() == record.is_executable() { Ok(metadata) } else { Err(DifferenceKind::Mode) })
 }
 
+/// Whether the file that `record` describes is in `dir` as it says: it is read.
+pub(super) fn is_as_recorded(dir: &Path, record: &FileRecord) -> Result<bool, TreeError> {
+    Ok(compare(dir, record, i64::MIN)?.is_ok())
+}
+
 /// How the directory `dir` differs from `receipt`, sorted by path: every file is read.
 pub(super) fn differences_of_all(dir: &Path, receipt: &Receipt, limits: &Limits) -> Result<Vec<Difference>, TreeError> {
     if receipt.kind == Kind::Link {
@@ -558,8 +566,13 @@ pub(super) fn differences_of_all(dir: &Path, receipt: &Receipt, limits: &Limits)
     Ok(differences)
 }
 
+/// The command that puts a broken plugin back, where something knows what it was.
+fn or_restore(has_receipt: bool, host: &str, name: &str) -> String {
+    if has_receipt { format!("restore it with `{host} plugin restore {}`, or ", quoted(name)) } else { String::new() }
+}
+
 /// The first differences, in words.
-fn listed(differences: &[Difference]) -> String {
+pub(super) fn listed(differences: &[Difference]) -> String {
     const SHOWN: usize = 3;
     let mut text = differences.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if differences.len() > SHOWN {

@@ -26,6 +26,7 @@ mod lock;
 mod race;
 mod receipt;
 mod recover;
+mod restore;
 mod staging;
 mod startable;
 mod survey;
@@ -52,6 +53,7 @@ pub use lock::{Spool, StoreLock};
 #[doc(hidden)]
 pub use receipt::read_foreign;
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, Source, VerifiedBy};
+pub use restore::{Damage, PreviousDamage};
 pub use staging::Staged;
 #[cfg(feature = "wasm")]
 pub(crate) use startable::NotListed;

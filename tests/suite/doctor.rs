@@ -183,7 +183,7 @@ fn what_is_safe_is_mended_and_changed_files_are_not() {
     assert_eq!(left.len(), 1, "{left:#?}");
     assert_eq!(left[0]["code"], "plugin-changed");
     let help = left[0]["help"].as_str().unwrap();
-    assert!(help.contains("tool plugin install --force") && help.contains("tool plugin trust p"), "{help}");
+    assert!(help.contains("tool plugin restore p") && help.contains("tool plugin trust p"), "{help}");
     assert_eq!(fs::read_to_string(plugins.join("p/run.sh")).unwrap(), "#!/bin/sh\necho changed\n");
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(plugins.join("p/run.sh")), mode(plugins.join(".state"))), (0o755, 0o700));

@@ -36,10 +36,12 @@ mod peers_nginx; // a real web server: cases F, P25
 mod peers_registry; // a real registry, skopeo, helm: cases O
 mod policy; // policy.yaml on every way in and before every run: cases F, P, S
 mod post_render; // documents through plugins: cases S
+mod present; // installing over what is there: case I
 mod provenance; // the OpenPGP matrix: cases P
 mod pushing; // plugin push: cases O
 mod racing; // runs beside changes of what runs
 mod repositories; // what git could be made to do: cases V
+mod restoring; // plugin restore, and rollback to changed files
 mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree

@@ -481,7 +481,7 @@ fn p28_a_policy_that_asks_for_signatures_raises_the_gate() {
                 fs::write(world.plugins().join(name).join("run.sh"), "#!/bin/sh\necho evil\n").unwrap();
             }
             let ran = world.fails(3, "p");
-            assert!(ran.stdout.is_empty() && ran.stderr.contains("plugin install --force"), "{}", ran.stderr);
+            assert!(ran.stdout.is_empty() && ran.stderr.contains("plugin restore p"), "{}", ran.stderr);
             assert!(!ran.stderr.contains("plugin trust"), "{}", ran.stderr);
             names_rule(&ran, line);
             names_rule(&world.fails(3, "plugin verify p"), line);
@@ -522,7 +522,7 @@ fn p28_an_accepted_change_does_not_satisfy_a_policy() {
             let ran = world.fails(3, "p");
             assert!(ran.stdout.is_empty() && ran.stderr.contains("changes of `p` were accepted"), "{what}: {}", ran.stderr);
             names_rule(&ran, line);
-            let restore = ran.stderr.split('`').find(|part| part.starts_with("tool plugin install --force")).unwrap();
+            let restore = ran.stderr.split('`').find(|part| part.starts_with("tool plugin restore")).unwrap();
             let explained = world.fails(1, "plugin doctor --policy p").stdout;
             assert!(explained.contains("refused") && explained.contains("changes of `p` were accepted"), "{explained}");
             assert!(world.fails(1, "plugin doctor -o name").stdout.contains("policy-refused"));

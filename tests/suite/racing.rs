@@ -14,6 +14,9 @@ fn runs() -> usize {
 /// Packages of `p` in two versions, whose commands are all ways to a start, at the same place of the working directory in turn.
 fn world() -> World {
     let world = World::new();
+    for name in ["p", "r", "g"] {
+        world.write(&format!("{name}/notes"), "a file that nothing executes");
+    }
     for version in ["1.0.0", "2.0.0"] {
         world.plugin("p", version);
         world.script("p/plugin.complete", "echo candidate");
@@ -54,7 +57,12 @@ fn a_plugin_runs_while_it_is_changed() {
                     for words in [
                         format!("plugin install --force --verify=false {name}-2.0.0.tgz"),
                         format!("plugin rollback {name}"),
+                        // Its directory is exchanged again, since a file of it is missing.
+                        format!("plugin restore {name}"),
                     ] {
+                        if words.starts_with("plugin restore") {
+                            std::fs::remove_file(world.plugins().join(name).join("notes")).unwrap();
+                        }
                         let status = world.command(words.split(' ')).stdout(Stdio::null()).stderr(Stdio::null()).status();
                         assert!(status.unwrap().success(), "{words}");
                         changes += 1;

@@ -158,7 +158,7 @@ fn p28_a_changed_file_is_not_run() {
     let ran = world.tool(["p"]);
     assert_ne!(ran.code, 0);
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);
-    assert!(ran.stderr.contains("run.sh") && ran.stderr.contains("plugin install --force"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("run.sh") && ran.stderr.contains("`tool plugin restore p`"), "{}", ran.stderr);
     let ran = world.fails(3, "plugin verify p");
     assert!(ran.stderr.contains("run.sh"), "{}", ran.stderr);
 

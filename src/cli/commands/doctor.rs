@@ -13,7 +13,7 @@ use crate::text::plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Put right what can be without a loss; changed files are never touched
+    /// Put right what can be without a loss, missing files too; changed files are never touched
     #[arg(long, conflicts_with = "policy")]
     fix: bool,
     /// Explain what each rule of the policy says of a source or a plugin; without either, of every installed plugin

@@ -16,6 +16,7 @@ mod pin;
 pub(super) mod post_render;
 mod pull;
 mod push;
+mod restore;
 mod rollback;
 mod sign;
 mod sync;
@@ -58,6 +59,8 @@ pub(crate) enum PluginCommand {
     Unpin(pin::Arguments),
     /// Go back to the version before
     Rollback(rollback::Arguments),
+    /// Put the files of installed plugins back as they were installed
+    Restore(Box<restore::Arguments>),
     /// Download and verify a package without installing it
     Pull(Box<pull::Arguments>),
     /// Write down the installed plugins in a lock file
@@ -103,6 +106,7 @@ impl PluginCommand {
             Self::Pin(arguments) => pin::run(arguments, true, context),
             Self::Unpin(arguments) => pin::run(arguments, false, context),
             Self::Rollback(arguments) => rollback::run(arguments, context),
+            Self::Restore(arguments) => restore::run(arguments, context),
             Self::Pull(arguments) => pull::run(arguments, context),
             Self::Lock(arguments) => lock::lock(arguments, context),
             Self::Sync(arguments) => sync::run(arguments, context),

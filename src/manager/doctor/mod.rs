@@ -1,5 +1,6 @@
 //! `plugin doctor`: looks at everything that could be wrong, says where and what to do, and with `--fix` puts right what can
-//! be without a loss. A file that somebody changed is never touched: the command that restores it is named instead.
+//! be without a loss: files that are missing are put back, too. A file that somebody changed is never touched: the command that restores it
+//! is named instead.
 //!
 //! | file | what it looks at |
 //! |---|---|
@@ -77,6 +78,8 @@ enum Mend {
     Mode(PathBuf, u32),
     /// By clearing up the store.
     Tidy,
+    /// By putting back what is missing of a plugin.
+    Restore(String),
     /// By forgetting which changes of a plugin were accepted that is no longer there.
     Forget(String),
 }
@@ -199,6 +202,11 @@ impl Manager<'_> {
                     let forget = |trusted: &mut Trusted| trusted.accepted.retain(|accepted| accepted.name != *name);
                     if let Err(e) = Trusted::change(&self.homes.config.path, forget) {
                         failures.push(failed(e.to_string()).of(name));
+                    }
+                }
+                Some(Mend::Restore(name)) => {
+                    if let Err(e) = self.restore(name, &self.own_options()) {
+                        failures.push(failed(chain(&e)).of(name));
                     }
                 }
                 Some(Mend::Tidy) | None => {}

@@ -6,8 +6,8 @@ use super::{Finding, Mend, chain, chmod};
 use crate::manager::Manager;
 use crate::policy::Subject;
 use crate::provenance::{Keyring, Signer, SignerState};
-use crate::store::{Flaw, Listed, Receipt, Status, Survey};
-use crate::text::Plain;
+use crate::store::{DifferenceKind, Flaw, Listed, Receipt, Status, Survey};
+use crate::text::{Plain, quoted};
 use crate::trust::Trusted;
 
 impl Manager<'_> {
@@ -98,14 +98,15 @@ impl Manager<'_> {
                     .help(self.command(&format!("uninstall {}", Plain(&plugin))))
             }
             Flaw::Broken { plugin, path, problem } => {
+                // What it was only a receipt knows.
+                let first = match self.store().damage(&plugin) {
+                    Ok(_) => format!("restore it with {}", self.command(&format!("restore {}", quoted(&plugin)))),
+                    Err(_) => format!("install it again with {}", self.command("install --force SOURCE")),
+                };
                 Finding::error("plugin-broken", format!("plugin `{}` is broken: {problem}", Plain(&plugin)))
                     .of(&plugin)
                     .at(&path)
-                    .help(format!(
-                        "install it again with {}, or remove it with {}",
-                        self.command("install --force SOURCE"),
-                        self.command(&format!("uninstall {}", Plain(&plugin)))
-                    ))
+                    .help(format!("{first}, or remove it with {}", self.command(&format!("uninstall {}", quoted(&plugin)))))
             }
             Flaw::Shadowed { plugin, path, problem } => {
                 Finding::warning("plugin-shadowed", format!("plugin `{}` is not used: {problem}", Plain(&plugin)))
@@ -140,21 +141,21 @@ impl Manager<'_> {
             Flaw::Changed { plugin, path, differences, ways_out } => {
                 let listed: Vec<_> = differences.iter().map(ToString::to_string).collect();
                 let text = format!("plugin `{}` is not as it was installed: {}", Plain(&plugin), listed.join(", "));
-                Finding::error("plugin-changed", text).of(&plugin).at(&path).help(ways_out)
+                let finding = Finding::error("plugin-changed", text).of(&plugin).at(&path).help(ways_out);
+                // What is missing can be put back without a loss; what somebody changed is theirs to decide.
+                let only_missing = differences.iter().all(|difference| difference.kind == DifferenceKind::Missing);
+                if only_missing { finding.mend(Mend::Restore(plugin)) } else { finding }
             }
             Flaw::PackageMissing { plugin, path } => {
                 let text = format!("the package of plugin `{}`, or its provenance, is no longer kept", Plain(&plugin));
-                Finding::warning("package-missing", text)
-                    .of(&plugin)
-                    .at(&path)
-                    .help("the plugin works; installed again with `--force` its signature can be verified again")
+                let help =
+                    format!("the plugin works; {} gets it again", self.command(&format!("restore {}", quoted(&plugin))));
+                Finding::warning("package-missing", text).of(&plugin).at(&path).help(help).mend(Mend::Restore(plugin))
             }
             Flaw::PackageChanged { plugin, path } => {
                 let text = format!("the package of plugin `{}` is not the one that was installed", Plain(&plugin));
-                Finding::error("package-changed", text)
-                    .of(&plugin)
-                    .at(&path)
-                    .help(format!("install the plugin again: {}", self.command("install --force SOURCE")))
+                let help = format!("{} gets it again", self.command(&format!("restore {}", quoted(&plugin))));
+                Finding::error("package-changed", text).of(&plugin).at(&path).help(help)
             }
             Flaw::Index { path } => {
                 tidy(Finding::warning("index", "the index of manifests cannot be used, and lists do without").at(&path))

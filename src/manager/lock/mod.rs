@@ -88,7 +88,14 @@ impl Manager<'_> {
                 (Some(receipt), _) => self.entry(receipt),
             };
             match why {
-                Ok(entry) => drop(file.plugins.insert(entry.name.clone(), entry)),
+                Ok(entry) => {
+                    if entry.source.contains('?') && entry.source.contains("://") {
+                        self.report.warning(&format!(
+                            "the source of {name} has a query, which the lock file keeps: do not publish it if that is a secret"
+                        ));
+                    }
+                    file.plugins.insert(entry.name.clone(), entry);
+                }
                 Err(why) => left_out.push(LeftOut { name, why }),
             }
         }
@@ -96,7 +103,7 @@ impl Manager<'_> {
     }
 
     /// What a lock file says of the plugin of `receipt`; else why it can say nothing.
-    fn entry(&self, receipt: &Receipt) -> Result<Locked, &'static str> {
+    pub(super) fn entry(&self, receipt: &Receipt) -> Result<Locked, &'static str> {
         let Some(archive) = receipt.archive.as_ref().filter(|_| receipt.kind == Kind::Package) else {
             return Err("it is a copy of a directory of this machine");
         };
@@ -106,11 +113,6 @@ impl Manager<'_> {
             Some(digest) => (None, digest.parse().ok()),
             None => (revision.map(str::to_owned), None),
         };
-        if receipt.source.asked.contains('?') && receipt.source.asked.contains("://") {
-            self.report.warning(&format!(
-                "the source of {name} has a query, which the lock file keeps: do not publish it if that is a secret"
-            ));
-        }
         let for_any = match self.parse_source(&receipt.source.asked) {
             Ok(Source::Oci(_) | Source::Index { .. }) => false,
             Ok(Source::GitHub { .. }) => receipt.source.resolved.as_deref().is_some_and(source::is_for_any_platform),

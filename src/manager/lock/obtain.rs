@@ -192,6 +192,19 @@ impl Manager<'_> {
         self.verify_locked(locked, &known, had, ways, report)
     }
 
+    /// Fetches once more what `locked` was made of, an installed plugin: with its digest, or of its commit.
+    pub(in crate::manager) fn fetch_again(
+        &self,
+        locked: &Locked,
+        signed: bool,
+        fetch: &FetchOptions,
+        spool: &Path,
+    ) -> Result<Fetched, ObtainError> {
+        let trust = &Trust::Nothing;
+        let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust, accept_signer: false };
+        Ok(self.from_source(locked, None, signed, &ways, spool, self.report)?.fetched)
+    }
+
     fn from_mirror(
         &self,
         locked: &Locked,

@@ -56,7 +56,7 @@ fn p28_the_gate_notices_what_changed() {
             (Ok(_), None) => {}
             (Err(e @ GateError::Changed { .. }), Some(kind)) => {
                 let text = e.to_string();
-                assert!(text.contains("tool plugin install --force") && text.contains("tool plugin trust foo"), "{text}");
+                assert!(text.contains("tool plugin restore foo") && text.contains("tool plugin trust foo"), "{text}");
                 assert!(!text.contains("secret") && !text.contains("abc"), "{text}");
                 let GateError::Changed { differences, .. } = e else { unreachable!() };
                 assert_eq!(differences, [Difference { path: (*path).to_owned(), kind: *kind }], "case {i}");
