@@ -151,6 +151,7 @@ pub(crate) struct Acts<'a> {
 /// Does `work`, a verb that changes or publishes something, and prints its rows as `format` has them. People are told of each at
 /// once, programs of all at the end, also where some failed. The first failure is how the verb ends.
 pub(crate) fn acts<'a>(format: Format, context: &'a Context<'a>, work: impl FnOnce(&mut Acts<'a>) -> Result) -> Result {
+    crate::cli::clear_up_on_interrupt();
     context.output.begin_change(format != Format::Table);
     let mut acts = Acts { context, format, rows: Vec::new(), first_failure: None };
     if let Err(failure) = work(&mut acts) {

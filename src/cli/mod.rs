@@ -7,28 +7,32 @@ mod acts;
 mod commands;
 pub mod completion;
 pub mod dispatch;
+mod env;
 mod error;
 pub mod globals;
+mod help;
 pub mod output;
 mod run;
+mod signals;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
+use clap::{ArgMatches, Args as _, Command, FromArgMatches, Subcommand as _};
 
 use self::commands::{PluginCommand, get, post_render};
 use self::dispatch::Route;
 use self::error::{Failure, Result, code};
 use self::globals::Globals;
-use self::output::Output;
+use self::output::{Format, Output};
 use crate::host::{Homes, Host};
+use crate::interrupt;
 use crate::manager::Manager;
 use crate::manifest::RuntimeConfig;
 use crate::policy::Policy;
 use crate::runtime::Environment;
 use crate::settings::Settings;
-use crate::store::{Plugin, interrupt};
+use crate::store::Plugin;
 
 /// What every command gets.
 pub(crate) struct Context<'a> {
@@ -120,31 +124,41 @@ fn built_in(
     // Scripts ask for it all the time, and a tree of commands would take as long as everything else in such a run.
     if version_is_ours && args == ["version"] {
         let globals = Globals::default().with_environment(host);
-        return finish(host, &globals, run::version);
+        return finish(host, &globals, |context| run::version(Format::Table, context));
     }
     let mut group = Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true);
     // Its two dozen commands cost more than starting the program does: they are described only to lines that speak of them.
     if args.iter().any(|arg| arg == "plugin") || asks_for_completion {
-        group = PluginCommand::augment_subcommands(group);
+        group = help::arrange(PluginCommand::augment_subcommands(group), host.name());
     }
     let mut tree =
         Globals::augment_args(command.name(host.name().to_owned())).version(host.version().to_string()).subcommand(group);
+    tree = tree.max_term_width(help::WIDTH);
+    // Each page names them; general help explains them, and completion offers them.
+    if !asks_for_completion && !wants_general_help(&args) {
+        tree = help::without_global_options(tree);
+    }
     if completion_is_ours {
-        tree = tree.subcommand(completion::command(host));
+        tree = tree.subcommand(help::command(completion::command(host), "bash", host.name()));
     }
     if env_is_ours {
-        tree = tree.subcommand(Command::new("env").about("Show the settings in force and where each comes from"));
+        let about = "Show the settings in force and where each comes from";
+        let command = env::Arguments::augment_args(Command::new("env").about(about));
+        tree = tree.subcommand(help::command(command, "-o json", host.name()));
     }
     if version_is_ours {
-        tree = tree.subcommand(Command::new("version").about("Show the version"));
+        let command = env::Arguments::augment_args(Command::new("version").about("Show the version"));
+        tree = tree.subcommand(help::command(command, "", host.name()));
     }
     if post_render_is_ours {
         let about = "Change a document from standard input with post-renderer plugins";
-        tree = tree.subcommand(post_render::Arguments::augment_args(Command::new("post-render").about(about)));
+        let command = post_render::Arguments::augment_args(Command::new("post-render").about(about));
+        tree = tree.subcommand(help::command(command, "add-labels < manifests.yaml", host.name()));
     }
     if get_is_ours {
         let about = "Download a URL through built-in or plugin getters";
-        tree = tree.subcommand(get::Arguments::augment_args(Command::new("get")).about(about));
+        let command = get::Arguments::augment_args(Command::new("get")).about(about);
+        tree = tree.subcommand(help::command(command, "https://example.com/values.yaml -o values.yaml", host.name()));
     }
     // Completion asks with words that need not make sense: no parser but its own reads them.
     if asks_for_completion {
@@ -153,8 +167,13 @@ fn built_in(
     }
     if wants_general_help(&args) {
         let globals = Globals::default().with_environment(host);
-        tree = tree.after_help(run::plugins_for_help(host, &Output::new(&globals)));
+        let plugins = run::plugins_for_help(host, &Output::new(&globals));
+        tree = tree.after_help(plugins.clone());
         if args.is_empty() {
+            let parts = [plugins, help::how_to_begin(host.name())];
+            tree = tree.after_help(
+                parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n"),
+            );
             let _ = tree.print_help();
             return ExitCode::SUCCESS;
         }
@@ -184,20 +203,14 @@ fn built_in(
         Some(("completion", matches)) if completion_is_ours => {
             finish(host, &globals, |context| run::completion(matches, context))
         }
-        Some(("env", _)) if env_is_ours => finish(host, &globals, run::env),
-        Some(("post-render", matches)) if post_render_is_ours => {
-            finish(host, &globals, |context| match post_render::Arguments::from_arg_matches(matches) {
-                Ok(arguments) => post_render::run(&arguments, context),
-                Err(error) => Err(Failure::new(code::USAGE, error)),
+        Some(("env", matches)) if env_is_ours => finish_with(host, &globals, matches, env::run),
+        Some(("post-render", matches)) if post_render_is_ours => finish_with(host, &globals, matches, post_render::run),
+        Some(("get", matches)) if get_is_ours => finish_with(host, &globals, matches, get::run),
+        Some(("version", matches)) if version_is_ours => {
+            finish_with(host, &globals, matches, |arguments: &env::Arguments, context| {
+                run::version(arguments.output, context)
             })
         }
-        Some(("get", matches)) if get_is_ours => {
-            finish(host, &globals, |context| match get::Arguments::from_arg_matches(matches) {
-                Ok(arguments) => get::run(&arguments, context),
-                Err(error) => Err(Failure::new(code::USAGE, error)),
-            })
-        }
-        Some(("version", _)) if version_is_ours => finish(host, &globals, run::version),
         Some((name, matches)) => own(name, matches),
         None => ExitCode::from(code::USAGE),
     }
@@ -205,10 +218,11 @@ fn built_in(
 
 /// Whether the line asks what there is at all: only then are plugins listed.
 fn wants_general_help(args: &[OsString]) -> bool {
+    let is_flag = |arg: &OsString| arg.as_encoded_bytes().first() == Some(&b'-');
     match args {
         [] => true,
-        [one] => one == "help" || one == "--help" || one == "-h",
-        _ => false,
+        [one] if one == "help" => true,
+        several => several.iter().all(is_flag) && several.iter().any(|arg| arg == "--help" || arg == "-h"),
     }
 }
 
@@ -228,6 +242,19 @@ fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> 
     end(&Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals }, command)
 }
 
+/// [`finish`] for a command with arguments of its own.
+fn finish_with<A: FromArgMatches>(
+    host: &Host,
+    globals: &Globals,
+    matches: &ArgMatches,
+    command: impl FnOnce(&A, &Context<'_>) -> Result,
+) -> ExitCode {
+    finish(host, globals, |context| match A::from_arg_matches(matches) {
+        Ok(arguments) => command(&arguments, context),
+        Err(error) => Err(Failure::new(code::USAGE, error)),
+    })
+}
+
 /// [`finish`], also where the settings or the policy cannot be used: for a command that only looks at them.
 fn finish_anyway(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
     let homes = Homes::find(host);
@@ -240,8 +267,8 @@ fn finish_anyway(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'
 /// Runs a command, and turns its end into an exit code.
 fn end(context: &Context<'_>, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
     let ended = command(context);
-    if interrupt::requested() {
-        return Failure::said(code::INTERRUPTED, "interrupted").end(context.output);
+    if let Some(signal) = interrupt::signal() {
+        signals::end(signal);
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -256,8 +283,7 @@ pub(crate) fn clear_up_after(plugin: &Plugin) {
     }
 }
 
-/// From now on Ctrl-C clears staging and ends the program with 130; for commands that change the store.
+/// From now on a signal clears staging and temporary directories and ends the program; for commands that make some.
 pub(crate) fn clear_up_on_interrupt() {
-    // Where no handler can be set, the next command clears up.
-    let _ = ctrlc::set_handler(|| interrupt::on_signal(|| std::process::exit(i32::from(code::INTERRUPTED))));
+    signals::clear_up();
 }

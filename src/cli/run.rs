@@ -10,10 +10,9 @@ use crate::cli::Context;
 use crate::cli::completion;
 use crate::cli::dispatch::{self, Call};
 use crate::cli::error::{Failure, Result, code};
-use crate::cli::output::{Output, Table};
-use crate::host::{Homes, Host, Origin};
+use crate::cli::output::{Format, Output};
+use crate::host::{Homes, Host};
 use crate::manifest::Config;
-use crate::provenance::Keyring;
 use crate::runtime::{Input, InvokeError, Output as Answer, Process, end_by_signal};
 use crate::settings::Limits;
 use crate::store::{Listed, Plugin, Status, Store};
@@ -138,63 +137,10 @@ pub(super) fn plugins_for_help(host: &Host, output: &Output) -> String {
 }
 
 /// `version`.
-pub(super) fn version(context: &Context<'_>) -> Result {
-    Ok(context.output.print(&format!("{} {}", context.host.name(), context.host.version()))?)
-}
-
-/// `env`: each setting, its value and where it came from.
-pub(super) fn env(context: &Context<'_>) -> Result {
-    let Context { host, homes, settings, .. } = context;
-    let name = |key: &str| host.variable_name(key);
-    let mut table = Table::new(["NAME", "VALUE", "FROM"]);
-    let mut row = |name: String, value: String, origin: &Origin| {
-        table.row([name, value, from(origin)]);
-    };
-    row(name("DATA_HOME"), homes.data.path.display().to_string(), &homes.data.origin);
-    row(name("CONFIG_HOME"), homes.config.path.display().to_string(), &homes.config.origin);
-    row(name("CACHE_HOME"), homes.cache.path.display().to_string(), &homes.cache.origin);
-    let plugins = std::env::join_paths(&homes.plugins).unwrap_or_default();
-    row(name("PLUGINS"), plugins.to_string_lossy().into_owned(), &homes.plugins_origin);
-    let set = |key: &str| {
-        let (variable, value) = host.variable(key)?;
-        Some((value.to_string_lossy().into_owned(), Origin::Environment(variable)))
-    };
-    let (keyring, origin) = set("KEYRING").unwrap_or_else(|| {
-        let own = homes.config.path.join("keyring");
-        let used = if own.exists() { None } else { Keyring::of_gnupg() };
-        (used.unwrap_or(own).display().to_string(), Origin::Default)
-    });
-    row(name("KEYRING"), keyring, &origin);
-    for key in ["POLICY", "GITHUB_API"] {
-        if let Some((value, origin)) = set(key) {
-            row(name(key), value, &origin);
-        }
-    }
-    let switch = |key| (host.switch(key).to_string(), set(key).map_or(Origin::Default, |(_, origin)| origin));
-    let (off, origin) = switch("NO_PLUGINS");
-    row(name("NO_PLUGINS"), off, &origin);
-    let (debug, origin) = switch("DEBUG");
-    let by_flag = context.globals.debug && debug != "true";
-    row(name("DEBUG"), context.globals.debug.to_string(), if by_flag { &Origin::Flag("--debug") } else { &origin });
-    for (key, value) in settings.rows() {
-        match Output::color_chosen_outside(context.globals).filter(|_| key == "output.color") {
-            Some((when, origin)) => row(key, format!("{when:?}").to_lowercase(), &origin),
-            None => {
-                let origin = settings.origin(&key);
-                row(key, value, &origin);
-            }
-        }
-    }
-    Ok(context.output.print(&table.render(context.output.has_colored_results()))?)
-}
-
-fn from(origin: &Origin) -> String {
-    match origin {
-        Origin::Flag(flag) => (*flag).to_owned(),
-        Origin::Environment(name) => format!("${name}"),
-        Origin::File(path, line) => format!("{}:{line}", path.display()),
-        Origin::Default => "default".to_owned(),
-    }
+pub(super) fn version(format: Format, context: &Context<'_>) -> Result {
+    let (name, version) = (context.host.name(), context.host.version().to_string());
+    let text = format!("{name} {version}");
+    Ok(context.output.value(format, &serde_json::json!({"name": name, "version": version}), || text)?)
 }
 
 /// `completion SHELL`.

@@ -246,11 +246,7 @@ impl Manager<'_> {
             source: Box::new(source),
         };
         let package = self.examine_package(&kept, trust, note).map_err(package_error)?;
-        let scratch = tempfile::tempdir().map_err(|source| StoreError::Io {
-            action: "create a directory in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        let scratch = super::update::scratch()?;
         let into = scratch.path().join("unpacked");
         std::fs::create_dir(&into).map_err(|source| StoreError::Io { action: "create", path: into.clone(), source })?;
         let unpacked = package::unpack(&kept, &kept, &into, &self.settings.limits, self.report).map_err(|source| {

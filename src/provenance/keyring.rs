@@ -151,6 +151,16 @@ impl KeyringError {
     }
 }
 
+/// The keyrings that a variable names: those of them that are there, if any is.
+fn listed(host: &Host) -> Option<(Vec<PathBuf>, Origin)> {
+    let (name, value) = host.variable("KEYRING")?;
+    let mut listed: Vec<_> = env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
+    if listed.iter().any(|path| exists(path)) {
+        listed.retain(|path| exists(path));
+    }
+    (!listed.is_empty()).then_some((listed, Origin::Environment(name)))
+}
+
 impl Keyring {
     /// Reads one keyring: a file in any form, or a directory of files.
     ///
@@ -225,12 +235,16 @@ impl Keyring {
         if !explicit.is_empty() {
             return Self::open(explicit).map(Some);
         }
-        let Some((name, value)) = host.variable("KEYRING") else { return Ok(None) };
-        let mut listed: Vec<_> = env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
-        if listed.iter().any(|path| exists(path)) {
-            listed.retain(|path| exists(path));
-        }
-        if listed.is_empty() { Ok(None) } else { Self::read(&listed, Origin::Environment(name)).map(Some) }
+        listed(host).map(|(paths, origin)| Self::read(&paths, origin)).transpose()
+    }
+
+    /// The files and directories that are verified with if no flag names others, and what names them.
+    pub fn in_force(host: &Host, homes: &Homes) -> (Vec<PathBuf>, Origin) {
+        listed(host).unwrap_or_else(|| {
+            let own = homes.config.path.join("keyring");
+            let used = if exists(&own) { None } else { Self::of_gnupg() };
+            (vec![used.unwrap_or(own)], Origin::Default)
+        })
     }
 
     /// The keyring that is used where nobody names one.

@@ -9,13 +9,10 @@ use super::process::{End, kill_tree, wait_unless_interrupted};
 use super::program::Program;
 use super::sandbox::{self, Confinement, SandboxError};
 use super::{Environment, SIGNAL_BASE, StartError, Subject};
-use crate::interrupt;
+use crate::interrupt::{self, SIGINT};
 use crate::manifest::platform::{Platform, PlatformError, prepare, select};
 use crate::manifest::{Metadata, PlatformCommand, PluginName, Subprocess};
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
-
-/// The number of the signal that Ctrl-C sends; it is the same everywhere.
-const SIGINT: i32 = 2;
 
 /// The events that have hooks. Manifests may name others; those are never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -366,7 +363,7 @@ pub fn run_hook(
 fn is_interrupt(end: End) -> bool {
     match end {
         End::Code(0) => return false,
-        End::Signal(signal) if signal == SIGINT => interrupt::request(),
+        End::Signal(signal) if signal == SIGINT => interrupt::request(SIGINT),
         End::Code(code) if code == SIGNAL_BASE + SIGINT => {
             let until = Instant::now() + Duration::from_millis(250);
             while !interrupt::requested() && Instant::now() < until {

@@ -1,6 +1,6 @@
 //! What Ctrl-C does: what is being fetched or unpacked goes, what is being put in place is finished first.
 //!
-//! The program's signal handler (a thread, as the `ctrlc` crate has it, not a handler proper) calls [`on_signal`]. Staging
+//! The program's signal handler (a thread, not a handler proper) calls [`on_signal`]. Staging
 //! directories register themselves here for as long as they live. While a change of the store is under way, or a hook runs
 //! between its two halves, a signal only sets a flag: the change ends by itself within moments, and a hook gets the signal
 //! from the terminal and dies, or is ended where it does not, which undoes the change.
@@ -51,13 +51,13 @@ impl UnderWay {
     }
 }
 
-/// Takes an interrupt. Outside a change, staging is cleared and `exit` is called; it should end the process with code 130
-/// and not return. Within one, nothing happens but that [`requested`] is true from now on; the operation ends by itself, and
+/// Takes an interrupt by `signal`. Outside a change, staging is cleared and `exit` is called; it should end the process, after Ctrl-C
+/// with code 130, and not return. Within one, nothing happens but that [`requested`] is true from now on; the operation ends by itself, and
 /// the program should then exit with 130.
 ///
 /// No change can begin while `exit` runs.
-pub fn on_signal(exit: impl FnOnce()) {
-    interrupt::request();
+pub fn on_signal(signal: i32, exit: impl FnOnce()) {
+    interrupt::request(signal);
     UNDER_WAY.interrupt(exit);
 }
 

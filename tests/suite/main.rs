@@ -45,6 +45,9 @@ mod restoring; // plugin restore, and rollback to changed files
 mod running; // tool NAME: cases S, P28
 mod sandbox; // hooks shown, confined, forbidden: cases S, I2
 mod schemas; // the schemas and the loaders agree
+mod screens; // whole screens as people see them
+mod settings; // env: what is in force
+mod signals; // Ctrl-C and requests to end
 mod signers; // who may have signed what comes in, whichever the verb
 mod starting; // every way to a start, and what was tampered with: cases S, P28
 mod support; // what they share

@@ -99,7 +99,6 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    crate::cli::clear_up_on_interrupt();
     let mut next = String::new();
     act(arguments.output.output, context, Row::of_name(arguments.name.as_str()), |_| {
         let (row, steps) = create(arguments, context)?;

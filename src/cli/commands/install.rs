@@ -122,7 +122,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     if arguments.explain {
         return explain(&arguments.sources, context);
     }
-    crate::cli::clear_up_on_interrupt();
     acts(arguments.output.output, context, |acts| {
         let trust = arguments.trust.trust(context)?;
         let fetch = arguments.fetch.options(&trust, context)?;

@@ -9,6 +9,7 @@ use crate::cli::error::{Failure, Result, code};
 use crate::manifest::lint::{LintReport, lint};
 use crate::manifest::{Problem, Severity};
 use crate::package;
+use crate::store::Spool;
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -55,8 +56,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 /// Lints what a package would install. Where it would not install at all, that is the one problem.
 fn lint_package(path: &Path, context: &Context<'_>) -> Result<LintReport> {
     let limits = &context.settings.limits;
-    let scratch =
-        tempfile::tempdir().map_err(|e| Failure::said(code::FAILED, format!("cannot make a temporary directory: {e}")))?;
+    crate::cli::clear_up_on_interrupt();
+    let scratch = Spool::within(&std::env::temp_dir())?;
     let into = scratch.path().join("unpacked");
     std::fs::create_dir(&into)
         .map_err(|e| Failure::said(code::FAILED, format!("cannot make a temporary directory: {e}")))?;

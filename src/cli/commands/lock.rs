@@ -41,7 +41,6 @@ pub(crate) fn lock(arguments: &LockArguments, context: &Context<'_>) -> Result {
 }
 
 pub(crate) fn export(arguments: &ExportArguments, context: &Context<'_>) -> Result {
-    crate::cli::clear_up_on_interrupt();
     let directory = &arguments.directory;
     acts(arguments.output.output, context, |acts| {
         let fetch = arguments.network.options(None, None, context)?;

@@ -32,7 +32,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    crate::cli::clear_up_on_interrupt();
     act(arguments.output.output, context, Row::of_source(&arguments.source), |acts| {
         let trust = arguments.trust.trust(context)?;
         let fetch = arguments.fetch.options(&trust, context)?;

@@ -18,7 +18,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    crate::cli::clear_up_on_interrupt();
     act(arguments.output.output, context, Row::of_name(&arguments.name), |acts| {
         let done = context.manager().rollback(&arguments.name)?;
         let from = label(&done.name, done.from.as_deref());

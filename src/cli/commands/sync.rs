@@ -46,7 +46,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    crate::cli::clear_up_on_interrupt();
     let lock_file = match (&arguments.lock_file, &arguments.mirror) {
         (Some(file), _) => file.clone(),
         (None, Some(mirror)) => mirror.join(LOCK_FILE_NAME),

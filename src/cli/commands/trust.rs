@@ -30,7 +30,6 @@ pub(crate) struct UntrustArguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let Some(name) = &arguments.name else { return show(arguments.output, context) };
-    crate::cli::clear_up_on_interrupt();
     act(arguments.output, context, Row::of_name(name), |acts| {
         let accepted = context.manager().trust(name)?;
         if accepted.is_empty() {
@@ -78,7 +77,6 @@ fn table(trusted: &Trusted) -> Table {
 }
 
 pub(crate) fn untrust(arguments: &UntrustArguments, context: &Context<'_>) -> Result {
-    crate::cli::clear_up_on_interrupt();
     let name = &arguments.name;
     act(arguments.output.output, context, Row::of_name(name), |acts| {
         let untrusted = context.manager().untrust(name)?;

@@ -19,7 +19,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    crate::cli::clear_up_on_interrupt();
     acts(arguments.output.output, context, |acts| {
         acts.each(
             &arguments.names,

@@ -62,7 +62,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             ));
         }
     }
-    crate::cli::clear_up_on_interrupt();
     acts(arguments.output.output, context, |acts| {
         let request = request(arguments, context)?;
         let manager = context.manager();

@@ -27,7 +27,7 @@ use crate::package;
 use crate::provenance::{Evidence, Verified};
 use crate::runtime::HookEvent;
 use crate::source::FetchOptions;
-use crate::store::{self, Arrival, Means, Receipt, Staged, Status, StoreError, StoreLock};
+use crate::store::{self, Arrival, Means, Receipt, Spool, Staged, Status, StoreError, StoreLock};
 use crate::text::Plain;
 
 pub use error::UpdateError;
@@ -369,11 +369,7 @@ fn unchanged(name: &str, from: Option<String>, why: Unchanged) -> Update {
     Update { name: name.to_owned(), from, outcome: Outcome::Unchanged(why) }
 }
 
-/// A private directory outside of the store, for looking without changing.
-pub(super) fn scratch() -> Result<tempfile::TempDir, StoreError> {
-    tempfile::Builder::new().prefix("plugsmith-").tempdir().map_err(|source| StoreError::Io {
-        action: "create a directory in",
-        path: std::env::temp_dir(),
-        source,
-    })
+/// A private directory outside of the store, for looking without changing; an interrupt clears it.
+pub(super) fn scratch() -> Result<Spool, StoreError> {
+    Spool::within(&std::env::temp_dir())
 }

@@ -39,8 +39,6 @@ use crate::report::Report;
 use crate::text;
 
 /// Where the interface is, where nobody says otherwise.
-const API: &str = "https://api.github.com";
-
 /// No answer of the interface is longer: a hundred releases with many files each.
 const ANSWER: u64 = 32 << 20;
 
@@ -62,6 +60,9 @@ pub struct GitHubAccess {
 }
 
 impl GitHubAccess {
+    /// GitHub's own address of its interface.
+    pub const API: &str = "https://api.github.com";
+
     /// What the environment says: `<HOST>_GITHUB_API`; `<HOST>_GITHUB_TOKEN`, `GITHUB_TOKEN` or `GH_TOKEN`, the first that
     /// is set.
     pub fn of(host: &Host) -> Self {
@@ -166,7 +167,7 @@ fn repository_url(owner: &str, repo: &str, access: &GitHubAccess) -> Result<Url,
 
 /// The address of the interface.
 fn api(access: &GitHubAccess) -> Result<Url, SourceError> {
-    let (variable, address) = access.api.clone().unwrap_or_else(|| (String::new(), API.to_owned()));
+    let (variable, address) = access.api.clone().unwrap_or_else(|| (String::new(), GitHubAccess::API.to_owned()));
     let wrong = |reason: String| GitHubError::Api { variable: variable.clone(), reason };
     let mut base = Url::parse(&address).map_err(|e| wrong(e.to_string()))?;
     if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none_or(str::is_empty) {
