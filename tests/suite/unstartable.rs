@@ -204,7 +204,8 @@ fn i_a_program_without_its_execute_bit_is_made_executable_and_told() {
             world.write(&format!("p/{name}"), "#!/bin/sh\necho ran\n");
         }
         world.ok("plugin package p --sign=false");
-        let ran = world.ok(if copy { "plugin install p --copy" } else { "plugin install p-1.0.0.tgz --verify=false" });
+        let ran =
+            world.ok(if copy { "plugin install p --copy --yes" } else { "plugin install p-1.0.0.tgz --verify=false --yes" });
         assert!(ran.stderr.contains("run.sh") && ran.stderr.contains("execute bit"), "{}", ran.stderr);
         assert_eq!(world.ok("p").stdout, "ran\n");
         world.ok("plugin verify p");
