@@ -301,11 +301,12 @@ impl Manager<'_> {
             Evidence::Digest(_) | Evidence::Skipped if word == Word::Another && !accept_signer => {
                 return Err(AdmitError::NoSigner { name: name.to_owned(), old: old.to_string() });
             }
-            Evidence::Digest(_) => self.report.warning(&format!(
-                "{shown} was signed by {old} until now; this is verified by its digest, and nobody signed it"
-            )),
-            Evidence::Skipped => {
-                self.report.warning(&format!("{shown} was signed by {old} until now; this is not verified, as you asked"))
+            Evidence::Digest(_) | Evidence::Skipped => {
+                let how = match evidence {
+                    Evidence::Skipped => "not verified, as you asked",
+                    Evidence::Digest(_) | Evidence::Signature(_) => "verified by its digest, and nobody signed it",
+                };
+                self.report.warning(&format!("{shown} was signed by {old} until now; this is {how}"));
             }
         }
         Ok(())

@@ -46,7 +46,7 @@ pub use restore::{RestoreError, Restored};
 pub use sign::SignPackageError;
 pub use trust::{LimitError, TrustError, Untrusted};
 pub use uninstall::UninstallError;
-pub use update::{Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
+pub use update::{Held, LookedUp, Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
 pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
 
 use crate::host::{Homes, Host};

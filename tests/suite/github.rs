@@ -187,12 +187,12 @@ fn a_signed_release_is_installed_updated_and_locked() {
     assert_eq!((&receipt["source"]["asked"], &receipt["verified"]["by"]), (&"acme/helm-p".into(), &"signature".into()));
     assert!(receipt["source"]["resolved"].as_str().unwrap().ends_with("/p-1.10.0.tgz"), "{receipt}");
     world.ok("plugin verify p");
-    assert!(world.ok("plugin outdated").stdout.is_empty());
+    assert!(world.ok("plugin outdated").stderr.contains("up to date"));
     assert!(world.ok("plugin update p").stderr.contains("up to date"));
 
     github.lock().unwrap().releases.push(signed("v1.11.0"));
     let outdated = world.ok("plugin outdated -o json").json();
-    assert_eq!((&outdated[0]["available"], &outdated[0]["source"]), (&"1.11.0".into(), &"acme/helm-p".into()));
+    assert_eq!((&outdated[0]["wanted"], &outdated[0]["source"]), (&"1.11.0".into(), &"acme/helm-p".into()));
     assert!(world.ok("plugin update p").stdout.contains("Updated p 1.10.0 -> 1.11.0: signed by"));
     world.ok("plugin update p --pre");
     assert_eq!(world.ok("p").stdout, "p 2.0.0-rc.1\n");
@@ -211,6 +211,10 @@ fn a_signed_release_is_installed_updated_and_locked() {
     assert_eq!(world.ok("p").stdout, "p 1.10.0\n");
     world.ok("plugin pull acme/helm-p@1.2.0 -d pulled");
     assert!(world.path("pulled/p-1.2.0.tgz.prov").is_file());
+    world.ok("plugin install acme/helm-p@1.10.0 --force");
+    let outdated = world.ok("plugin outdated -o json").json();
+    let of = |key: &str| outdated[0][key].as_str().unwrap_or("-").to_owned();
+    assert_eq!([of("wanted"), of("latest"), of("held")], ["1.10.0", "1.11.0", "exact version"], "{outdated}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use plugsmith::manager::{LockFile, Outdated};
+use plugsmith::manager::{Held, LockFile, Outdated};
 use plugsmith::manifest::{self, completion, lint};
 use plugsmith::policy::PolicyFile;
 use plugsmith::runtime::messages::{
@@ -490,11 +490,10 @@ fn lock_files() {
 fn outdated_lists() {
     let row = Outdated {
         name: "p".to_owned(),
-        version: None,
-        available: Some("1.0.0".to_owned()),
-        source: "s".to_owned(),
-        constraint: None,
-        pinned: false,
+        wanted: Some("1.0.0".to_owned()),
+        held: Some(Held::ExactUrl),
+        source: Some("s".to_owned()),
+        ..Outdated::default()
     };
     let schema = Schema::read("outdated");
     assert!(schema.accepts(&serde_json::json!([row])));

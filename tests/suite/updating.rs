@@ -37,6 +37,98 @@ fn receipt(world: &World) -> serde_json::Value {
     serde_json::from_str::<serde_json::Value>(&text).unwrap()["current"].clone()
 }
 
+/// What `outdated` found of the plugin `name`: installed, wanted, latest, held, problem.
+fn found(world: &World, name: &str) -> String {
+    let rows = world.ok("plugin outdated -o json").json();
+    let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
+    let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys.len(), 7, "{keys:?}");
+    let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+    ["installed", "wanted", "latest", "held", "problem"].map(text).join(" ")
+}
+
+#[test]
+fn outdated_says_of_every_plugin_what_it_looked_at() {
+    let world = world();
+    let none = world.ok("plugin outdated --exit-code");
+    assert!(none.stderr.contains("no plugins are installed") && none.stdout.is_empty(), "{}", none.stderr);
+    // Packages of `moving`, `named` and `back`, the last of which goes back from its newest version.
+    let pack = |name: &str, version: &str, to: &str| {
+        world.plugin(name, version);
+        world.ok(&format!("plugin package {name} --sign=false"));
+        let made = format!("{name}-{version}.tgz");
+        if made != to {
+            fs::rename(world.path(&made), world.path(to)).unwrap();
+        }
+    };
+    pack("moving", "1.0.0", "moving.tgz");
+    pack("named", "1.0.0", "named-1.0.0.tgz");
+    pack("back", "1.0.0", "back.tgz");
+    world.ok("plugin install moving.tgz named-1.0.0.tgz back.tgz --verify=false");
+    pack("back", "1.1.0", "back.tgz");
+    world.ok("plugin update back");
+    world.ok("plugin rollback back");
+    pack("web", "1.0.0", "web.tgz");
+    let server = Server::files(&[("/v1.0.0/web.tgz", &fs::read(world.path("web.tgz")).unwrap())]);
+    world.ok(&format!("plugin install {} --verify=false", server.url("/v1.0.0/web.tgz?token=1.0.0")));
+    let repository = world.plugin("tagged", "1.0.0");
+    git(&repository, &["init", "--quiet"]);
+    for version in ["1.0.0", "1.1.0"] {
+        world.plugin("tagged", version);
+        git(&repository, &["add", "--all"]);
+        git(&repository, &["commit", "--quiet", "--message", version]);
+        git(&repository, &["tag", &format!("v{version}")]);
+    }
+    world.ok(&format!("plugin install git+file://{} --version v1.0.0 --verify=false", repository.display()));
+    world.plugin("copied", "1.0.0");
+    world.ok("plugin install copied --copy");
+    world.plugin("linked", "1.0.0");
+    world.ok("plugin install linked");
+    let by_hand = world.plugins().join("by-hand");
+    fs::create_dir_all(&by_hand).unwrap();
+    fs::write(by_hand.join("plugin.yaml"), "name: by-hand\nversion: 1.0.0\ncommand: echo\n").unwrap();
+
+    for (name, expected) in [
+        ("back", "1.0.0 1.0.0 1.1.0 rollback -"),
+        ("copied", "1.0.0 1.0.0 1.0.0 - -"),
+        ("moving", "1.0.0 1.0.0 1.0.0 - -"),
+        ("named", "1.0.0 1.0.0 - exact URL -"),
+        ("tagged", "1.0.0 1.0.0 1.1.0 exact version -"),
+        ("web", "1.0.0 1.0.0 - exact URL -"),
+    ] {
+        assert_eq!(found(&world, name), expected, "{name}");
+    }
+    assert!(found(&world, "linked").starts_with("1.0.0 - - - is a link"));
+    assert!(found(&world, "by-hand").starts_with("1.0.0 - - - has no receipt"));
+    let ran = world.ok("plugin outdated --exit-code");
+    assert!(ran.stdout.starts_with("NAME    INSTALLED  WANTED  LATEST  HELD           SOURCE\n"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 7, "{}", ran.stdout);
+    for part in ["linked is not looked at", "by-hand is not looked at", "2 of these 6 are up to date"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    assert!(world.ok("plugin outdated -o name").stdout.is_empty());
+    // Among all, what the user went back from is not taken again; something newer is, and so is what is named.
+    let all = world.ok("plugin update --all");
+    assert!(all.stdout.is_empty() && all.stderr.contains("you went back from 1.1.0"), "{}{}", all.stdout, all.stderr);
+    assert!(world.ok("plugin update back --dry-run").stdout.contains("1.1.0"));
+    pack("back", "1.2.0", "back.tgz");
+    assert_eq!(found(&world, "back"), "1.0.0 1.2.0 1.2.0 - -");
+    let ran = world.fails(10, "plugin outdated --exit-code");
+    assert!(ran.stdout.contains("1.2.0"), "{}", ran.stdout);
+    assert_eq!(world.ok("plugin outdated -o name").stdout, "back\n");
+    world.ok("plugin update --all");
+    assert_eq!(world.ok("back").stdout, "back 1.2.0\n");
+    // What fails is told, and its row says so; it makes the exit code.
+    drop(server);
+    let ran = world.tool(["plugin", "outdated", "--exit-code", "-o", "json"]);
+    assert!(ran.code != 0 && ran.code != 10, "{}", ran.stderr);
+    let rows = ran.json();
+    let web = rows.as_array().unwrap().iter().find(|row| row["name"] == "web").unwrap();
+    assert!(web["problem"].as_str().unwrap().contains("web") && web["wanted"].is_null(), "{web}");
+    assert_eq!((&web["installed"], &web["held"]), (&"1.0.0".into(), &().into()));
+    world.fails(4, "plugin outdated nothere");
+}
+
 #[test]
 fn i5_a_local_package_is_updated_and_had_back() {
     let world = world();
@@ -44,14 +136,14 @@ fn i5_a_local_package_is_updated_and_had_back() {
     world.ok("plugin install p.tgz");
     let ran = world.ok("plugin update p");
     assert!(ran.stdout.is_empty() && ran.stderr.contains("p 1.0.0 is up to date"), "{}{}", ran.stdout, ran.stderr);
-    assert!(world.ok("plugin outdated").stdout.is_empty());
+    assert!(world.ok("plugin outdated").stderr.contains("it is up to date"));
     let first = receipt(&world);
 
     package(&world, "1.1.0");
     let before = snapshot(&world.plugins());
     let outdated = world.ok("plugin outdated -o json").json();
-    assert_eq!((&outdated[0]["name"], &outdated[0]["version"]), (&"p".into(), &"1.0.0".into()), "{outdated}");
-    assert_eq!((&outdated[0]["available"], &outdated[0]["pinned"]), (&"1.1.0".into(), &false.into()));
+    assert_eq!((&outdated[0]["name"], &outdated[0]["installed"]), (&"p".into(), &"1.0.0".into()), "{outdated}");
+    assert_eq!((&outdated[0]["wanted"], &outdated[0]["held"]), (&"1.1.0".into(), &().into()));
     assert_eq!(world.ok("plugin outdated -o name").stdout, "p\n");
     assert!(world.ok("plugin outdated").stdout.contains("1.1.0"));
     let ran = world.ok("plugin update --dry-run p");
@@ -118,7 +210,8 @@ fn a_pinned_plugin_stays() {
     let ran = world.fails(1, "plugin update p");
     assert!(ran.stderr.contains("tool plugin unpin p"), "{}", ran.stderr);
     assert!(world.ok("plugin update --all").stderr.contains("pinned"));
-    assert_eq!(world.ok("plugin outdated -o json").json()[0]["pinned"], true);
+    assert_eq!(found(&world, "p"), "1.0.0 1.0.0 1.1.0 pin -");
+    world.ok("plugin outdated --exit-code");
     assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
     // By force it is another version, and still pinned.
     world.ok("plugin install p.tgz --force");
@@ -127,7 +220,7 @@ fn a_pinned_plugin_stays() {
     world.ok("plugin rollback p");
     assert_eq!(receipt(&world)["pinned"], true);
     world.ok("plugin unpin p");
-    assert!(world.ok("plugin update --all").stdout.contains("1.1.0"));
+    assert!(world.ok("plugin update p").stdout.contains("1.1.0"));
     let kept = receipt(&world);
     assert_eq!((&kept["pinned"], &kept["constraint"]), (&false.into(), &"~1".into()));
 }
@@ -210,7 +303,7 @@ fn an_older_version_comes_only_when_asked_for() {
     package(&world, "2.0.0");
     world.ok("plugin install p.tgz");
     package(&world, "1.0.0");
-    assert!(world.ok("plugin outdated").stdout.is_empty());
+    assert_eq!(found(&world, "p"), "2.0.0 2.0.0 1.0.0 - -");
     let ran = world.fails(1, "plugin update p");
     assert!(ran.stderr.contains("older") && ran.stderr.contains("--to 1.0.0"), "{}", ran.stderr);
     assert_eq!(world.ok("p").stdout, "p 2.0.0\n");
@@ -231,7 +324,7 @@ fn ranges_and_pre_releases() {
     package(&world, "1.1.0");
     let ran = world.ok("plugin update p");
     assert!(ran.stderr.contains("1.1.0") && ran.stderr.contains("~1.0"), "{}", ran.stderr);
-    assert!(world.ok("plugin outdated").stdout.is_empty());
+    assert_eq!(found(&world, "p"), "1.0.0 1.0.0 1.1.0 - -");
     world.ok("plugin update p --to 1.1.0");
     assert_eq!(receipt(&world)["constraint"], "1.1.0");
     package(&world, "1.2.0");
@@ -302,7 +395,7 @@ fn i5_a_copied_directory_is_updated() {
     world.ok("plugin install p --copy");
     assert!(world.ok("plugin update p").stderr.contains("up to date"));
     world.plugin("p", "1.1.0");
-    assert_eq!(world.ok("plugin outdated -o json").json()[0]["available"], "1.1.0");
+    assert_eq!(found(&world, "p"), "1.0.0 1.1.0 1.1.0 - -");
     assert!(world.ok("plugin update p --dry-run").stdout.contains("1.1.0"));
     world.ok("plugin update p");
     assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
@@ -339,7 +432,7 @@ fn i5_a_package_on_a_web_server_is_updated() {
     package(&world, "1.1.0");
     publish();
     let outdated = world.ok("plugin outdated -o json");
-    assert_eq!(outdated.json()[0]["available"], "1.1.0");
+    assert_eq!(outdated.json()[0]["wanted"], "1.1.0");
     let ran = world.ok("plugin update --all");
     assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
     for ran in [outdated, ran] {
@@ -399,7 +492,7 @@ fn i5_o_a_registry_is_asked_for_the_range() {
     assert!(world.ok("plugin update p").stderr.contains("up to date"));
     push_as("1.1.0", "1.1.0");
     push_as("2.0.0", "2.0.0");
-    assert_eq!(world.ok("plugin outdated -o json").json()[0]["available"], "1.1.0");
+    assert_eq!(found(&world, "p"), "1.0.0 1.1.0 2.0.0 - -");
     world.ok("plugin update --all");
     assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
     assert_eq!(receipt(&world)["verified"]["by"], "signature");
@@ -407,6 +500,7 @@ fn i5_o_a_registry_is_asked_for_the_range() {
     world.ok(&format!("plugin install {reference}:1.0.0 --plain-http --force"));
     let ran = world.ok("plugin update p");
     assert!(ran.stderr.contains("exactly `1.0.0`"), "{}", ran.stderr);
+    assert_eq!(found(&world, "p"), "1.0.0 1.0.0 2.0.0 exact version -");
     world.ok("plugin update p --to 2.0.0");
     assert_eq!(receipt(&world)["network"], serde_json::json!({"plainHttp": true}));
     assert_eq!(world.ok("p").stdout, "p 2.0.0\n");
@@ -456,7 +550,7 @@ fn i5_v_a_repository_moves_with_its_range_and_not_with_a_tag() {
     release("1.1.0", false);
     release("2.0.0", false);
     release("2.1.0-rc.1", false);
-    assert_eq!(world.ok("plugin outdated -o json").json()[0]["available"], "1.1.0");
+    assert_eq!(found(&world, "p"), "1.0.0 1.1.0 2.0.0 - -");
     world.ok("plugin update p");
     assert_eq!(world.ok("p").stdout, "p 1.1.0\n");
     world.ok("plugin update p --to 2.0.0");
@@ -468,6 +562,7 @@ fn i5_v_a_repository_moves_with_its_range_and_not_with_a_tag() {
     for exact in ["v1.0.0", first.as_str()] {
         world.ok(&format!("plugin install {url} --version {exact} --verify=false --force"));
         assert!(world.ok("plugin update --all").stdout.is_empty(), "{exact}");
+        assert_eq!(found(&world, "p"), "1.0.0 1.0.0 2.0.0 exact version -", "{exact}");
         assert_eq!(world.ok("p").stdout, "p 1.0.0\n");
     }
     world.ok(&format!("plugin install {url} --verify=false --force"));
@@ -479,7 +574,7 @@ fn i5_v_a_repository_moves_with_its_range_and_not_with_a_tag() {
     world.write("p/run.sh", "#!/bin/sh\necho moved\n");
     git(&["commit", "--quiet", "--all", "--message", "x"]);
     let commit = git(&["rev-parse", "HEAD"]);
-    assert_eq!(world.ok("plugin outdated -o json").json()[0]["available"], commit[..12]);
+    assert_eq!(found(&world, "p"), format!("2.1.0-rc.1 {} 2.0.0 - -", &commit[..12]));
     world.ok("plugin update p");
     assert_eq!(world.ok("p").stdout, "moved\n");
     // Also without a new version the one before can be had back, and forth.

@@ -6,8 +6,8 @@ use super::install::{KeyringArguments, NetworkArguments};
 use crate::cli::Context;
 use crate::cli::error::{Failure, Result, code};
 use crate::cli::output::{Format, Table};
-use crate::manager::{Outdated, UpdateRequest};
-use crate::text::plain;
+use crate::manager::{Held, LookedUp, Outdated, UpdateRequest};
+use crate::text::Plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// How to print the list
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     output: Format,
+    /// Exit with 10 if an update would bring anything
+    #[arg(long)]
+    exit_code: bool,
     /// Look at pre-releases too
     #[arg(long)]
     pre: bool,
@@ -33,6 +36,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     }
     let manager = context.manager();
     let names = if arguments.names.is_empty() { manager.names_to_update()? } else { arguments.names.clone() };
+    if names.is_empty() {
+        context.output.notice("no plugins are installed");
+    }
     let request = UpdateRequest {
         fetch: arguments.network.options(None, None, context)?,
         trust: arguments.keyring.is_given().then(|| arguments.keyring.trust()),
@@ -41,34 +47,58 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         ..UpdateRequest::default()
     };
     let mut first_failure: Option<Failure> = None;
-    let mut outdated: Vec<Outdated> = Vec::new();
+    let mut rows: Vec<Outdated> = Vec::new();
     // Whoever names keys wants to know whether they signed: else nothing is fetched that need not be.
     let verify = arguments.keyring.is_given();
-    for looked_up in manager.outdated(&names, &request, verify) {
-        let ended = looked_up.map(|found| outdated.extend(found)).map_err(Failure::from);
-        context.keep_first(&mut first_failure, ended);
-    }
-    if outdated.is_empty() && arguments.output == Format::Table {
-        if first_failure.is_none() {
-            context.output.notice("every plugin is up to date");
+    for LookedUp { mut row, error } in manager.outdated(&names, &request, verify) {
+        if let Some(failure) = error.map(Failure::from) {
+            row.problem = failure.in_words().0;
+            context.keep_first(&mut first_failure, Err(failure));
+        } else if let (Some(problem), Format::Table) = (&row.problem, arguments.output) {
+            context.output.notice(&format!("{} is not looked at: it {problem}", Plain(&row.name)));
         }
-    } else {
-        context.output.list(arguments.output, &outdated, table, |plugin| &plugin.name)?;
+        rows.push(row);
     }
-    first_failure.map_or(Ok(()), Err)
+    show(&rows, arguments.output, context)?;
+    match first_failure {
+        Some(failure) => Err(failure),
+        None if arguments.exit_code && rows.iter().any(|row| row.is_newer) => Err(Failure::silent(code::DIFFERS)),
+        None => Ok(()),
+    }
+}
+
+fn show(rows: &[Outdated], format: Format, context: &Context<'_>) -> Result {
+    let with = |wanted: fn(&Outdated) -> bool| rows.iter().filter(|row| wanted(row)).cloned().collect::<Vec<_>>();
+    let rows = match format {
+        Format::Json | Format::Yaml => return Ok(context.output.list(format, rows, table, |row| &row.name)?),
+        // Names are for `plugin update`.
+        Format::Name => return Ok(context.output.list(format, &with(|row| row.is_newer), table, |row| &row.name)?),
+        Format::Table => with(|row| row.problem.is_none()),
+    };
+    if !rows.is_empty() {
+        context.output.list(format, &rows, table, |row| &row.name)?;
+    }
+    let up_to_date = rows.iter().filter(|row| row.is_up_to_date()).count();
+    match up_to_date {
+        0 => {}
+        1 if rows.len() == 1 => context.output.notice("it is up to date"),
+        all if all == rows.len() => context.output.notice("all of them are up to date"),
+        some => context.output.notice(&format!("{some} of these {} are up to date", rows.len())),
+    }
+    Ok(())
 }
 
 fn table(plugins: &[Outdated]) -> Table {
-    let mut table = Table::new(["NAME", "INSTALLED", "AVAILABLE", "PINNED", "SOURCE"]);
+    let mut table = Table::new(["NAME", "INSTALLED", "WANTED", "LATEST", "HELD", "SOURCE"]);
     for plugin in plugins {
-        let text = |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), |text| plain(text).into_owned());
-        let pinned = if plugin.pinned { "yes" } else { "no" };
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         table.row([
-            plain(&plugin.name).into_owned(),
-            text(&plugin.version),
-            text(&plugin.available),
-            pinned.to_owned(),
-            plugin.source.clone(),
+            plugin.name.clone(),
+            text(&plugin.installed),
+            text(&plugin.wanted),
+            text(&plugin.latest),
+            plugin.held.map_or("-", Held::as_str).to_owned(),
+            text(&plugin.source),
         ]);
     }
     table

@@ -183,10 +183,10 @@ impl Manager<'_> {
     ) -> Result<Obtained, ObtainError> {
         let known = if ways.accept_signer { Vec::new() } else { self.known_signers_of(locked)? };
         let had = match ways.mirror.map(|mirror| mirror.join("packages").join(locked.file_name())) {
-            Some(path) if path.exists() => self.from_mirror(locked, path, ways, spool, report)?,
+            Some(path) if path.exists() => self.get_from_mirror(locked, path, ways, spool, report)?,
             absent => {
                 let is_signed = locked.signer().is_some() || !known.is_empty();
-                self.from_source(locked, absent, is_signed, ways, spool, report)?
+                self.get_from_source(locked, absent, is_signed, ways, spool, report)?
             }
         };
         self.verify_locked(locked, &known, had, ways, report)
@@ -202,10 +202,10 @@ impl Manager<'_> {
     ) -> Result<Fetched, ObtainError> {
         let trust = &Trust::Nothing;
         let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust, accept_signer: false };
-        Ok(self.from_source(locked, None, signed, &ways, spool, self.report)?.fetched)
+        Ok(self.get_from_source(locked, None, signed, &ways, spool, self.report)?.fetched)
     }
 
-    fn from_mirror(
+    fn get_from_mirror(
         &self,
         locked: &Locked,
         path: PathBuf,
@@ -221,7 +221,7 @@ impl Manager<'_> {
         Ok(Had { fetched, source: self.parse_source(&locked.source).unwrap_or(mirror), from_mirror: true })
     }
 
-    fn from_source(
+    fn get_from_source(
         &self,
         locked: &Locked,
         not_in_mirror: Option<PathBuf>,

@@ -88,6 +88,7 @@ impl Manager<'_> {
             Some(offered) => self.compare(installed, offered, origin, request)?,
             None => None,
         };
+        let why = why.or_else(|| installed.went_back_from(&resolved).filter(|_| request.all));
         Ok(match why {
             Some(why) => Glance::Nothing(why),
             None => Glance::Resolved(resolved),
@@ -114,6 +115,9 @@ impl Manager<'_> {
         if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
             check_asked_version(receipt, &fetched.origin, installed.version.as_ref(), request)?;
             return Ok(Offer::Nothing(Unchanged::Newest));
+        }
+        if let Some(why) = installed.went_back_from_package(fetched.digest()).filter(|_| request.all) {
+            return Ok(Offer::Nothing(why));
         }
         Ok(Offer::Package(Box::new(fetched)))
     }

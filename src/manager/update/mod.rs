@@ -22,16 +22,18 @@ use super::network::remembered;
 use super::record::Note;
 use super::{Manager, Trust};
 use crate::audit::Event;
+use crate::digest::Sha256Digest;
 use crate::manifest::{self, Metadata};
 use crate::package;
 use crate::provenance::{Evidence, Verified};
 use crate::runtime::HookEvent;
-use crate::source::FetchOptions;
+use crate::source::version::tag_version;
+use crate::source::{FetchOptions, Resolved};
 use crate::store::{self, Arrival, Means, Receipt, Spool, Staged, Status, StoreError, StoreLock};
 use crate::text::Plain;
 
 pub use error::UpdateError;
-pub use outdated::Outdated;
+pub use outdated::{Held, LookedUp, Outdated};
 
 /// How plugins are updated.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +103,8 @@ pub enum Unchanged {
     PreRelease(String),
     /// It is a link to a directory, whose files are used as they are.
     Link(PathBuf),
+    /// The user went back from this version, which is what its source has.
+    RolledBack(String),
     /// It is pinned.
     Pinned,
     /// It was copied in by hand or by another program.
@@ -128,6 +132,13 @@ impl fmt::Display for Unchanged {
             Self::Link(directory) => {
                 write!(f, "is a link to {}, whose files are used as they are", Plain(&directory.to_string_lossy()))
             }
+            Self::RolledBack(offered) => {
+                write!(
+                    f,
+                    "stays: you went back from {}, and its source has nothing newer; named, it is updated",
+                    Plain(offered)
+                )
+            }
             Self::Pinned => f.write_str("is pinned, and skipped"),
             Self::NoReceipt => {
                 f.write_str("has no receipt, since it was copied in by hand or by another program, and is skipped")
@@ -143,6 +154,30 @@ impl fmt::Display for Unchanged {
 struct Installed {
     receipt: Receipt,
     version: Option<Version>,
+    /// The receipt of the version before, which after a rollback is the newer one.
+    before: Option<Receipt>,
+}
+
+impl Installed {
+    /// Whether `resolved` is what the user went back from.
+    fn went_back_from(&self, resolved: &Resolved) -> Option<Unchanged> {
+        let before = self.before.as_ref()?;
+        let archive = before.archive.as_ref().map(|archive| archive.sha256);
+        let version = || resolved.version.as_deref().and_then(tag_version) == installed_version(before);
+        let is_it = match (&resolved.revision, resolved.archive) {
+            (Some(revision), _) => before.source.revision.as_ref() == Some(revision),
+            (None, Some(digest)) => archive == Some(digest),
+            (None, None) => resolved.version.is_some() && version(),
+        };
+        is_it.then(|| Unchanged::RolledBack(before.version.clone().unwrap_or_default()))
+    }
+
+    /// Whether the package with this digest is what the user went back from.
+    fn went_back_from_package(&self, digest: Sha256Digest) -> Option<Unchanged> {
+        let before = self.before.as_ref()?;
+        let is_it = before.archive.as_ref().is_some_and(|archive| archive.sha256 == digest);
+        is_it.then(|| Unchanged::RolledBack(before.version.clone().unwrap_or_default()))
+    }
 }
 
 /// A plugin that can be updated, or why not.
@@ -252,7 +287,8 @@ impl Manager<'_> {
             return Err(StoreError::ReadOnlyRoot { name: name.to_owned(), directory, written }.into());
         }
         let version = installed_version(&receipt);
-        Ok(Subjected::Yes(Box::new(Installed { receipt, version })))
+        let before = store.previous_receipt(&found)?;
+        Ok(Subjected::Yes(Box::new(Installed { receipt, version, before })))
     }
 
     /// Fetches, verifies and, with the lock, puts in place.

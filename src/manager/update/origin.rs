@@ -50,6 +50,26 @@ impl Origin {
         !matches!(self.source, Source::Directory(_) | Source::Archive(_) | Source::Http(_))
     }
 
+    /// Whether it is the URL or file of one package that has the version `installed` in its own name.
+    pub(super) fn names_version(&self, installed: Option<&str>) -> bool {
+        let Some(version) = installed.filter(|version| !version.is_empty()) else { return false };
+        match &self.source {
+            Source::Http(_) => {
+                let asked = self.source.asked();
+                let path = asked.split(['?', '#']).next().and_then(|url| url.splitn(4, '/').nth(3));
+                path.is_some_and(|path| path.contains(version))
+            }
+            Source::Archive(path) => path.file_name().is_some_and(|name| name.to_string_lossy().contains(version)),
+            Source::Directory(_)
+            | Source::Oci(_)
+            | Source::Git(_)
+            | Source::Web(_)
+            | Source::Getter { .. }
+            | Source::GitHub { .. }
+            | Source::Index { .. } => false,
+        }
+    }
+
     /// The same origin following `version` instead, where that is not in the range that is followed already.
     pub(super) fn moved_to(&self, version: &str) -> Self {
         let wanted = Range::parse(version).ok();
