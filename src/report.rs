@@ -24,6 +24,8 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// Something for who asked to be told more.
     Detail(&'a str),
+    /// One step of the work, for who looks for the reason of something. It holds no secret.
+    Step(&'a str),
 }
 
 /// What the user said.
@@ -55,6 +57,11 @@ pub trait Report: Sync {
     /// Shorthand for [`Event::Detail`].
     fn detail(&self, text: &str) {
         self.event(Event::Detail(text));
+    }
+
+    /// Shorthand for [`Event::Step`].
+    fn step(&self, text: &str) {
+        self.event(Event::Step(text));
     }
 
     /// Whether standard output holds a document for a program: what hooks write to theirs then goes to standard error.

@@ -407,6 +407,7 @@ impl Report for Output {
             Event::Notice(text) => Output::notice(self, text),
             Event::Warning(text) => Output::warning(self, text),
             Event::Detail(text) => Output::verbose(self, text),
+            Event::Step(text) => Output::debug(self, text),
         }
     }
 

@@ -360,6 +360,9 @@ impl Manager<'_> {
     }
 
     fn ask_policy(&self, subject: &Subject<'_>, what: impl Fn() -> String) -> Result<(), AdmitError> {
+        if !self.policy.is_empty() {
+            self.report.step(&format!("asking the policy about {}", what()));
+        }
         self.policy.judge(subject).map_err(|source| AdmitError::Policy { what: what(), source: Box::new(source) })
     }
 
@@ -381,6 +384,13 @@ impl Manager<'_> {
     ) -> Result<Verified, AdmitError> {
         let verify = |fetched, requirement: &Requirement| {
             let verified = provenance::verify(fetched, requirement, &self.settings.limits).map_err(UnverifiedError::from)?;
+            self.report.step(&format!(
+                "verified {} ({}, sha256:{}): {}",
+                Plain(&verified.fetched().file_name),
+                Plain(&crate::text::masked_source(&verified.fetched().origin.resolved)),
+                verified.fetched().digest(),
+                verified.evidence()
+            ));
             if let Evidence::Signature(Signature { other_name: Some(name), .. }) = verified.evidence() {
                 let file_name = Plain(&verified.fetched().file_name);
                 self.report.notice(&format!("the provenance of `{file_name}` lists it as `{}`", Plain(name)));

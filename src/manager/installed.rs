@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::manifest::{Metadata, PlatformCommand};
+use crate::manifest::{Extism, Metadata, PlatformCommand, RuntimeConfig};
 use crate::store::{Listed, Listing, StoreError};
 
 use super::Manager;
@@ -30,6 +30,24 @@ pub struct Details {
     pub hooks: Vec<DetailedCommand>,
     /// Its commands for each platform, and a getter's for each scheme.
     pub commands: Vec<DetailedCommand>,
+    /// What a module of WebAssembly may reach; nothing for a program, which may do what its user may.
+    pub reach: Option<Reach>,
+}
+
+/// What a module of WebAssembly may reach and use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reach {
+    /// The hosts that it may call over HTTP, as its manifest has them.
+    pub hosts: Vec<String>,
+    /// How many bytes of memory it may have.
+    pub memory_bytes: u64,
+    /// How many milliseconds a call may take.
+    pub time_ms: u64,
+    /// Whether it gets a directory for temporary files; it reaches no other file.
+    pub temporary_files: bool,
+    /// The functions of the host that it may call.
+    pub host_functions: Vec<String>,
 }
 
 /// A file as it was installed.
@@ -130,6 +148,7 @@ impl Manager<'_> {
             files: files.collect(),
             hooks: Vec::new(),
             commands: Vec::new(),
+            reach: None,
         };
         if let Ok(metadata) = &found.metadata {
             details.describe(metadata);
@@ -144,6 +163,9 @@ impl Details {
         if let Some(cli) = metadata.cli() {
             self.description = if cli.long_help.is_empty() { cli.short_help.clone() } else { cli.long_help.clone() };
         }
+        if let RuntimeConfig::Extism(extism) = &metadata.runtime {
+            self.reach = Some(Reach::of(extism));
+        }
         let Some(subprocess) = metadata.subprocess() else { return };
         self.commands.extend(subprocess.platform_commands.iter().map(DetailedCommand::new));
         for one in &subprocess.protocol_commands {
@@ -153,6 +175,18 @@ impl Details {
         for (event, commands) in &subprocess.hooks {
             let commands = commands.iter().map(DetailedCommand::new);
             self.hooks.extend(commands.map(|command| DetailedCommand { event: Some(event.clone()), ..command }));
+        }
+    }
+}
+
+impl Reach {
+    fn of(extism: &Extism) -> Self {
+        Self {
+            hosts: extism.allowed_hosts.clone(),
+            memory_bytes: u64::from(extism.pages()) << 16,
+            time_ms: extism.time_ms(),
+            temporary_files: extism.create_temp_dir,
+            host_functions: extism.host_functions.clone(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub use create::{CreateError, CreateRequest, Created, Readiness};
 pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedGate, ExplainedRule, Finding, Severity};
 pub use getter::{Downloaded, GetError};
 pub use install::{InstallError, InstallRequest, Installation, Trust};
-pub use installed::{DetailedCommand, DetailedFile, Details, InfoError};
+pub use installed::{DetailedCommand, DetailedFile, Details, InfoError, Reach};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 #[doc(hidden)]
 pub use lock::read_foreign;

@@ -81,7 +81,7 @@ impl Report for Part<'_> {
                 self.together.report.event(Event::Advanced { done: all });
             }
             Event::Finished => {}
-            Event::Notice(_) | Event::Warning(_) | Event::Detail(_) => self.together.report.event(event),
+            Event::Notice(_) | Event::Warning(_) | Event::Detail(_) | Event::Step(_) => self.together.report.event(event),
         }
     }
 }
@@ -123,7 +123,7 @@ mod tests {
                     Event::Started { what, .. } => what.to_owned(),
                     Event::Advanced { done } => done.to_string(),
                     Event::Finished => "end".to_owned(),
-                    Event::Notice(text) | Event::Warning(text) | Event::Detail(text) => text.to_owned(),
+                    Event::Notice(text) | Event::Warning(text) | Event::Detail(text) | Event::Step(text) => text.to_owned(),
                 };
                 self.0.lock().unwrap().push(text);
             }

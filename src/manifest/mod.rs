@@ -241,6 +241,20 @@ pub struct Extism {
     pub entry_func_name: Option<String>,
 }
 
+impl Extism {
+    /// How many pages of memory a module may have. 0 pages are what Go writes for "unset".
+    pub fn pages(&self) -> u32 {
+        self.max_pages.filter(|&pages| pages > 0).unwrap_or(4).min(1 << 16)
+    }
+
+    /// How many milliseconds a call may take. No time at all is what Go writes for "unset".
+    pub fn time_ms(&self) -> u64 {
+        // Nobody has ever waited for weeks; and clocks can be added to this.
+        const LONGEST: u64 = 1 << 31;
+        self.timeout.filter(|&ms| ms > 0).unwrap_or(60_000).min(LONGEST)
+    }
+}
+
 /// Why there is no [`Metadata`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

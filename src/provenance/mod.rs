@@ -105,6 +105,16 @@ impl fmt::Display for Signature {
     }
 }
 
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signature(signature) => write!(f, "signed by {signature}"),
+            Self::Digest(digest) => write!(f, "by digest sha256:{digest}"),
+            Self::Skipped => f.write_str("not verified"),
+        }
+    }
+}
+
 impl Verified {
     /// Why the package is trusted.
     pub fn evidence(&self) -> &Evidence {

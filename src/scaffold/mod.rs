@@ -51,8 +51,6 @@ pub enum Runtime {
     Subprocess,
     /// A module of WebAssembly.
     Extism,
-    /// A server that stays; nothing here runs one.
-    Grpc,
 }
 
 /// What a plugin is written in.
@@ -82,9 +80,6 @@ pub enum ChoiceError {
     /// No compiler makes a module of it.
     #[error("a plugin of the runtime extism cannot be written in sh; {POSSIBLE}")]
     ModuleInShell,
-    /// This program has no such runtime.
-    #[error("this program has no runtime grpc; {POSSIBLE}")]
-    NoGrpc,
 }
 
 const POSSIBLE: &str =
@@ -104,7 +99,6 @@ impl Flavour {
             (Runtime::Subprocess, Some(Language::Rust)) => Ok(Self::Rust),
             (Runtime::Extism, Some(Language::Rust) | None) => Ok(Self::Module),
             (Runtime::Extism, Some(Language::Sh)) => Err(ChoiceError::ModuleInShell),
-            (Runtime::Grpc, _) => Err(ChoiceError::NoGrpc),
         }
     }
 

@@ -87,9 +87,6 @@ fn only_what_goes_together_can_be_chosen() {
     assert_eq!(Flavour::choose(R::Subprocess, Some(L::Rust)), Ok(Flavour::Rust));
     assert_eq!(Flavour::choose(R::Extism, None), Ok(Flavour::Module));
     assert_eq!(Flavour::choose(R::Extism, Some(L::Sh)), Err(ChoiceError::ModuleInShell));
-    for language in [None, Some(L::Sh), Some(L::Rust)] {
-        assert_eq!(Flavour::choose(R::Grpc, language), Err(ChoiceError::NoGrpc));
-    }
 }
 
 /// The modules that are carried are those of the sources beside them: `scripts/modules` writes down of what it made each.

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::schemas::Schema;
+use crate::support::http_server::{Server, answer};
 use crate::support::{Ran, World, repository};
 
 /// A verb of a journey: what happens before it, its words, and what it does with each thing that it is about.
@@ -174,4 +175,52 @@ fn a_verb_that_fails_says_what_it_held_back() {
     let ran = world.fails(4, "plugin install ./p-1.0.0.tgz ./nothing --verify=false -q");
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains("is not verified, as you asked"), "{}", ran.stderr);
+}
+
+#[test]
+fn debug_tells_each_step_and_no_secret() {
+    let world = World::new();
+    let key = |name: &str| repository(&format!("testdata/keys/{name}")).display().to_string();
+    world.plugin("p", "1.0.0");
+    world.ok(&format!("plugin package p --keyring {}", key("tour.sec.asc")));
+    let files = ["p-1.0.0.tgz", "p-1.0.0.tgz.prov"].map(|name| fs::read(world.path(name)).unwrap());
+    let server = Server::start(move |request, to| match request.target.split('?').next().unwrap_or_default() {
+        "/old.tgz" => answer(to, "302 Found", &[("Location", "/p-1.0.0.tgz?token=hunter2")], b""),
+        "/p-1.0.0.tgz" => answer(to, "200 OK", &[], &files[0]),
+        "/p-1.0.0.tgz.prov" | "/old.tgz.prov" => answer(to, "200 OK", &[], &files[1]),
+        _ => answer(to, "404 Not Found", &[], b""),
+    });
+    let policy = world.root().join("home/.config/tool/policy.yaml");
+    fs::create_dir_all(policy.parent().unwrap()).unwrap();
+    fs::write(&policy, "apiVersion: v1\nverification: signature\n").unwrap();
+    let url = server.url("/old.tgz?token=hunter2").replace("http://", "http://ann:hunter2@");
+    let ran = world.ok(&format!("plugin install {url} --debug --keyring {}", key("tour.asc")));
+    for step in
+        ["GET http://", "302 after ", "200 after ", "redirected to ", "1 keys", "asking the policy about", "signed by Tour"]
+    {
+        assert!(ran.stderr.lines().any(|line| line.starts_with("debug: ") && line.contains(step)), "{step}: {}", ran.stderr);
+    }
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("hunter2"), "{}", ran.stderr);
+    assert!(!world.ok("plugin list").stderr.contains("debug: "));
+}
+
+#[test]
+fn info_tells_what_a_module_may_reach() {
+    let world = World::new();
+    world.ok("plugin create m --runtime extism");
+    let manifest = fs::read_to_string(world.path("m/plugin.yaml")).unwrap();
+    assert!(manifest.contains("runtime: extism/v1"));
+    world.ok("plugin install ./m");
+    let info = world.ok("plugin info m -o json").json();
+    assert!(Schema::read("info").accepts(&info), "{info:#}");
+    assert!(info["reach"]["memoryBytes"].as_u64().unwrap() >= 4 << 16, "{info:#}");
+    assert_eq!((&info["reach"]["temporaryFiles"], &info["reach"]["hosts"]), (&Value::Bool(false), &serde_json::json!([])));
+    let text = world.ok("plugin info m").stdout;
+    for line in ["May call:    none", "Memory:", "Time:", "Its files:   none", "Host's:      none"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    // A program may do what its user may.
+    world.plugin("p", "1.0.0");
+    world.ok("plugin install p");
+    assert_eq!(world.ok("plugin info p -o json").json()["reach"], Value::Null);
 }

@@ -31,7 +31,7 @@ impl Schema {
     fn holds(&self, schema: &Value, value: &Value) -> bool {
         let keywords = schema.as_object().unwrap();
         keywords.iter().all(|(keyword, wanted)| match (keyword.as_str(), value) {
-            ("$schema" | "$defs" | "title" | "description" | "default" | "then", _) => true,
+            ("$schema" | "$id" | "$defs" | "title" | "description" | "default" | "then", _) => true,
             ("$ref", _) => self.holds(self.0.pointer(wanted.as_str().unwrap().strip_prefix('#').unwrap()).unwrap(), value),
             ("type", _) => list(wanted).iter().any(|kind| is(kind.as_str().unwrap(), value)),
             ("enum", _) => list(wanted).contains(&value),
@@ -537,5 +537,27 @@ fn audit_records() {
         assert!(schema.accepts(&record), "{line}");
         record.as_object_mut().unwrap().remove("error");
         assert!(!schema.accepts(&record));
+    }
+}
+
+#[test]
+fn every_schema_has_an_address_and_a_new_manifest_names_its_own() {
+    let mut address_of_manifests = String::new();
+    for entry in fs::read_dir(crate::support::repository("schema")).unwrap() {
+        let path = entry.unwrap().path();
+        let schema: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let (id, name) = (schema["$id"].as_str().unwrap(), path.file_name().unwrap().to_str().unwrap());
+        assert!(id.starts_with("https://") && id.ends_with(&format!("/schema/{name}")), "{name}: {id}");
+        if name == "plugin-v1.schema.json" {
+            address_of_manifests = id.to_owned();
+        }
+    }
+    let world = crate::support::World::new();
+    for name in ["a", "b --type getter"] {
+        world.ok(&format!("plugin create {name}"));
+        let manifest = fs::read_to_string(world.path(&name[..1]).join("plugin.yaml")).unwrap();
+        let first = manifest.lines().next().unwrap();
+        assert_eq!(first, format!("# yaml-language-server: $schema={address_of_manifests}"));
+        world.ok(&format!("plugin lint {} --strict", &name[..1]));
     }
 }

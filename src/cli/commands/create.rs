@@ -57,11 +57,9 @@ enum Runtime {
     /// Programs
     Subprocess,
     /// A module of WebAssembly
+    #[cfg(feature = "wasm")]
     #[value(alias = "extism/v1")]
     Extism,
-    /// A server that stays; this program runs none
-    #[value(alias = "grpc/v1")]
-    Grpc,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -87,8 +85,8 @@ impl Arguments {
     fn flavour(&self) -> std::result::Result<Flavour, scaffold::ChoiceError> {
         let runtime = match self.runtime {
             Runtime::Subprocess => scaffold::Runtime::Subprocess,
+            #[cfg(feature = "wasm")]
             Runtime::Extism => scaffold::Runtime::Extism,
-            Runtime::Grpc => scaffold::Runtime::Grpc,
         };
         let language = self.lang.map(|language| match language {
             Language::Sh => scaffold::Language::Sh,
@@ -126,12 +124,6 @@ fn create(arguments: &Arguments, context: &Context<'_>) -> Result<(Row, String)>
         context
             .output
             .warning("there is no `cargo` on PATH, so the plugin's program is not built: https://rustup.rs brings it");
-    }
-    #[cfg(not(feature = "wasm"))]
-    if flavour == Flavour::Module {
-        context
-            .output
-            .warning("this program was built without WebAssembly: it can package and install the plugin, but not run it");
     }
     let directory = shown(&created.directory);
     let next = next_steps(&directory, created.program, name, kind, context);

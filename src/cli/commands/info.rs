@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::error::Result;
 use crate::cli::output::Format;
-use crate::manager::{DetailedCommand, Details};
+use crate::manager::{DetailedCommand, Details, Reach};
 use crate::store::Means;
 use crate::text::{Plain, plain, plain_block, shown_word};
 
@@ -63,6 +63,14 @@ fn text(details: &Details) -> String {
         line("Files", &details.files.len().to_string());
     } else {
         line("Receipt", "none: it was copied in by hand or by another program");
+    }
+    if let Some(Reach { hosts, memory_bytes, time_ms, temporary_files, host_functions }) = &details.reach {
+        let or_none = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        line("May call", &or_none(hosts));
+        line("Memory", &format!("{} KiB", memory_bytes >> 10));
+        line("Time", &format!("{time_ms} ms a call"));
+        line("Its files", if *temporary_files { "temporary ones alone" } else { "none" });
+        line("Host's", &or_none(host_functions));
     }
     for (label, commands) in [("Commands", &details.commands), ("Hooks", &details.hooks)] {
         if !commands.is_empty() {

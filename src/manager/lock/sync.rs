@@ -371,7 +371,7 @@ struct Muted<'a>(&'a dyn Report);
 impl Report for Muted<'_> {
     fn event(&self, event: crate::report::Event<'_>) {
         use crate::report::Event;
-        if matches!(event, Event::Notice(_) | Event::Warning(_) | Event::Detail(_)) {
+        if matches!(event, Event::Notice(_) | Event::Warning(_) | Event::Detail(_) | Event::Step(_)) {
             self.0.event(event);
         }
     }

@@ -31,20 +31,17 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// The limits that a manifest sets. 0 pages and no time at all are what Go writes for "unset". A negative number of bytes is
-    /// Extism's word for its own limits.
+    /// The limits that a manifest sets. A negative number of bytes is Extism's word for its own limits.
     pub(super) fn of(config: &Extism) -> Self {
         let bytes = |set: Option<i64>, extism: u64| match set {
             None => 4096,
             Some(bytes) => u64::try_from(bytes).unwrap_or(extism),
         };
-        // Nobody has ever waited for weeks; and clocks can be added to this.
-        const LONGEST: u64 = 1 << 31;
         Self {
-            pages: config.max_pages.filter(|&pages| pages > 0).unwrap_or(4).min(1 << 16),
+            pages: config.pages(),
             response_bytes: bytes(config.max_http_response_bytes, 50 << 20),
             variable_bytes: bytes(config.max_var_bytes, 1 << 20),
-            time: Duration::from_millis(config.timeout.filter(|&ms| ms > 0).unwrap_or(60_000).min(LONGEST)),
+            time: Duration::from_millis(config.time_ms()),
         }
     }
 }

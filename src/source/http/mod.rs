@@ -168,7 +168,7 @@ impl<'a> Client<'a> {
             self.in_time(url)?;
             let request = self.prepare(reqwest::Method::POST, url)?.0;
             let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.to_owned());
-            let response = request.send().map_err(|e| self.failed_request(e, url))?;
+            let response = self.transmit(request, "POST", url)?;
             let answer = self.judge(Answer { response, url: url.clone() }, true, false)?;
             self.read_body(answer, limit).map(|body| body.bytes)
         })
@@ -222,6 +222,15 @@ impl<'a> Client<'a> {
             Some((_, Login::Bearer(token))) => (request.bearer_auth(token.expose()), true),
             None => (request, false),
         })
+    }
+
+    /// Sends `request`, and tells of it.
+    fn transmit(&self, request: RequestBuilder, method: &str, url: &Url) -> Result<Response, Trouble<HttpError>> {
+        let began = Instant::now();
+        let sent = request.send();
+        let ended = sent.as_ref().map_or_else(|_| "no answer".to_owned(), |response| response.status().as_u16().to_string());
+        self.report.step(&format!("{method} {}: {ended} after {} ms", shown(url), began.elapsed().as_millis()));
+        sent.map_err(|e| self.failed_request(e, url))
     }
 
     /// Calls `attempt` until it succeeds, fails for good, or the attempts are used up.
@@ -279,7 +288,7 @@ impl<'a> Client<'a> {
         for _ in 0..=REDIRECTS {
             self.in_time(&url)?;
             let (request, logged_in) = self.prepare(method.clone(), &url)?;
-            let response = request.headers(headers.clone()).send().map_err(|e| self.failed_request(e, &url))?;
+            let response = self.transmit(request.headers(headers.clone()), method.as_str(), &url)?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 let conditional = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
@@ -289,6 +298,7 @@ impl<'a> Client<'a> {
                 return self.judge(Answer { response, url }, logged_in, headers.contains_key(RANGE));
             }
             url = moved(&url, response.headers())?;
+            self.report.step(&format!("redirected to {}", shown(&url)));
         }
         Err(HttpError::TooManyRedirects { url: shown(start), limit: REDIRECTS }.into())
     }

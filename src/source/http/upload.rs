@@ -83,7 +83,7 @@ impl Client<'_> {
     /// Sends one request, with its content type and content where it has any.
     fn send(&self, method: Method, url: &Url, content: Option<(&str, Content<'_>)>) -> Result<Answer, Trouble<HttpError>> {
         self.in_time(url)?;
-        let (request, logged_in) = self.prepare(method, url)?;
+        let (request, logged_in) = self.prepare(method.clone(), url)?;
         let request = match content {
             Some((content_type, content)) => {
                 // The time for a request counts for all of it: the silence that is borne between bytes must not end an upload.
@@ -94,7 +94,7 @@ impl Client<'_> {
             }
             None => request.header(CONTENT_LENGTH, 0),
         };
-        let response = request.send().map_err(|e| self.failed_request(e, url))?;
+        let response = self.transmit(request, method.as_str(), url)?;
         self.judge(Answer { response, url: url.clone() }, logged_in, false)
     }
 }
