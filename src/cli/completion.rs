@@ -20,7 +20,7 @@ use crate::cli::globals::HostFlag;
 use crate::host::Host;
 use crate::runtime::{Environment, Subject};
 use crate::settings::Gate;
-use crate::store::{Listed, Status, Store};
+use crate::store::{Listed, Store};
 use crate::text;
 
 /// The command that the scripts call.
@@ -168,8 +168,8 @@ pub fn answer(
 /// The names of installed plugins.
 fn names(store: &Store, named: Named) -> Vec<Candidate> {
     let fits = |plugin: &Listed| match named {
-        Named::Commands => plugin.is_command && plugin.status == Status::Ok,
-        Named::PostRenderers => plugin.plugin_type.as_deref() == Some("postrenderer/v1") && plugin.status == Status::Ok,
+        Named::Commands => plugin.is_command && plugin.status.is_in_use(),
+        Named::PostRenderers => plugin.plugin_type.as_deref() == Some("postrenderer/v1") && plugin.status.is_in_use(),
         Named::Installed => true,
     };
     let plugins = store.list().unwrap_or_default().plugins.into_iter().filter(fits);

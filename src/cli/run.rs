@@ -15,7 +15,7 @@ use crate::host::{Homes, Host};
 use crate::manifest::Config;
 use crate::runtime::{Input, InvokeError, Output as Answer, Process, end_by_signal};
 use crate::settings::Limits;
-use crate::store::{Listed, Plugin, Status, Store};
+use crate::store::{Listed, Plugin, Store};
 use crate::text::Plain;
 
 /// A command line that is a plugin's.
@@ -111,7 +111,7 @@ fn commands(context: &Context<'_>) -> Vec<Listed> {
         return Vec::new();
     }
     let mut plugins = context.manager().list().map(|listing| listing.plugins).unwrap_or_default();
-    plugins.retain(|plugin| plugin.is_command && plugin.status == Status::Ok);
+    plugins.retain(|plugin| plugin.is_command && plugin.status.is_in_use());
     plugins.dedup_by(|a, b| a.name == b.name);
     plugins
 }
@@ -126,7 +126,7 @@ pub(super) fn plugins_for_help(host: &Host, output: &Output) -> String {
         output.warning(warning);
     }
     let mut text = String::new();
-    for plugin in listing.plugins.iter().filter(|plugin| plugin.is_command && plugin.status == Status::Ok) {
+    for plugin in listing.plugins.iter().filter(|plugin| plugin.is_command && plugin.status.is_in_use()) {
         if text.is_empty() {
             text.push_str("Plugins:\n");
         }

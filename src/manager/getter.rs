@@ -9,7 +9,7 @@ use crate::policy::Place;
 use crate::report::Report;
 use crate::runtime::{self, Environment, Input, InvokeError};
 use crate::source::{self, FetchOptions, Known, Source, SourceError};
-use crate::store::{GateError, Spool, Status, StoreError};
+use crate::store::{GateError, Spool, StoreError};
 use crate::text::Plain;
 
 use super::record::Note;
@@ -214,7 +214,7 @@ impl Manager<'_> {
         // A store that cannot be read serves no scheme; who wants to know more asks for a list.
         let listing = self.store().list().unwrap_or_default();
         listing.warnings.iter().for_each(|warning| self.report.warning(warning));
-        for plugin in listing.plugins.into_iter().filter(|plugin| plugin.status == Status::Ok) {
+        for plugin in listing.plugins.into_iter().filter(|plugin| plugin.status.is_in_use()) {
             for scheme in &plugin.protocols {
                 // Sorted by name, so that of two that serve one scheme it is always the same that is asked.
                 known.getters.entry(scheme.to_ascii_lowercase()).or_insert_with(|| plugin.name.clone());

@@ -131,7 +131,11 @@ impl Manager<'_> {
             let name = crate::text::plain(name).into_owned();
             return Err(InfoError::NotInstalled { name, host: self.host.name().to_owned() });
         };
-        let receipt = store.receipt(&found)?;
+        // What is wrong with a receipt is its status.
+        let receipt = match store.receipt(&found) {
+            Err(StoreError::Receipt(_)) => None,
+            receipt => receipt?,
+        };
         let files = receipt.iter().flat_map(|receipt| receipt.all_files()).map(|file| DetailedFile {
             path: file.path.clone(),
             size: file.size,

@@ -6,7 +6,7 @@ use crate::audit::Event;
 use crate::package::{self, UnpackError};
 use crate::provenance::{self, Evidence, KeyringError, VerifyError};
 use crate::source::{self, FetchOptions, SourceError};
-use crate::store::{Difference, Found, GateError, Means, StoreError};
+use crate::store::{Comparison, Difference, Found, GateError, Means, StoreError};
 
 use super::record::Note;
 use super::{Manager, Trust};
@@ -37,6 +37,8 @@ pub struct VerifiedPlugin {
     pub files: usize,
     /// Those of them that are not as they were installed, which the user accepted; not yet safe to show.
     pub accepted: Vec<String>,
+    /// The files that it made beside its own when it ran; not yet safe to show.
+    pub made: Vec<String>,
     /// Why its package is trusted, where a package is kept; `None` for a copy of a directory.
     pub package: Option<VerifiedPackage>,
 }
@@ -177,7 +179,7 @@ impl Manager<'_> {
             let why = "it is a link to a directory of yours, whose files are used as they are".to_owned();
             return Err(VerifyInstalledError::Nothing { name: receipt.name, why });
         }
-        let differences = store.check_all_files(name)?;
+        let Comparison { differences, made } = store.check_all_files(name)?;
         if !differences.is_empty() {
             let next = store.ways_out(name, &receipt);
             return Err(VerifyInstalledError::Changed { name: receipt.name, differences, next });
@@ -185,6 +187,7 @@ impl Manager<'_> {
         let mut plugin = VerifiedPlugin {
             files: receipt.all_files().len(),
             accepted: self.trusted().map(|trusted| trusted.accepted_files(name)).unwrap_or_default(),
+            made,
             package: None,
             version: receipt.version.clone(),
             name: receipt.name.clone(),
@@ -256,8 +259,9 @@ impl Manager<'_> {
             })
         })?;
         let files = unpacked.files.iter().map(|file| (file.path.clone(), file.digest, file.size));
-        let differences =
-            crate::store::compare_with_package(&found.directory, files, &self.settings.limits).map_err(GateError::from)?;
+        let Comparison { differences, made } =
+            crate::store::compare_with_package(&found.directory, files, Some(metadata), &self.settings.limits)
+                .map_err(GateError::from)?;
         if !differences.is_empty() {
             let next = format!(
                 "restore it with `{} plugin install --force {}`",
@@ -271,6 +275,7 @@ impl Manager<'_> {
             version: metadata.version.as_ref().map(ToString::to_string),
             files: unpacked.files.len(),
             accepted: Vec::new(),
+            made,
             package: Some(package),
         })
     }

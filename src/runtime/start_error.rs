@@ -74,7 +74,7 @@ pub enum StartError {
     },
     /// It is in the plugin's directory, and was not installed there.
     #[error(
-        "{} was not installed with the plugin, so it is neither started nor handed to a program; `{host} plugin trust {plugin}` accepts it",
+        "{} was not installed with the plugin, so it is neither started nor handed to a program; `{host} plugin verify {plugin}` names what was added",
         shown(path)
     )]
     NotInstalled {

@@ -27,8 +27,8 @@ use crate::manifest::{self, Metadata};
 use crate::text::{quoted, without_credentials};
 use crate::trust::{AcceptedFile, InstalledFile};
 
+use super::difference::{self, Comparison, Difference};
 use super::error::StoreError;
-use super::gate::{self, Difference};
 use super::interrupt;
 use super::lock::{Spool, StoreLock};
 use super::receipt::{
@@ -259,7 +259,7 @@ impl StoreLock<'_> {
     /// Refuses a version before whose files are not as they were: the gate would not run it.
     fn check_previous(&self, name: &str, directory: &Path, receipt: Option<&Receipt>) -> Result<(), StoreError> {
         let Some(receipt) = receipt else { return Ok(()) };
-        let differences = gate::differences_of_all(directory, receipt, self.store.limits())?;
+        let differences = difference::of_all(directory, receipt, self.store.limits())?.differences;
         if differences.is_empty() {
             return Ok(());
         }
@@ -355,7 +355,8 @@ impl StoreLock<'_> {
         }
         let limits = self.store.limits();
         let metadata = found.metadata?;
-        let differences = gate::differences_of_all(&found.directory, &receipt, limits)?;
+        // What the plugin makes when it runs is as little accepted as it is refused.
+        let Comparison { differences, made } = difference::of_all(&found.directory, &receipt, limits)?;
         if differences.is_empty() {
             return Ok(AcceptedChanges::default());
         }
@@ -363,7 +364,8 @@ impl StoreLock<'_> {
         let mut known: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
         // Without stamps every digest is taken again.
         known.iter_mut().for_each(|file| file.stamp = None);
-        let files = tree::records(&found.directory, &known, Some(MadeBy::User), limits)?;
+        let mut files = tree::records(&found.directory, &known, Some(MadeBy::User), limits)?;
+        files.retain(|file| !made.contains(&file.path));
         let changed = differences.iter().filter(|difference| !difference.path.is_empty());
         let changed = changed.map(|difference| changed_file(&difference.path, &known, &files)).collect();
         (receipt.executables, receipt.files) = tree::split(files, &metadata);

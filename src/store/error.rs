@@ -9,7 +9,7 @@ use crate::policy::Refusal;
 use crate::provenance::VerifyError;
 use crate::text::{Plain, quoted};
 
-use super::gate::{Difference, listed};
+use super::difference::{Difference, listed};
 use super::{ReceiptError, TreeError};
 
 /// Why the store cannot be read or changed. Unless a variant says otherwise the store is as it was.

@@ -8,25 +8,23 @@
 //! It notices what changed by accident, by another program or by another user. Whoever may write to `.state` can write a new
 //! receipt, and to them this is no obstacle.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::digest::Sha256Digest;
 use crate::files;
 use crate::manifest::platform::Platform;
 use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
 use crate::policy::{Proof, Refusal, Subject};
-use crate::settings::{Gate, Limits};
+use crate::settings::Gate;
 use crate::stamp::Checked;
 use crate::text::{Plain, quoted};
 
+use super::difference::{self, Comparison, Difference, DifferenceKind, compare, listed};
 use super::error::StoreError;
 use super::race::Race;
 use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
-use super::tree::{self, FileRecord, Stamp, TreeError, TreeId};
+use super::tree::{self, TreeError, TreeId};
 use super::{Found, Startable, Store, disk};
 
 /// A plugin that may be run. Only the gate makes one.
@@ -67,59 +65,6 @@ impl Plugin {
             result = work(&again);
         }
         result
-    }
-}
-
-/// How an installed file differs from its receipt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// The file, relative to the plugin's directory; empty for the directory itself.
-    pub path: String,
-    /// What is different.
-    pub kind: DifferenceKind,
-}
-
-/// What is different about a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DifferenceKind {
-    /// Its bytes are others.
-    Changed,
-    /// It is gone.
-    Missing,
-    /// It was not installed.
-    Added,
-    /// It has become executable, or is no longer.
-    Mode,
-    /// It is something else: a link instead of a file, or the other way round.
-    Kind,
-}
-
-impl DifferenceKind {
-    /// What it is in one word, for lists and `-o json`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Changed => "changed",
-            Self::Missing => "missing",
-            Self::Added => "added",
-            Self::Mode => "mode",
-            Self::Kind => "kind",
-        }
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.path.as_str() {
-            "" => f.write_str("its directory ")?,
-            path => write!(f, "`{}` ", Plain(path))?,
-        }
-        f.write_str(match self.kind {
-            DifferenceKind::Changed => "has changed",
-            DifferenceKind::Missing => "is missing",
-            DifferenceKind::Added => "was added",
-            DifferenceKind::Mode => "may now be executed, or no longer may",
-            DifferenceKind::Kind => "is something else now (a link, a file or a directory)",
-        })
     }
 }
 
@@ -245,16 +190,7 @@ impl Store {
             has_receipt: disk::exists(&receipt_path),
             source: Box::new(source),
         })?;
-        let mut plugin = Plugin {
-            name: name.clone(),
-            dir: directory,
-            link,
-            metadata,
-            receipt: None,
-            warnings: Vec::new(),
-            startable: Startable::default(),
-            opened: (self.clone(), mode),
-        };
+        let mut plugin = self.unjudged(directory, link, metadata, mode);
         let file = match ReceiptFile::read_head(&receipt_path) {
             Err(_) if mode == Gate::Off && self.policy.is_empty() => None,
             file => file?,
@@ -262,13 +198,8 @@ impl Store {
         let mode = if self.is_raised(name.as_str(), file.as_ref()) { Gate::Require } else { mode };
         let startable = match mode {
             Gate::Off => Ok(Startable::default()),
-            // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
-            // may change, but where everybody may write anybody could have made the link.
-            _ if link && file.as_ref().is_none_or(knows_link) => {
-                check_modes(&root.0, &plugin).map(|()| Startable::default())
-            }
-            Gate::Warn | Gate::Require => check_modes(&root.0, &plugin)
-                .and_then(|()| self.check_receipt(&plugin, file.as_ref(), manifest_seen.as_ref()))
+            Gate::Warn | Gate::Require => check_root(&root.0, name.as_str())
+                .and_then(|()| self.check_files(&plugin, file.as_ref(), manifest_seen.as_ref()))
                 .map(|checked| match checked {
                     Some(checked) => Startable::only(&plugin.dir, checked, receipt_path),
                     None => Startable::default(),
@@ -283,6 +214,51 @@ impl Store {
         self.judge_installed(plugin.name.as_str(), plugin.receipt.as_ref())
             .map_err(|why| GateError::Policy { name: plugin.name.to_string(), source: Box::new(why) })?;
         Ok(plugin)
+    }
+
+    /// What lies in `dir`, before anything of it has been looked at but its manifest.
+    fn unjudged(&self, dir: PathBuf, link: bool, metadata: Metadata, mode: Gate) -> Plugin {
+        Plugin {
+            name: metadata.name.clone(),
+            dir,
+            link,
+            metadata,
+            receipt: None,
+            warnings: Vec::new(),
+            startable: Startable::default(),
+            opened: (self.clone(), mode),
+        }
+    }
+
+    /// Looks at who may write to the files of `plugin`, and compares those that can be executed with the receipt. Gives nothing where no
+    /// receipt speaks of what is there.
+    fn check_files(
+        &self,
+        plugin: &Plugin,
+        file: Option<&ReceiptFile>,
+        read: Option<&fs::Metadata>,
+    ) -> Result<Option<Checked>, GateError> {
+        check_modes(plugin)?;
+        // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
+        // may change, but where everybody may write anybody could have made the link.
+        if plugin.link && file.is_none_or(knows_link) {
+            return Ok(None);
+        }
+        self.check_receipt(plugin, file, read)
+    }
+
+    /// What the gate would refuse the plugin in `dir` for, whatever the settings are; where a policy refuses it is another question, and
+    /// who may write to the directory of all plugins as well.
+    pub(super) fn trouble_of(
+        &self,
+        dir: &Path,
+        link: bool,
+        metadata: &Metadata,
+        file: Option<&ReceiptFile>,
+        read: Option<&fs::Metadata>,
+    ) -> Option<String> {
+        let plugin = self.unjudged(dir.to_owned(), link, metadata.clone(), Gate::Require);
+        self.check_files(&plugin, file, read).err().map(|error| error.to_string())
     }
 
     /// Whether a policy wants the plugin `name` verified, so that no setting lets it run changed.
@@ -392,50 +368,19 @@ impl Store {
     /// # Errors
     /// [`GateError::NotInstalled`], [`GateError::Receipt`], [`GateError::Tree`]. A plugin that does not load is compared all
     /// the same.
-    pub fn check_all_files(&self, name: &str) -> Result<Vec<Difference>, GateError> {
+    pub fn check_all_files(&self, name: &str) -> Result<Comparison, GateError> {
         let mut race = Race::new(self, name);
         loop {
             let found = self.find(name).map_err(Box::new)?;
             let found = found.ok_or_else(|| self.not_installed(name))?;
-            let Some(receipt) = self.receipt(&found).map_err(Box::new)? else { return Ok(Vec::new()) };
-            match differences_of_all(&found.directory, &receipt, &self.limits) {
-                Ok(differences) if differences.is_empty() => return Ok(differences),
+            let Some(receipt) = self.receipt(&found).map_err(Box::new)? else { return Ok(Comparison::default()) };
+            match difference::of_all(&found.directory, &receipt, &self.limits) {
+                Ok(found) if found.differences.is_empty() => return Ok(found),
                 _ if race.goes_on() => {}
-                differences => return Ok(differences?),
+                found => return Ok(found?),
             }
         }
     }
-}
-
-/// Compares the files below `dir` with those that a package holds: path, digest and size of each.
-///
-/// # Errors
-/// [`TreeError`], where a file cannot be read.
-pub fn compare_with_package(
-    dir: &Path,
-    files: impl IntoIterator<Item = (String, Sha256Digest, u64)>,
-    limits: &Limits,
-) -> Result<Vec<Difference>, TreeError> {
-    let mut expected: BTreeMap<String, (Sha256Digest, u64)> =
-        files.into_iter().map(|(path, digest, size)| (path, (digest, size))).collect();
-    let mut differences = Vec::new();
-    for (path, metadata) in tree::walk(dir, limits)? {
-        let kind = match expected.remove(&path) {
-            None => DifferenceKind::Added,
-            Some(_) if metadata.is_symlink() => DifferenceKind::Kind,
-            Some((digest, size)) => {
-                let same = metadata.len() == size && tree::record(dir, path.clone(), &metadata)?.sha256 == digest;
-                if same {
-                    continue;
-                }
-                DifferenceKind::Changed
-            }
-        };
-        differences.push(Difference { path, kind });
-    }
-    differences.extend(expected.into_keys().map(|path| Difference { path, kind: DifferenceKind::Missing }));
-    differences.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(differences)
 }
 
 fn knows_link(file: &ReceiptFile) -> bool {
@@ -443,16 +388,20 @@ fn knows_link(file: &ReceiptFile) -> bool {
         || (file.current.is_none() && file.change.is_some())
 }
 
-/// Refuses what everybody may write to (CVE-2025-15558): the directory of the plugins, unless it is sticky, the plugin's, and
-/// the files that its commands name with the directories on the way to them.
-fn check_modes(root: &Path, plugin: &Plugin) -> Result<(), GateError> {
-    let refused = |path: PathBuf| Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
-    if let Ok(metadata) = fs::metadata(root)
-        && files::everybody_may_write(&metadata)
-        && !files::is_sticky(&metadata)
-    {
-        return refused(root.to_owned());
+/// Refuses all plugins where everybody may write to the directory of the plugins, unless it is sticky.
+pub(super) fn check_root(root: &Path, name: &str) -> Result<(), GateError> {
+    match fs::metadata(root) {
+        Ok(metadata) if files::everybody_may_write(&metadata) && !files::is_sticky(&metadata) => {
+            Err(GateError::WorldWritable { name: name.to_owned(), path: root.to_owned() })
+        }
+        _ => Ok(()),
     }
+}
+
+/// Refuses what everybody may write to (CVE-2025-15558): the plugin's directory, and the files that its commands name with the
+/// directories on the way to them.
+fn check_modes(plugin: &Plugin) -> Result<(), GateError> {
+    let refused = |path: PathBuf| Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
     let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| files::everybody_may_write(&metadata));
     if writable(&plugin.dir) {
         return refused(plugin.dir.clone());
@@ -506,77 +455,7 @@ fn differences_of_executables(
     Ok(differences)
 }
 
-/// What the file that `record` describes is now, or how it differs. Its bytes are read only where its stamp, taken at
-/// `stamped_at`, does not settle it; what is given back then is of the very file that was read.
-fn compare(dir: &Path, record: &FileRecord, stamped_at: i64) -> Result<Result<fs::Metadata, DifferenceKind>, TreeError> {
-    let path = dir.join(&record.path);
-    let metadata = match fs::symlink_metadata(&path) {
-        Ok(metadata) => metadata,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Err(DifferenceKind::Missing));
-        }
-        Err(source) => return Err(TreeError::Io { path, source }),
-    };
-    if metadata.is_symlink() != record.link || metadata.is_dir() {
-        return Ok(Err(DifferenceKind::Kind));
-    }
-    let unchanged = |stamp: &Stamp| {
-        metadata.len() == record.size && *stamp == Stamp::of(&metadata) && stamp.shows_changes_after(stamped_at)
-    };
-    if record.stamp.as_ref().is_some_and(unchanged) {
-        return Ok(Ok(metadata));
-    }
-    if metadata.len() != record.size {
-        return Ok(Err(DifferenceKind::Changed));
-    }
-    let (now, metadata) = tree::record_seen(dir, record.path.clone(), &metadata)?;
-    if now.sha256 != record.sha256 {
-        return Ok(Err(DifferenceKind::Changed));
-    }
-    Ok(if now.is_executable() == record.is_executable() { Ok(metadata) } else { Err(DifferenceKind::Mode) })
-}
-
-/// Whether the file that `record` describes is in `dir` as it says: it is read.
-pub(super) fn is_as_recorded(dir: &Path, record: &FileRecord) -> Result<bool, TreeError> {
-    Ok(compare(dir, record, i64::MIN)?.is_ok())
-}
-
-/// How the directory `dir` differs from `receipt`, sorted by path: every file is read.
-pub(super) fn differences_of_all(dir: &Path, receipt: &Receipt, limits: &Limits) -> Result<Vec<Difference>, TreeError> {
-    if receipt.kind == Kind::Link {
-        return Ok(Vec::new());
-    }
-    if fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.is_symlink()) {
-        return Ok(vec![Difference { path: String::new(), kind: DifferenceKind::Kind }]);
-    }
-    let known = receipt.all_files();
-    let mut differences = Vec::new();
-    for file in &known {
-        // Stamps that show no change after the beginning of time settle nothing.
-        if let Err(kind) = compare(dir, file, i64::MIN)? {
-            differences.push(Difference { path: file.path.clone(), kind });
-        }
-    }
-    for (path, _) in tree::walk(dir, limits)? {
-        if known.binary_search_by(|file| file.path.as_str().cmp(&path)).is_err() {
-            differences.push(Difference { path, kind: DifferenceKind::Added });
-        }
-    }
-    differences.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(differences)
-}
-
 /// The command that puts a broken plugin back, where something knows what it was.
 fn or_restore(has_receipt: bool, host: &str, name: &str) -> String {
     if has_receipt { format!("restore it with `{host} plugin restore {}`, or ", quoted(name)) } else { String::new() }
-}
-
-/// The first differences, in words.
-pub(super) fn listed(differences: &[Difference]) -> String {
-    const SHOWN: usize = 3;
-    let mut text = differences.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if differences.len() > SHOWN {
-        text.push_str(&format!(" and {} more", differences.len() - SHOWN));
-    }
-    text
 }

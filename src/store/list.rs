@@ -14,17 +14,22 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
-use crate::files;
-use crate::manifest::{FILE_NAME, MODULE_NAME, Metadata};
+use crate::files::{self, Changeable};
+use crate::manifest::{FILE_NAME, Metadata};
+use crate::policy::{Place, Proof, Subject};
 use crate::text::Plain;
 
 use super::error::StoreError;
-use super::receipt::{Means, Receipt, ReceiptFile, now_ns, optional_time};
+use super::race::Race;
+use super::receipt::{
+    Means, Receipt, ReceiptError, ReceiptFile, VerifiedBy, now_ns, optional_time, refuse_changeable_directory,
+};
 use super::tree::{Stamp, TreeId};
-use super::{Found, Root, Store, disk};
+use super::watch::Watch;
+use super::{Found, Root, Store, disk, gate};
 
 /// The version of the index, and of the rules by which a row is made: another one is no index.
-const INDEX_VERSION: u32 = 1;
+const INDEX_VERSION: u32 = 2;
 
 /// Bytes of an index: 100,000 plugins with long descriptions.
 const MAX_INDEX_BYTES: u64 = 256 << 20;
@@ -70,6 +75,9 @@ pub struct Listed {
     /// When this version was put in place.
     #[serde(with = "optional_time")]
     pub updated_at: Option<Timestamp>,
+    /// The files whose changes the user accepted.
+    #[serde(skip)]
+    pub accepted: Vec<String>,
     /// Whether it has a receipt: if not, it was copied in by hand or by another program.
     #[serde(skip)]
     pub has_receipt: bool,
@@ -104,6 +112,12 @@ pub struct ListedVerification {
 pub enum Status {
     /// It can.
     Ok,
+    /// The gate refuses it: files are not as they were installed, or everybody may write to them.
+    Changed,
+    /// It can, with changes that the user accepted.
+    Accepted,
+    /// A policy refuses it.
+    Refused,
     /// It does not load.
     Broken,
     /// Another plugin, or a built-in command, of the same name is used in its place.
@@ -115,8 +129,19 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Changed => "changed",
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
             Self::Broken => "broken",
             Self::Shadowed => "shadowed",
+        }
+    }
+
+    /// Whether it is the plugin that its name means, be it refused when it is to run.
+    pub fn is_in_use(self) -> bool {
+        match self {
+            Self::Ok | Self::Changed | Self::Accepted | Self::Refused => true,
+            Self::Broken | Self::Shadowed => false,
         }
     }
 }
@@ -139,7 +164,16 @@ pub(super) struct Row {
     plugin_type: String,
     runtime: String,
     source: Option<String>,
-    verified: ListedVerification,
+    /// Where it came from, to a policy: as it may be shown.
+    places: Vec<String>,
+    verified: Option<VerifiedBy>,
+    /// What the gate looks at, so that its answer still is what follows.
+    watch: Watch,
+    /// What the gate refuses it for.
+    trouble: Option<String>,
+    /// The files whose changes the user accepted, and the command that brings back what was installed.
+    accepted: Vec<String>,
+    restore: Option<String>,
     pinned: bool,
     #[serde(with = "optional_time")]
     installed_at: Option<Timestamp>,
@@ -157,6 +191,14 @@ pub(super) enum Entry {
 }
 
 impl Entry {
+    /// Whether something is wrong that may come of a change that is under way.
+    fn is_in_trouble(&self) -> bool {
+        match self {
+            Self::Good { row, .. } => row.trouble.is_some(),
+            Self::Broken { .. } => true,
+        }
+    }
+
     /// The plugin's name, where it is known.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
@@ -175,8 +217,9 @@ impl Store {
     pub fn list(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
         for root in &self.roots {
+            let trouble = root_trouble(root);
             for entry in self.entries(root)? {
-                listing.plugins.push(listed(root, entry));
+                listing.plugins.push(self.listed(root, entry, trouble.as_ref()));
             }
         }
         // Stable: of one name, the first in path order stays first.
@@ -215,7 +258,7 @@ impl Store {
             }
             // The one that is used comes first.
             plugins.sort_by_key(|plugin| plugin.directory.file_name().is_none_or(|dir| dir != name.as_str()));
-            let mut good: Vec<_> = plugins.iter_mut().filter(|plugin| plugin.status == Status::Ok).collect();
+            let mut good: Vec<_> = plugins.iter_mut().filter(|plugin| plugin.status.is_in_use()).collect();
             if good.iter().any(|plugin| plugin.is_command) && self.host.is_reserved(&name) {
                 let problem = format!("`{name}` is a command of {} itself", self.host.name());
                 listing.warnings.push(format!("plugin `{name}` is skipped: {problem}"));
@@ -260,11 +303,11 @@ impl Store {
                 Some(row.manifest) == manifest && row.receipt == stamp(&root.receipt_of(&dir, Some(&row.name)))
             });
             match known {
-                Some(row) if row.runtime != "extism/v1" || root.plugin(&dir).join(MODULE_NAME).is_file() => {
+                Some(row) if row.watch.is_still(&root.plugin(&dir)) => {
                     reused += 1;
                     entries.push(Entry::Good { row, link });
                 }
-                _ => entries.extend(self.entry(root, dir, link, manifest)?),
+                _ => entries.extend(self.settled_entry(root, dir, link)?),
             }
         }
         if reused != entries.iter().filter(|entry| matches!(entry, Entry::Good { .. })).count() || reused != indexed {
@@ -273,14 +316,20 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads the manifest and the receipt in `dir`; `None` where no plugin is there.
-    fn entry(
-        &self,
-        root: &Root,
-        dir: String,
-        link: bool,
-        manifest: Option<(u64, Stamp)>,
-    ) -> Result<Option<Entry>, StoreError> {
+    /// [`Self::entry`], once more where what is wrong may come of a change that is under way.
+    fn settled_entry(&self, root: &Root, dir: String, link: bool) -> Result<Option<Entry>, StoreError> {
+        let mut race = Race::new(self, &dir);
+        loop {
+            match self.entry(root, dir.clone(), link)? {
+                Some(entry) if entry.is_in_trouble() && race.goes_on() => {}
+                entry => return Ok(entry),
+            }
+        }
+    }
+
+    /// Reads the manifest and the receipt in `dir`, and asks the gate; `None` where no plugin is there.
+    fn entry(&self, root: &Root, dir: String, link: bool) -> Result<Option<Entry>, StoreError> {
+        let manifest = stamp(&root.plugin(&dir).join(FILE_NAME));
         let found = match self.look(root, &dir) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
@@ -289,20 +338,71 @@ impl Store {
         let tree = TreeId::of(&found.directory).ok().flatten();
         let receipt_path = found.receipt_path();
         let receipt_stamp = stamp(&receipt_path);
-        let receipt = ReceiptFile::read_head(&receipt_path).map(|file| file.and_then(|file| file.of_tree(tree)));
-        let Found { metadata, .. } = found;
-        Ok(Some(match (metadata, receipt, manifest) {
-            (Ok(metadata), Ok(receipt), Some(manifest)) => {
-                let row = Row::new(dir, manifest, receipt_stamp, &metadata, receipt.as_ref());
+        let (file, unbelieved) = match ReceiptFile::read_head(&receipt_path) {
+            // It may be good, and is not believed: the gate refuses the plugin for it.
+            Err(ReceiptError::Changeable(why)) => (Ok(None), Some(why.to_string())),
+            file => (file, None),
+        };
+        let Found { directory, metadata, manifest_seen, .. } = found;
+        Ok(Some(match (metadata, file, manifest) {
+            (Ok(metadata), Ok(file), Some(manifest)) => {
+                let is_believed = unbelieved.is_none();
+                let trouble = unbelieved
+                    .or_else(|| self.trouble_of(&directory, link, &metadata, file.as_ref(), manifest_seen.as_ref()));
+                let receipt = file.and_then(|file| file.of_tree(tree));
+                let watch = Watch::new(&directory, &metadata, receipt.as_ref());
+                // Who may write to all of `.state` shows in no stamp of this plugin.
+                let watch = if is_believed { watch } else { watch.forgotten() };
+                let restore = receipt.as_ref().filter(|receipt| !receipt.accepted.is_empty());
+                let restore = restore.map(|receipt| self.restore_command(&receipt.name));
+                let row =
+                    Row { trouble, restore, ..Row::new(dir, manifest, receipt_stamp, watch, &metadata, receipt.as_ref()) };
                 Entry::Good { row: Box::new(row), link }
             }
-            (Err(e), receipt, _) => {
-                Entry::Broken { dir, link, problem: chain(&e), receipt: receipt.ok().flatten().map(Box::new) }
+            (Err(e), file, _) => {
+                let receipt = file.ok().flatten().and_then(|file| file.of_tree(tree));
+                Entry::Broken { dir, link, problem: chain(&e), receipt: receipt.map(Box::new) }
             }
             (_, Err(e), _) => Entry::Broken { dir, link, problem: chain(&e), receipt: None },
             // It came between the two looks: the next list knows better.
             (_, _, None) => Entry::Broken { dir, link, problem: "it is being changed right now".to_owned(), receipt: None },
         }))
+    }
+
+    /// Whether a good plugin can be used, and why not.
+    fn judge_row(&self, row: &Row, trouble: Option<&Changeable>) -> (Status, Option<String>) {
+        let places: Vec<Place> = row.places.iter().map(|text| Place::of(text)).collect();
+        let proof = row.verified.as_ref().map_or(Proof::Nothing, VerifiedBy::proof);
+        let accepted = row.restore.as_deref();
+        let subject = Subject { name: Some(&row.name), places: &places, proof: Some(proof), accepted, installed: true };
+        if let Err(refusal) = self.policy.judge(&subject) {
+            return (Status::Refused, Some(refusal.to_string()));
+        }
+        let trouble = trouble.map(ToString::to_string);
+        if let Some(trouble) = trouble.or_else(|| row.trouble.clone()) {
+            return (Status::Changed, Some(trouble));
+        }
+        if row.accepted.is_empty() {
+            return (Status::Ok, None);
+        }
+        let text = format!(
+            "it runs with changes that you accepted: {}; `{} plugin untrust {}` takes that back",
+            row.accepted.join(", "),
+            self.host.name(),
+            row.name
+        );
+        (Status::Accepted, Some(Plain(&text).to_string()))
+    }
+
+    /// The line of a list for `entry`; `trouble` is what is wrong with all plugins of `root`.
+    fn listed(&self, root: &Root, entry: Entry, trouble: Option<&Changeable>) -> Listed {
+        match entry {
+            Entry::Good { row, link } => {
+                let (status, problem) = self.judge_row(&row, trouble);
+                Listed { status, problem, ..listed_row(root, *row, link) }
+            }
+            Entry::Broken { dir, link, problem, receipt } => listed_broken(root, dir, link, problem, receipt.as_deref()),
+        }
     }
 
     pub(super) fn index_path(&self, root: &Root) -> PathBuf {
@@ -316,6 +416,7 @@ impl Row {
         dir: String,
         manifest: (u64, Stamp),
         receipt_stamp: Option<(u64, Stamp)>,
+        watch: Watch,
         metadata: &Metadata,
         receipt: Option<&Receipt>,
     ) -> Self {
@@ -329,7 +430,12 @@ impl Row {
             plugin_type: metadata.plugin_type().to_owned(),
             runtime: metadata.runtime_name().to_owned(),
             source: receipt.map(Receipt::shown_source),
-            verified: verification(receipt),
+            places: receipt.map(Receipt::shown_sources).unwrap_or_default(),
+            verified: receipt.map(|receipt| receipt.verified.clone()),
+            watch,
+            trouble: None,
+            accepted: receipt.map(|receipt| receipt.accepted.clone()).unwrap_or_default(),
+            restore: None,
             pinned: receipt.is_some_and(|receipt| receipt.pinned),
             installed_at: receipt.map(|receipt| receipt.installed_at),
             updated_at: receipt.map(|receipt| receipt.updated_at),
@@ -340,9 +446,9 @@ impl Row {
     }
 }
 
-fn verification(receipt: Option<&Receipt>) -> ListedVerification {
-    match receipt {
-        Some(Receipt { verified, .. }) => ListedVerification {
+fn verification(verified: Option<&VerifiedBy>) -> ListedVerification {
+    match verified {
+        Some(verified) => ListedVerification {
             by: verified.by,
             signer: verified.signer.clone(),
             fingerprint: verified.fingerprint.clone(),
@@ -351,50 +457,57 @@ fn verification(receipt: Option<&Receipt>) -> ListedVerification {
     }
 }
 
-/// The line of a list for `entry`.
-fn listed(root: &Root, entry: Entry) -> Listed {
-    match entry {
-        Entry::Good { row, link } => Listed {
-            name: row.name,
-            version: row.version,
-            plugin_type: Some(row.plugin_type),
-            runtime: Some(row.runtime),
-            directory: root.plugin(&row.dir),
-            status: Status::Ok,
-            problem: None,
-            source: row.source,
-            verified: row.verified,
-            pinned: row.pinned,
-            installed_at: row.installed_at,
-            updated_at: row.updated_at,
-            has_receipt: row.receipt.is_some(),
-            link,
-            is_command: row.is_command,
-            short_help: row.short_help,
-            protocols: row.protocols,
-        },
-        Entry::Broken { dir, link, problem, receipt } => {
-            let receipt = receipt.as_deref();
-            Listed {
-                directory: root.plugin(&dir),
-                name: dir,
-                version: receipt.and_then(|receipt| receipt.version.clone()),
-                plugin_type: receipt.map(|receipt| receipt.plugin_type.clone()),
-                runtime: receipt.map(|receipt| receipt.runtime.clone()),
-                status: Status::Broken,
-                problem: Some(problem),
-                source: receipt.map(Receipt::shown_source),
-                verified: verification(receipt),
-                pinned: receipt.is_some_and(|receipt| receipt.pinned),
-                installed_at: receipt.map(|receipt| receipt.installed_at),
-                updated_at: receipt.map(|receipt| receipt.updated_at),
-                has_receipt: receipt.is_some(),
-                link,
-                is_command: false,
-                short_help: String::new(),
-                protocols: Vec::new(),
-            }
-        }
+/// What is wrong with all plugins of `root`: everybody may write there, or to its receipts.
+fn root_trouble(root: &Root) -> Option<Changeable> {
+    let everybody = |path: &Path| refuse_changeable_directory(path).err();
+    everybody(&root.0).filter(|_| gate::check_root(&root.0, "").is_err()).or_else(|| everybody(&root.state()))
+}
+
+/// The line of a list for a plugin that loads, as if nothing else were wrong with it.
+fn listed_row(root: &Root, row: Row, link: bool) -> Listed {
+    Listed {
+        name: row.name,
+        version: row.version,
+        plugin_type: Some(row.plugin_type),
+        runtime: Some(row.runtime),
+        directory: root.plugin(&row.dir),
+        status: Status::Ok,
+        problem: None,
+        source: row.source,
+        verified: verification(row.verified.as_ref()),
+        pinned: row.pinned,
+        installed_at: row.installed_at,
+        updated_at: row.updated_at,
+        accepted: row.accepted,
+        has_receipt: row.receipt.is_some(),
+        link,
+        is_command: row.is_command,
+        short_help: row.short_help,
+        protocols: row.protocols,
+    }
+}
+
+/// The line of a list for a plugin that does not load.
+fn listed_broken(root: &Root, dir: String, link: bool, problem: String, receipt: Option<&Receipt>) -> Listed {
+    Listed {
+        directory: root.plugin(&dir),
+        name: dir,
+        version: receipt.and_then(|receipt| receipt.version.clone()),
+        plugin_type: receipt.map(|receipt| receipt.plugin_type.clone()),
+        runtime: receipt.map(|receipt| receipt.runtime.clone()),
+        status: Status::Broken,
+        problem: Some(problem),
+        source: receipt.map(Receipt::shown_source),
+        verified: verification(receipt.map(|receipt| &receipt.verified)),
+        pinned: receipt.is_some_and(|receipt| receipt.pinned),
+        installed_at: receipt.map(|receipt| receipt.installed_at),
+        updated_at: receipt.map(|receipt| receipt.updated_at),
+        accepted: receipt.map(|receipt| receipt.accepted.clone()).unwrap_or_default(),
+        has_receipt: receipt.is_some(),
+        link,
+        is_command: false,
+        short_help: String::new(),
+        protocols: Vec::new(),
     }
 }
 
@@ -479,7 +592,9 @@ fn write_index(path: &Path, entries: &[Entry]) {
     let now = now_ns();
     // What changed only just now could change again without its stamp showing it: it is read again the next time.
     let settled = |row: &&Row| {
-        row.manifest.1.shows_changes_after(now) && row.receipt.is_none_or(|(_, stamp)| stamp.shows_changes_after(now))
+        row.manifest.1.shows_changes_after(now)
+            && row.watch.shows_changes_after(now)
+            && row.receipt.is_none_or(|(_, stamp)| stamp.shows_changes_after(now))
     };
     let rows: Vec<&Row> = entries
         .iter()

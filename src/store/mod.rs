@@ -17,6 +17,7 @@
 //! [`crate::runtime`]'s.
 
 mod commit;
+mod difference;
 mod disk;
 mod error;
 mod gate;
@@ -31,6 +32,7 @@ mod staging;
 mod startable;
 mod survey;
 mod tree;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -46,8 +48,9 @@ use crate::policy::Policy;
 use crate::settings::Limits;
 
 pub use commit::{AcceptedChanges, Arrival, ChangedFile, Committed, Removed};
+pub use difference::{Comparison, Difference, DifferenceKind, compare_with_package};
 pub use error::StoreError;
-pub use gate::{Difference, DifferenceKind, GateError, Plugin, compare_with_package};
+pub use gate::{GateError, Plugin};
 pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
 #[doc(hidden)]

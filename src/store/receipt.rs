@@ -304,6 +304,12 @@ impl Receipt {
         texts.map(|text| Place::of(text)).collect()
     }
 
+    /// What [`Self::places`] speaks of, as it may be shown: it means the same places.
+    pub(super) fn shown_sources(&self) -> Vec<String> {
+        let texts = std::iter::once(&self.source.asked).chain(&self.source.resolved);
+        texts.map(|text| masked_source(text)).collect()
+    }
+
     /// The source as it may be shown: a URL's query masked.
     pub fn shown_source(&self) -> String {
         masked_source(&self.source.asked)

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::provenance::Evidence;
 use crate::text::quoted;
 
+use super::difference::{self, Difference, DifferenceKind};
 use super::error::StoreError;
-use super::gate::{self, Difference, DifferenceKind};
 use super::receipt::{Kind, Means, Receipt, ReceiptFile, VerifiedBy};
 use super::staging::{PACKAGE, Staged};
 use super::tree::{self, FileRecord, MadeBy, TreeId};
@@ -64,7 +64,7 @@ impl Store {
     pub fn damage(&self, name: &str) -> Result<Damage, StoreError> {
         let (root, dir, directory, receipt) = self.receipt_for(name)?;
         let mut differences = match TreeId::of(&directory).map_err(|source| StoreError::io("look at", &directory, source))? {
-            Some(_) => gate::differences_of_all(&directory, &receipt, &self.limits)?,
+            Some(_) => difference::of_all(&directory, &receipt, &self.limits)?.differences,
             None => vec![Difference { path: String::new(), kind: DifferenceKind::Missing }],
         };
         let by_user = receipt.all_files().into_iter().filter(|file| file.made_by == Some(MadeBy::User));
@@ -103,7 +103,7 @@ impl Store {
             Some(receipt) if disk::exists(&directory) => receipt,
             _ => return Ok(None),
         };
-        let differences = gate::differences_of_all(&directory, &receipt, &self.limits)?;
+        let differences = difference::of_all(&directory, &receipt, &self.limits)?.differences;
         let package = kept_package(&receipt, |_| root.previous_package(dir));
         Ok((!differences.is_empty()).then(|| Box::new(PreviousDamage { receipt, differences, package })))
     }
@@ -230,7 +230,7 @@ impl StoreLock<'_> {
     fn take_hook_files_along(&self, staged: &mut Staged, receipt: &Receipt, from: &Path) -> Result<(), StoreError> {
         let tree = staged.tree();
         for record in receipt.all_files().into_iter().filter(|file| file.made_by == Some(MadeBy::Hook)) {
-            if !gate::is_as_recorded(from, record)? {
+            if !difference::is_as_recorded(from, record)? {
                 let (name, path) = (receipt.name.clone(), record.path.clone());
                 let again = self.store.reinstall_command(receipt);
                 return Err(StoreError::MadeByHook { name, path, again });

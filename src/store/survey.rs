@@ -11,8 +11,8 @@ use crate::digest::Sha256Digest;
 use crate::files;
 use crate::report::Report;
 
+use super::difference::{self, Comparison, Difference};
 use super::error::StoreError;
-use super::gate::{self, Difference};
 use super::list::{self, Entry, Listed, Status};
 use super::receipt::{Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, TreeError};
@@ -135,6 +135,15 @@ pub enum Flaw {
         /// What to do about it.
         ways_out: String,
     },
+    /// A plugin made files beside its own when it ran.
+    Made {
+        /// The plugin.
+        plugin: String,
+        /// Its directory.
+        path: PathBuf,
+        /// The files, relative to it.
+        files: Vec<String>,
+    },
     /// The package that was kept of a plugin is gone.
     PackageMissing {
         /// The plugin.
@@ -210,11 +219,11 @@ impl Store {
                 path: path.clone(),
                 problem: problem.clone().unwrap_or_default(),
             }),
-            (Status::Ok, _) if dir != plugin => {
+            (Status::Ok | Status::Changed | Status::Accepted | Status::Refused, _) if dir != plugin => {
                 let renamed = disk::exists(&root.receipt(&plugin));
                 flaws.push(Flaw::OtherName { plugin: plugin.clone(), path: path.clone(), renamed });
             }
-            (Status::Ok, _) => {}
+            (Status::Ok | Status::Changed | Status::Accepted | Status::Refused, _) => {}
         }
         survey_modes(&plugin, &path, listed.link, flaws);
         let receipt_path = root.receipt_of(dir, Some(&plugin));
@@ -233,13 +242,17 @@ impl Store {
             }
             return None;
         };
-        match gate::differences_of_all(&path, &receipt, &self.limits) {
-            Ok(differences) if differences.is_empty() => {}
+        match difference::of_all(&path, &receipt, &self.limits) {
             // A link that leads nowhere has been told of.
             Ok(_) if listed.link && !path.exists() => {}
-            Ok(differences) => {
-                let ways_out = self.ways_out(&plugin, &receipt);
-                flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, ways_out });
+            Ok(Comparison { differences, made }) => {
+                if !made.is_empty() {
+                    flaws.push(Flaw::Made { plugin: plugin.clone(), path: path.clone(), files: made });
+                }
+                if !differences.is_empty() {
+                    let ways_out = self.ways_out(&plugin, &receipt);
+                    flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, ways_out });
+                }
             }
             Err(TreeError::Io { path, source }) => flaws.push(unreadable(&path, source)),
             Err(e) => flaws.push(unreadable(&path, e)),

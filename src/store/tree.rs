@@ -97,7 +97,7 @@ pub(super) fn mode(metadata: &FileMetadata) -> u32 {
 }
 
 /// Whether a file of this mode and name can be started.
-fn is_executable_mode(mode: u32, path: &str) -> bool {
+pub(super) fn is_executable_mode(mode: u32, path: &str) -> bool {
     if cfg!(windows) {
         let extension = path.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
         return matches!(extension.as_deref(), Some("exe" | "bat" | "cmd" | "com" | "ps1"));

@@ -53,7 +53,6 @@ fn s_what_decides_about_trust_is_refused_where_everybody_may_change_it() {
         (state.clone(), run),
         (state.join("p.json"), "plugin exec p"),
         (state.join("p.json"), "plugin verify p"),
-        (state.join("p.json"), "plugin info p"),
         (state.clone(), "plugin verify p"),
         (state.join("p.json"), "plugin update p"),
         (state.join("p.json"), "plugin pin p"),

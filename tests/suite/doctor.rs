@@ -87,7 +87,7 @@ fn each_thing_that_is_wrong_is_found() {
     type Harm = fn(&World);
     let cases: &[(&str, Harm)] = &[
         ("plugin-changed", |w| fs::write(w.plugins().join("p/run.sh"), "#!/bin/sh\n").unwrap()),
-        ("plugin-changed", |w| fs::write(w.plugins().join("p/added"), "").unwrap()),
+        ("plugin-changed", |w| fs::write(w.plugins().join("p/added.sh"), "").unwrap()),
         ("plugin-broken", |w| {
             fs::create_dir(w.plugins().join("broken")).unwrap();
             fs::write(w.plugins().join("broken/plugin.yaml"), "name: [").unwrap();
@@ -233,6 +233,20 @@ fn p_a_signer_whose_key_was_revoked_is_an_error() {
     let added = world.ok(&format!("plugin keyring add {}", key("revocation.asc")));
     assert!(added.stderr.contains("foo"), "whose plugins are there is said at once: {}", added.stderr);
     assert_eq!(codes(&world), ["signer-revoked", "key-revoked"]);
+    world.fails(1, "plugin doctor");
+    // Also where a digest of a lock file made it trusted, whose signer the file names.
+    fs::write(&path, text.replace(rsa, &revoked.to_lowercase()).replace("\"by\":\"signature\"", "\"by\":\"digest\""))
+        .unwrap();
+    assert_eq!(codes(&world), ["signer-revoked", "key-revoked"]);
+    world.fails(1, "plugin doctor");
+    // And of a signer who may sign other plugins only.
+    for by in ["signature", "digest"] {
+        fs::write(&path, text.replace("\"by\":\"signature\"", &format!("\"by\":\"{by}\""))).unwrap();
+        world.ok(&format!("plugin keyring limit {rsa} --for-name other"));
+        assert!(world.fails(1, "plugin doctor -o name").stdout.starts_with("signer-limited\n"), "{by}");
+        world.ok(&format!("plugin keyring limit {rsa}"));
+    }
+    fs::write(&path, text.replace(rsa, revoked)).unwrap();
     // A key that is not there is worth a note.
     world.set("TOOL_KEYRING", key("tour.asc"));
     let ran = world.ok("plugin doctor -o json");

@@ -434,12 +434,12 @@ fn what_is_not_installed_is_looked_for_in_the_list() {
 fn i_verify_says_how_a_changed_plugin_is_restored() {
     let world = signed();
     world.ok(&format!("plugin install p-1.0.0.tgz {}", keyring()));
-    fs::write(world.plugins().join("p/README"), "new").unwrap();
+    fs::write(world.plugins().join("p/readme.py"), "new").unwrap();
     let ran = world.fails(3, &format!("plugin verify p {}", keyring()));
     assert!(world.fails(4, "plugin verify p-2.tgz").stderr.contains("p-2.tgz is not there\nhint: check the path"));
     assert!(world.fails(4, "plugin verify https://ann:pw@h.example/p.tgz").stderr.contains("`tool plugin pull URL`"));
     let restore = "`tool plugin restore p`";
-    assert!(ran.stderr.contains("`README` was added") && ran.stderr.contains(restore), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`readme.py` was added") && ran.stderr.contains(restore), "{}", ran.stderr);
     assert!(ran.stderr.contains("`tool plugin trust p`"), "{}", ran.stderr);
     world.ok("plugin trust p");
     world.ok(&format!("plugin verify p {}", keyring()));

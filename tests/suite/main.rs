@@ -50,6 +50,7 @@ mod settings; // env: what is in force
 mod signals; // Ctrl-C and requests to end
 mod signers; // who may have signed what comes in, whichever the verb
 mod starting; // every way to a start, and what was tampered with: cases S, P28
+mod statuses; // list and info say what the gate does: cases S, P28
 mod support; // what they share
 mod syncing; // plugin sync of many plugins at once: case F
 mod trusting; // trust.yaml: limits, pins, accepted changes: cases S

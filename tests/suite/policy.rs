@@ -503,7 +503,7 @@ fn p28_a_policy_that_asks_for_signatures_raises_the_gate() {
 fn p28_an_accepted_change_does_not_satisfy_a_policy() {
     let changes: [(&str, fn(&std::path::Path)); 4] = [
         ("changed", |dir| fs::write(dir.join("run.sh"), "#!/bin/sh\necho evil\n").unwrap()),
-        ("added", |dir| fs::write(dir.join("added.txt"), "x").unwrap()),
+        ("added", |dir| fs::write(dir.join("added.sh"), "x").unwrap()),
         ("removed", |dir| fs::remove_file(dir.join("README.md")).unwrap()),
         ("executable", |dir| {
             fs::set_permissions(dir.join("README.md"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -527,7 +527,7 @@ fn p28_an_accepted_change_does_not_satisfy_a_policy() {
             assert!(explained.contains("refused") && explained.contains("changes of `p` were accepted"), "{explained}");
             assert!(world.fails(1, "plugin doctor -o name").stdout.contains("policy-refused"));
             // Accepting more is said to be of no use.
-            fs::write(world.plugins().join("p/more"), "x").unwrap();
+            fs::write(world.plugins().join("p/more.sh"), "x").unwrap();
             names_rule(&world.ok("plugin trust p"), line);
             world.fails(3, "p");
             world.ok(restore.strip_prefix("tool ").unwrap());

@@ -53,6 +53,7 @@ fn text(details: &Details) -> String {
     line("Homepage", &optional(&details.source_url));
     if listed.has_receipt {
         line("Verified by", listed.verified.by.as_str());
+        line("But not", &listed.accepted.join(", "));
         // What was verified by the digest of a lock file was signed by the word of that file alone.
         let by_signature = listed.verified.by == Means::Signature;
         line(if by_signature { "Signer" } else { "Lock's signer" }, &optional(&listed.verified.signer));

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::error::Result;
 use crate::cli::output::{Format, Table};
-use crate::store::{Listed, Means, Status};
+use crate::store::{Listed, Means};
 use crate::text::plain;
 
 #[derive(Debug, Args)]
@@ -41,16 +41,16 @@ fn table(plugins: &[Listed]) -> Table {
     let mut table = Table::new(["NAME", "VERSION", "TYPE", "STATUS", "VERIFIED", "SOURCE"]);
     for plugin in plugins {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        let status = match (&plugin.status, &plugin.problem) {
-            (Status::Ok, _) if plugin.pinned => "ok, pinned".to_owned(),
-            (status, _) => status.as_str().to_owned(),
+        let status = match plugin.status {
+            status if plugin.pinned => format!("{}, pinned", status.as_str()),
+            status => status.as_str().to_owned(),
         };
         table.row([
             plain(&plugin.name).into_owned(),
             text(&plugin.version),
             text(&plugin.plugin_type),
             status,
-            verified(plugin),
+            if plugin.accepted.is_empty() { verified(plugin) } else { format!("{}, changes accepted", verified(plugin)) },
             text(&plugin.source),
         ]);
     }

@@ -71,6 +71,9 @@ fn verify(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
             plain(&accepted.join(", "))
         ),
     });
+    if !plugin.made.is_empty() {
+        lines.push(format!("Made when it ran: {}", plain(&plugin.made.join(", "))));
+    }
     let row = plugin.package.as_ref().map_or_else(|| Row::new(Action::Verified), row);
     let path = manager.details(&plugin.name).ok().map(|details| shown(&details.listed.directory));
     Ok(Row { name: Some(plugin.name), version: plugin.version, path, ..row.said(lines.join("\n")) })

@@ -6,7 +6,7 @@ use super::{Finding, Mend, chain, chmod};
 use crate::manager::Manager;
 use crate::policy::Subject;
 use crate::provenance::{Keyring, Signer, SignerState};
-use crate::store::{DifferenceKind, Flaw, Listed, Receipt, Status, Survey};
+use crate::store::{DifferenceKind, Flaw, Listed, Means, Receipt, Status, Survey};
 use crate::text::{Plain, quoted};
 use crate::trust::Trusted;
 
@@ -22,6 +22,7 @@ impl Manager<'_> {
         for (listed, receipt) in plugins.iter().filter(|(listed, _)| listed.status != Status::Broken) {
             findings.extend(self.judge_installed(listed, receipt.as_ref()));
             if let Some(receipt) = receipt {
+                findings.extend(self.judge_verification(&listed.name, receipt));
                 findings.extend(self.judge_signer(&listed.name, receipt, &signers, &trusted));
             }
         }
@@ -130,10 +131,10 @@ impl Manager<'_> {
             }
             Flaw::NoReceipt { plugin, path } => {
                 let text = format!(
-                    "plugin `{}` has no receipt: it was copied in by hand or by another program, and its files are not checked",
+                    "plugin `{}` has no receipt: it was copied in by hand or by another program, nobody verified it, and its files are not checked",
                     Plain(&plugin)
                 );
-                Finding::note("no-receipt", text)
+                Finding::warning("no-receipt", text)
                     .of(&plugin)
                     .at(&path)
                     .help(format!("{} installs it anew", self.command("install --force SOURCE")))
@@ -145,6 +146,11 @@ impl Manager<'_> {
                 // What is missing can be put back without a loss; what somebody changed is theirs to decide.
                 let only_missing = differences.iter().all(|difference| difference.kind == DifferenceKind::Missing);
                 if only_missing { finding.mend(Mend::Restore(plugin)) } else { finding }
+            }
+            Flaw::Made { plugin, path, files } => {
+                let text =
+                    format!("plugin `{}` made files beside its own when it ran: {}", Plain(&plugin), files.join(", "));
+                Finding::note("made-when-it-ran", text).of(&plugin).at(&path).help("nothing executes them; they may stay")
             }
             Flaw::PackageMissing { plugin, path } => {
                 let text = format!("the package of plugin `{}`, or its provenance, is no longer kept", Plain(&plugin));
@@ -182,6 +188,27 @@ impl Manager<'_> {
         Some(finding.of(&listed.name).at(&at.file).line(Some(at.line)).help(help))
     }
 
+    /// What nobody vouches for: a package that was installed without verification, and changes that were accepted.
+    fn judge_verification(&self, name: &str, receipt: &Receipt) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        match receipt.verified.by {
+            Means::None => {
+                let text = format!("plugin `{}` was installed without verification: nobody vouches for it", Plain(name));
+                let help = "install it again with `--force`, from a signed package or with `--digest sha256:...`";
+                findings.push(Finding::warning("unverified", text).help(help));
+            }
+            // A directory is the user's own.
+            Means::Signature | Means::Digest | Means::Local => {}
+        }
+        if !receipt.accepted.is_empty() {
+            let files = receipt.accepted.join(", ");
+            let text = format!("plugin `{}` runs with changes that you accepted: {files}", Plain(name));
+            let help = format!("{} takes that back", self.command(&format!("untrust {}", Plain(name))));
+            findings.push(Finding::note("accepted", text).help(help));
+        }
+        findings.into_iter().map(|finding| finding.of(name)).collect()
+    }
+
     /// What has become of the signer of an installed plugin. The gate does not ask: before a run no key is looked at.
     fn judge_signer(
         &self,
@@ -190,10 +217,15 @@ impl Manager<'_> {
         signers: &BTreeMap<String, Signer>,
         trusted: &Trusted,
     ) -> Vec<Finding> {
-        let Some(signature) = receipt.verified.signature() else { return Vec::new() };
+        // What a lock file's digest vouches for was signed as well, as the file says.
+        let Some((fingerprint, user_id)) = receipt.verified.signed_by() else { return Vec::new() };
+        let signature = match user_id {
+            "" => fingerprint.to_owned(),
+            user_id => format!("{} ({fingerprint})", Plain(user_id)),
+        };
         let mut findings = Vec::new();
         let again = format!("update it with {}, or remove it", self.command(&format!("update {}", Plain(name))));
-        match signers.get(&signature.fingerprint).map(|signer| (signer.state, &signer.problem)) {
+        match signers.get(&fingerprint.to_ascii_uppercase()).map(|signer| (signer.state, &signer.problem)) {
             Some((SignerState::Revoked, _)) => findings.push(
                 Finding::error(
                     "signer-revoked",
@@ -215,7 +247,7 @@ impl Manager<'_> {
             ),
             Some((SignerState::Valid, _)) => {}
             // SSH keys are in no keyring.
-            None if signature.fingerprint.starts_with("SHA256:") => {}
+            None if fingerprint.starts_with("SHA256:") => {}
             None => findings.push(
                 Finding::note(
                     "signer-unknown",
@@ -224,7 +256,7 @@ impl Manager<'_> {
                 .help("without it the plugin can neither be updated nor verified again"),
             ),
         }
-        let limit = trusted.limit(&signature.fingerprint).filter(|limit| !limit.allows(name, &receipt.places()));
+        let limit = trusted.limit(fingerprint).filter(|limit| !limit.allows(name, &receipt.places()));
         if let Some(limit) = limit {
             let text = format!("`{}` was signed by {signature}, who may only sign {limit}", Plain(name));
             let help = format!("remove it, or change the limit with {}", self.command("keyring limit KEY"));

@@ -152,7 +152,8 @@ impl Manager<'_> {
     fn is_same_directory(&self, directory: &Path, receipt: &Receipt) -> Result<bool, StoreError> {
         let files = receipt.all_files().into_iter().filter(|file| file.made_by.is_none());
         let files = files.map(|file| (file.path.clone(), file.sha256, file.size));
-        let mut differences = store::compare_with_package(directory, files, &self.settings.limits)?;
+        // Nothing has run in the directory of its author that would not be copied: whatever was added counts.
+        let mut differences = store::compare_with_package(directory, files, None, &self.settings.limits)?.differences;
         differences.retain(|difference| difference.path.split('/').all(|part| part != ".git"));
         Ok(differences.is_empty())
     }

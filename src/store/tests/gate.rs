@@ -36,7 +36,7 @@ fn p28_the_gate_notices_what_changed() {
         ),
         // No program, no argument: reported by verify alone.
         ("README.md", |p| fs::write(p.join("README.md"), "x").unwrap(), None),
-        ("new", |p| fs::write(p.join("new"), "x").unwrap(), None),
+        ("new.sh", |p| fs::write(p.join("new.sh"), "x").unwrap(), None),
         // Other times over the same bytes.
         (
             "run.sh",
