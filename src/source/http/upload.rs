@@ -61,7 +61,7 @@ impl Client<'_> {
     /// Puts `bytes` at `url`, and gives the headers of the answer.
     pub(in crate::source) fn put(&self, url: &WebUrl, content_type: &str, bytes: &[u8]) -> Result<HeaderMap, HttpError> {
         self.retrying(url, || {
-            let answer = self.send(Method::PUT, url.url(), Some((content_type, Content::Bytes(bytes))))?;
+            let answer = self.send(&Method::PUT, url.url(), Some((content_type, Content::Bytes(bytes))))?;
             Ok(answer.response.headers().clone())
         })
     }
@@ -69,19 +69,19 @@ impl Client<'_> {
     /// Uploads `content` as the blob `digest`: `start` is where uploads begin. A broken one begins anew.
     pub(in crate::source) fn upload(&self, start: &WebUrl, digest: &str, content: Content<'_>) -> Result<(), HttpError> {
         self.retrying(start, || {
-            let begun = self.send(Method::POST, start.url(), None)?;
+            let begun = self.send(&Method::POST, start.url(), None)?;
             if begun.response.status() != StatusCode::ACCEPTED || !begun.response.headers().contains_key(LOCATION) {
                 let status = begun.response.status().as_u16();
                 return Err(HttpError::Status { url: shown(&begun.url), status, said: Said::default() }.into());
             }
             let mut place = moved(&begun.url, begun.response.headers())?;
             place.query_pairs_mut().append_pair("digest", digest);
-            self.send(Method::PUT, &place, Some(("application/octet-stream", content))).map(drop)
+            self.send(&Method::PUT, &place, Some(("application/octet-stream", content))).map(drop)
         })
     }
 
     /// Sends one request, with its content type and content where it has any.
-    fn send(&self, method: Method, url: &Url, content: Option<(&str, Content<'_>)>) -> Result<Answer, Trouble<HttpError>> {
+    fn send(&self, method: &Method, url: &Url, content: Option<(&str, Content<'_>)>) -> Result<Answer, Trouble<HttpError>> {
         self.in_time(url)?;
         let (request, logged_in) = self.prepare(method.clone(), url)?;
         let request = match content {
