@@ -16,6 +16,38 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Makes `path` and its missing parents; others may read those that it makes as far as the user's umask lets them.
+///
+/// # Errors
+/// What making the directories gives.
+pub fn create_public_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    builder.create(path)
+}
+
+/// Gives what lies at `path` and was private `mode`, as far as the user's umask allows it.
+///
+/// # Errors
+/// What making a file beside or in it, or changing its mode, gives.
+pub(crate) fn publish(path: &Path, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        // The umask shows in what a new file gets; asking for it outright would change it for other threads.
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".new-").permissions(fs::Permissions::from_mode(0o777));
+        let allowed = builder.tempfile_in(directory)?.as_file().metadata()?.permissions().mode();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode & allowed & 0o777))?;
+    }
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+    Ok(())
+}
+
 /// Puts `bytes` at `path` in one rename, as a file that only the user can read (0600), on disk before this returns.
 ///
 /// # Errors

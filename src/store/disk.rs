@@ -60,11 +60,26 @@ pub(super) fn exists(path: &Path) -> bool {
     }
 }
 
-/// Writes a private file (0600) in one rename. It is not synced: see [`super::commit`].
+/// Writes a file that others may read as far as the umask lets them, in one rename. It is not synced: see [`super::commit`].
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, bytes, 0o644)
+}
+
+/// As [`write()`], a file that is its owner's alone.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, bytes, 0o600)
+}
+
+fn write_with(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     step()?;
     let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(parent)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = builder.tempfile_in(parent)?;
     file.write_all(bytes)?;
     step()?;
     file.persist(path).map_err(|e| e.error)?;

@@ -186,6 +186,17 @@ pub enum StoreError {
         /// The command that installs it again.
         again: String,
     },
+    /// The query of its source's URL, which is kept apart, is not known.
+    #[error(
+        "the query of {from} is not known, which only the owner of plugin `{}` can read; install it again with `--force` and the whole URL",
+        Plain(name)
+    )]
+    QueryLost {
+        /// The plugin's name.
+        name: String,
+        /// The URL, safe to show.
+        from: String,
+    },
     /// A policy would not let the version before run.
     #[error("the version before of plugin `{}` must not run, so it stays where it is", Plain(name))]
     Policy {

@@ -10,7 +10,7 @@ use crate::report::Report;
 
 use super::error::StoreError;
 use super::receipt::{ReceiptError, refuse_changeable_directory};
-use super::{Root, Store, disk, interrupt, recover};
+use super::{Root, Store, disk, interrupt, private, recover, tree};
 
 /// Proof that nobody else changes the store. Everything that changes it is a method of this.
 #[derive(Debug)]
@@ -30,9 +30,14 @@ impl Store {
     /// store cannot be written or mended.
     pub fn lock(&self, report: &dyn Report) -> Result<StoreLock<'_>, StoreError> {
         let root = self.root();
-        for dir in [root.0.clone(), root.state(), root.staging(), root.previous_dir()] {
-            files::create_private_dir(&dir).map_err(|source| StoreError::io("create", &dir, source))?;
+        let created = |dir: &Path, made: io::Result<()>| made.map_err(|source| StoreError::io("create", dir, source));
+        // Where the user says where plugins are they may be for all; a home is nobody else's.
+        let made = if self.is_chosen { files::create_public_dir(&root.0) } else { files::create_private_dir(&root.0) };
+        created(&root.0, made)?;
+        for dir in [root.state(), root.previous_dir()] {
+            created(&dir, files::create_public_dir(&dir))?;
         }
+        created(&root.staging(), files::create_private_dir(&root.staging()))?;
         for dir in [root.state(), root.previous_dir()] {
             refuse_changeable_directory(&dir).map_err(ReceiptError::from)?;
         }
@@ -82,12 +87,26 @@ impl StoreLock<'_> {
                 }
             }
         }
+        private::prune_all(root).map_err(|source| StoreError::io("change", &root.private(), source))?;
+        open_up(root)?;
         clear(&root.staging(), "")?;
         // A writer of a receipt that was killed leaves its temporary file.
         clear(&state, disk::TEMPORARY)?;
         clear(&root.previous_dir(), disk::TEMPORARY)?;
         Ok(())
     }
+}
+
+/// Lets others read the state of plugins that they may read, as far as the umask lets them: earlier versions kept it to the user.
+fn open_up(root: &Root) -> Result<(), StoreError> {
+    for dir in [root.state(), root.previous_dir()] {
+        let failed = |source| StoreError::io("change", &dir, source);
+        let (ours, theirs) = (fs::metadata(&dir).map_err(failed)?, fs::metadata(&root.0).map_err(failed)?);
+        if cfg!(unix) && tree::mode(&ours) == 0o700 && tree::mode(&theirs) & 0o055 != 0 {
+            files::publish(&dir, tree::mode(&theirs) & 0o755).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes what is in `dir` under names that begin with `prefix`.

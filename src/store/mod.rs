@@ -4,6 +4,7 @@
 //! <plugins>/<name>/plugin.yaml ...          a plugin; a symbolic link for a local development install
 //! <plugins>/<name>-<version>.tgz[.prov]     its package, kept for later verification
 //! <plugins>/.state/<name>.json              its receipt
+//! <plugins>/.state/private/<name>.json      the query of its source's URL, for its owner alone
 //! <plugins>/.state/previous/<name>[.json|.tgz|.tgz.prov]    the version before, for rollback
 //! <plugins>/.state/staging/<random>/        what is being fetched and unpacked
 //! <plugins>/.state/lock                     held by whoever changes the store
@@ -24,6 +25,7 @@ mod gate;
 pub mod interrupt;
 mod list;
 mod lock;
+mod private;
 mod race;
 mod receipt;
 mod recover;
@@ -42,7 +44,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::{Homes, Host};
+use crate::host::{Homes, Host, Origin};
 use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
 use crate::policy::Policy;
 use crate::settings::Limits;
@@ -79,6 +81,8 @@ pub struct Store {
     limits: Limits,
     policy: Policy,
     lock_wait: Duration,
+    /// Whether the user says where the plugins are.
+    is_chosen: bool,
 }
 
 impl Store {
@@ -91,6 +95,7 @@ impl Store {
             limits,
             policy: Policy::none(),
             lock_wait: LOCK_WAIT,
+            is_chosen: homes.plugins_origin != Origin::Default,
         }
     }
 
@@ -274,6 +279,10 @@ impl Root {
     fn receipt_of(&self, dir: &str, name: Option<&str>) -> PathBuf {
         let by_name = name.filter(|name| *name != dir).map(|name| self.receipt(name));
         by_name.filter(|path| disk::exists(path)).unwrap_or_else(|| self.receipt(dir))
+    }
+
+    fn private(&self) -> PathBuf {
+        self.0.join(".state/private")
     }
 
     fn previous_dir(&self) -> PathBuf {

@@ -20,8 +20,8 @@ use crate::policy::{Place, Proof};
 use crate::provenance::{Evidence, Signature};
 use crate::text::masked_source;
 
-use super::disk;
 use super::tree::{FileRecord, TreeId};
+use super::{disk, private};
 
 /// The version of the format that is written; newer ones are refused, since a rule may hide in what is not understood.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -102,8 +102,8 @@ pub enum Kind {
     Link,
 }
 
-/// Where a plugin came from. User names and passwords of URLs are never in it; queries are, and are masked by
-/// [`Receipt::shown_source`].
+/// Where a plugin came from. User names and passwords of URLs are never in it; queries are in memory alone, are kept apart on disk,
+/// and are masked by [`Receipt::shown_source`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
@@ -430,10 +430,12 @@ impl ReceiptFile {
         let Some(mut file) = open(path)? else { return Ok(None) };
         let mut bytes = Vec::new();
         read_more(&mut file, &mut bytes, MAX_BYTES + 1, path)?;
-        parse(&bytes, path).map(Some)
+        let mut parsed = parse(&bytes, path)?;
+        private::fill(&mut parsed, path);
+        Ok(Some(parsed))
     }
 
-    /// Like [`Self::read`], but where the file is at rest the `files` of its receipt may be left out.
+    /// Like [`Self::read`], but without the queries of sources, and where the file is at rest the `files` of its receipt may be left out.
     pub(super) fn read_head(path: &Path) -> Result<Option<Self>, ReceiptError> {
         let Some(mut file) = open(path)? else { return Ok(None) };
         let mut bytes = Vec::with_capacity(HEAD_BYTES);
@@ -466,10 +468,11 @@ impl ReceiptFile {
         Ok(bytes != AT_REST)
     }
 
-    /// Writes the file at `path` in one rename, private to the user.
+    /// Writes the file at `path` in one rename, and the queries of its sources to a place of their own.
     pub(super) fn write(&self, path: &Path) -> Result<(), ReceiptError> {
         let failed = |source| ReceiptError::Io { action: "write", path: path.to_owned(), source };
-        let mut bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        let public = private::split(self, path).map_err(failed)?;
+        let mut bytes = serde_json::to_vec(public.as_ref().unwrap_or(self)).map_err(|e| failed(e.into()))?;
         bytes.push(b'\n');
         disk::write(path, &bytes).map_err(failed)
     }

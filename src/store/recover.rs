@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::receipt::{Change, ChangeKind, HookState, Receipt, ReceiptFile};
 use super::staging::PACKAGE;
 use super::tree::TreeId;
-use super::{Root, disk, is_one_part, is_package_of, prov};
+use super::{Root, disk, is_one_part, is_package_of, private, prov};
 
 /// Finishes or undoes what the receipt of `dir` says is under way; says what was done.
 pub(super) fn recover(root: &Root, dir: &str) -> Result<Option<String>, StoreError> {
@@ -36,6 +36,7 @@ pub(super) fn recover(root: &Root, dir: &str) -> Result<Option<String>, StoreErr
     if change.kind == ChangeKind::Remove {
         if TreeId::of(&place).map_err(io("look at"))?.is_some() {
             restore(&path, current)?;
+            prune(root, dir)?;
             return undone;
         }
         finish_removal(root, dir, &change)?;
@@ -63,7 +64,13 @@ pub(super) fn recover(root: &Root, dir: &str) -> Result<Option<String>, StoreErr
         .map_err(io("change"))?;
     }
     restore(&path, current)?;
+    prune(root, dir)?;
     undone
+}
+
+/// What no receipt speaks of any more is not kept.
+fn prune(root: &Root, dir: &str) -> Result<(), StoreError> {
+    private::prune(root, dir).map_err(|source| StoreError::io("change", &root.private(), source))
 }
 
 /// Where the other tree of `change` is. A receipt is a file like any other: a path in it leads nowhere but into `.state`.
@@ -107,7 +114,8 @@ pub(super) fn settle(
     {
         next.hook = None;
     }
-    restore(&root.receipt(dir), next)
+    restore(&root.receipt(dir), next)?;
+    prune(root, dir)
 }
 
 /// The receipt of the version before. Where the one that came has the same version, its package lies where the old one was.
@@ -228,5 +236,6 @@ pub(super) fn finish_removal(root: &Root, dir: &str, change: &Change) -> Result<
             remove(&path)?;
         }
     }
-    remove(&root.receipt(dir))
+    remove(&root.receipt(dir))?;
+    prune(root, dir)
 }

@@ -122,8 +122,12 @@ impl StoreLock<'_> {
         move_file(&fetched.path, &kept)?;
         if let Some(bytes) = &fetched.provenance {
             let path = prov(&kept);
-            files::write_new_private(&path, bytes).map_err(|source| StoreError::io("write", &path, source))?;
+            files::write_new_private(&path, bytes)
+                .and_then(|()| files::publish(&path, 0o644))
+                .map_err(|source| StoreError::io("write", &path, source))?;
         }
+        // It is kept beside the plugin, for whoever may read that.
+        files::publish(&kept, 0o644).map_err(|source| StoreError::io("write", &kept, source))?;
         let package = StagedPackage { digest: fetched.digest, size: fetched.size, provenance: fetched.provenance.is_some() };
         let origin = &fetched.origin;
         let source = Source {

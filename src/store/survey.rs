@@ -301,10 +301,12 @@ impl Store {
             let receipts = names(&dir).into_iter().filter(|name| name.ends_with(".json"));
             receipts.map(|name| dir.join(name)).filter(|path| path.is_file()).collect::<Vec<_>>()
         };
-        let directories = [root.state(), root.staging(), root.previous_dir()].into_iter();
+        let directories = [root.state(), root.previous_dir()].into_iter();
         for path in directories.chain(receipts_in(root.state())).chain(receipts_in(root.previous_dir())) {
-            flaws.extend(survey_state(path));
+            flaws.extend(survey_state(path, false));
         }
+        let private = [root.private(), root.staging()].into_iter().chain(receipts_in(root.private()));
+        private.for_each(|path| flaws.extend(survey_state(path, true)));
         // What a command that is at work has under way is no leftover.
         if is_locked(&root.lock()) {
             flaws.push(Flaw::Busy { path: root.lock() });
@@ -407,13 +409,13 @@ fn survey_modes(plugin: &str, path: &Path, link: bool, flaws: &mut Vec<Flaw>) {
     }
 }
 
-/// Who may write to, or read, a file or directory of ours.
-fn survey_state(path: PathBuf) -> Option<Flaw> {
+/// Who may write to, or read where it is `private`, a file or directory of ours.
+fn survey_state(path: PathBuf, private: bool) -> Option<Flaw> {
     let metadata = fs::metadata(&path).ok()?;
     if files::everybody_may_write(&metadata) {
         return Some(Flaw::Writable { plugin: None, path, everybody: true, ours: true });
     }
-    (cfg!(unix) && tree::mode(&metadata) & 0o077 != 0).then_some(Flaw::Exposed { path })
+    (private && cfg!(unix) && tree::mode(&metadata) & 0o077 != 0).then_some(Flaw::Exposed { path })
 }
 
 /// Whether the receipt at `path` was written ahead of a change that has not ended.

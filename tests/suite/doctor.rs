@@ -111,7 +111,7 @@ fn each_thing_that_is_wrong_is_found() {
         ("writable", |w| chmod(&w.plugins().join("p/run.sh"), 0o757)),
         ("writable", |w| chmod(&w.plugins(), 0o777)),
         ("group-writable", |w| chmod(&w.plugins().join("p"), 0o775)),
-        ("exposed", |w| chmod(&w.plugins().join(".state"), 0o755)),
+        ("exposed", |w| chmod(&w.plugins().join(".state/staging"), 0o755)),
         ("writable", |w| chmod(&config(w), 0o777)),
         ("writable", |w| chmod(&config(w).join("keyring"), 0o777)),
         ("index", |w| {
@@ -164,7 +164,7 @@ fn what_is_safe_is_mended_and_changed_files_are_not() {
     let plugins = world.plugins();
     fs::write(plugins.join("p/run.sh"), "#!/bin/sh\necho changed\n").unwrap();
     chmod(&plugins.join("p/run.sh"), 0o777);
-    chmod(&plugins.join(".state"), 0o755);
+    chmod(&plugins.join(".state/staging"), 0o755);
     chmod(&plugins, 0o777);
     fs::create_dir_all(plugins.join(".state/staging/left/behind")).unwrap();
     fs::write(plugins.join(".state/.new-abc"), "").unwrap();
@@ -186,7 +186,7 @@ fn what_is_safe_is_mended_and_changed_files_are_not() {
     assert!(help.contains("tool plugin restore p") && help.contains("tool plugin trust p"), "{help}");
     assert_eq!(fs::read_to_string(plugins.join("p/run.sh")).unwrap(), "#!/bin/sh\necho changed\n");
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode(plugins.join("p/run.sh")), mode(plugins.join(".state"))), (0o755, 0o700));
+    assert_eq!((mode(plugins.join("p/run.sh")), mode(plugins.join(".state/staging"))), (0o755, 0o700));
     assert!(!plugins.join(".state/gone.json").exists() && !plugins.join(".state/previous/gone").exists());
     assert!(fs::read_dir(plugins.join(".state/staging")).unwrap().next().is_none());
     // What the help says works.

@@ -319,7 +319,7 @@ fn secrets_of_a_url_are_not_stored_or_shown() {
 }
 
 #[test]
-fn modes_are_private() {
+fn modes_are_private_but_for_what_readers_need() {
     let world = signed();
     // Whatever the umask allows.
     let command = world.command([""; 0]);
@@ -331,8 +331,11 @@ fn modes_are_private() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let mode = |path: &str| fs::metadata(world.plugins().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(""), 0o700);
-    assert_eq!(mode(".state"), 0o700);
-    for file in [".state/p.json", "p-1.0.0.tgz", "p-1.0.0.tgz.prov", "../audit.jsonl"] {
+    assert_eq!((mode(".state"), mode(".state/previous"), mode(".state/staging")), (0o755, 0o755, 0o700));
+    for file in [".state/p.json", "p-1.0.0.tgz", "p-1.0.0.tgz.prov"] {
+        assert_eq!(mode(file), 0o644, "{file}");
+    }
+    for file in [".state/lock", "../audit.jsonl"] {
         assert_eq!(mode(file), 0o600, "{file}");
     }
 }

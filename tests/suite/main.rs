@@ -29,6 +29,7 @@ mod installing; // install, list, info, uninstall: cases I, P25
 mod keyrings; // plugin keyring, and which one counts: cases P22, P23
 mod locking; // lock, sync, export, pull
 mod looking; // what is not downloaded again: case I5
+mod other_users; // one installs, another one runs
 mod outputs; // rows for programs, and silence
 mod packages; // package, sign: cases K
 mod peers_git; // git daemon, signed tags: cases V

@@ -286,6 +286,9 @@ impl Manager<'_> {
             let written = store.directory().to_owned();
             return Err(StoreError::ReadOnlyRoot { name: name.to_owned(), directory, written }.into());
         }
+        if receipt.source.lacks_query() {
+            return Err(StoreError::QueryLost { name: name.to_owned(), from: receipt.shown_source() }.into());
+        }
         let version = installed_version(&receipt);
         let before = store.previous_receipt(&found)?;
         Ok(Subjected::Yes(Box::new(Installed { receipt, version, before })))

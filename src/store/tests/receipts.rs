@@ -3,18 +3,25 @@
 use super::*;
 
 #[test]
-fn receipts_are_private_hold_no_secret_and_are_read_in_part() {
+fn receipts_hold_no_secret_are_for_all_readers_and_are_read_in_part() {
     let f = Fixture::new();
     f.install("foo", "1.0.0", "one", false).unwrap();
     let path = f.plugin(".state/foo.json");
     let text = fs::read_to_string(&path).unwrap();
     assert!(!text.contains("secret") && !text.contains("ann"), "{text}");
-    assert!(text.contains("token=abc"), "the query is needed to fetch it again");
+    assert!(!text.contains("abc"), "{text}");
+    let private = f.plugin(".state/private/foo.json");
+    let secret = fs::read_to_string(&private).unwrap();
+    assert!(secret.contains("token=abc") && !secret.contains("ann"), "the query is needed to fetch it again");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(f.plugin(".state")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&f.plugin(".state")), mode(&f.plugin(".state/previous"))), (0o755, 0o755));
+        assert_eq!((mode(&f.plugin(".state/private")), mode(&private)), (0o700, 0o600));
+        assert_eq!((mode(&f.plugin(".state/staging")), mode(&f.plugin(".state/lock"))), (0o700, 0o600));
+        assert_eq!((mode(&f.plugin("foo-1.0.0.tgz")), mode(&f.plugin("foo-1.0.0.tgz.prov"))), (0o644, 0o644));
     }
     let row = f.store.list().unwrap().plugins.remove(0);
     assert_eq!(row.source.as_deref(), Some("https://example.com/foo-1.0.0.tgz?***"));
@@ -30,7 +37,7 @@ fn receipts_are_private_hold_no_secret_and_are_read_in_part() {
     // Written otherwise, it is read whole.
     let value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
-    assert_eq!(ReceiptFile::read_head(&path).unwrap().unwrap().current.unwrap(), many);
+    assert_eq!(ReceiptFile::read_head(&path).unwrap().unwrap().current.unwrap().files, many.files);
     assert!(ReceiptFile::may_be_ahead(&path).unwrap());
     drop(f.store.lock(&Silent).unwrap());
 
