@@ -226,7 +226,7 @@ impl Manager<'_> {
             accept_signer: request.accept_signer,
         })?;
         if let (Some(found), false) = (&installed, request.force) {
-            let there = self.meet(lock, Meeting { found, receipt: replaced.as_ref(), staged, source }, note)?;
+            let there = self.meet(lock, &Meeting { found, receipt: replaced.as_ref(), staged, source }, note)?;
             self.remember(admitted);
             return Ok(there);
         }

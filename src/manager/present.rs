@@ -26,10 +26,10 @@ impl Manager<'_> {
     pub(super) fn meet(
         &self,
         lock: &StoreLock<'_>,
-        meeting: Meeting<'_>,
+        meeting: &Meeting<'_>,
         note: &mut Note,
     ) -> Result<Installation, InstallError> {
-        let Meeting { found, receipt, staged, source } = &meeting;
+        let Meeting { found, receipt, staged, source } = meeting;
         let name = staged.metadata().name.clone();
         if found.link && !found.directory.exists() {
             let path = found.directory.clone();
@@ -37,7 +37,7 @@ impl Manager<'_> {
         }
         let same_version = found.metadata.is_ok() && found.version_text() == staged.metadata().version_text();
         if !(same_version && self.is_same(found, *receipt, staged, source)) {
-            return Err(self.in_place(&meeting, same_version, name));
+            return Err(self.in_place(meeting, same_version, name));
         }
         if let Some(differences) = self.changes_of(found, *receipt, &name)? {
             let next = format!("`{}` puts it right, `--force` replaces it", self.store().restore_command(name.as_str()));

@@ -307,7 +307,7 @@ impl Store {
                     reused += 1;
                     entries.push(Entry::Good { row, link });
                 }
-                _ => entries.extend(self.settled_entry(root, dir, link)?),
+                _ => entries.extend(self.settled_entry(root, &dir, link)?),
             }
         }
         if reused != entries.iter().filter(|entry| matches!(entry, Entry::Good { .. })).count() || reused != indexed {
@@ -317,10 +317,10 @@ impl Store {
     }
 
     /// [`Self::entry`], once more where what is wrong may come of a change that is under way.
-    fn settled_entry(&self, root: &Root, dir: String, link: bool) -> Result<Option<Entry>, StoreError> {
-        let mut race = Race::new(self, &dir);
+    fn settled_entry(&self, root: &Root, dir: &str, link: bool) -> Result<Option<Entry>, StoreError> {
+        let mut race = Race::new(self, dir);
         loop {
-            match self.entry(root, dir.clone(), link)? {
+            match self.entry(root, dir.to_owned(), link)? {
                 Some(entry) if entry.is_in_trouble() && race.goes_on() => {}
                 entry => return Ok(entry),
             }
