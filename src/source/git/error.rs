@@ -95,7 +95,7 @@ pub enum GitError {
         stderr: String,
     },
     /// The server leads elsewhere, which git was told not to follow.
-    #[error("`{url}` leads elsewhere, and that is not followed here: {stderr}; give the URL where the repository is now")]
+    #[error("`{url}` leads elsewhere, and git is told not to follow: {stderr}; give the URL where the repository is now")]
     Moved {
         /// The URL.
         url: String,
