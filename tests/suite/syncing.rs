@@ -117,6 +117,8 @@ impl Report for Log {
             Event::Started { what, .. } => format!("started {what}"),
             Event::Advanced { done } => format!("advanced {done}"),
             Event::Finished => "finished".to_owned(),
+            // What `--debug` shows is told in between.
+            Event::Step(_) => return,
             other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(text);

@@ -154,10 +154,10 @@ fn s_an_accepted_change_can_be_taken_back() {
     let script = world.plugins().join("p/run.sh");
     let original = fs::read(&script).unwrap();
     fs::write(&script, "#!/bin/sh\necho other\n").unwrap();
-    fs::write(world.plugins().join("p/new.txt"), "new").unwrap();
+    fs::write(world.plugins().join("p/new.py"), "new").unwrap();
     world.fails(3, "p");
     let accepted = world.ok("plugin trust p").stdout;
-    assert!(accepted.contains("`run.sh` has changed") && accepted.contains("`new.txt` was added"), "{accepted}");
+    assert!(accepted.contains("`run.sh` has changed") && accepted.contains("`new.py` was added"), "{accepted}");
     assert_eq!(world.ok("p").stdout, "other\n");
     // Once more: what was installed is still known.
     fs::write(&script, "#!/bin/sh\necho third\n").unwrap();
@@ -166,15 +166,15 @@ fn s_an_accepted_change_can_be_taken_back() {
     assert_eq!(world.ok("p").stdout, "third\n");
     assert!(world.ok("plugin trust").stdout.contains("run.sh was changed"));
     let verified = world.ok("plugin verify p").stdout;
-    assert!(verified.contains("but for changes that you accepted: new.txt, run.sh\n"), "{verified}");
+    assert!(verified.contains("but for changes that you accepted: new.py, run.sh\n"), "{verified}");
 
     let taken = world.ok("plugin untrust p").stdout;
-    assert!(taken.contains("`run.sh`") && taken.contains("`new.txt`") && taken.contains(TOUR), "{taken}");
+    assert!(taken.contains("`run.sh`") && taken.contains("`new.py`") && taken.contains(TOUR), "{taken}");
     let ran = world.fails(3, "p");
     assert!(ran.stderr.contains("`run.sh` has changed"), "{}", ran.stderr);
     world.fails(3, "plugin verify p");
     fs::write(&script, original).unwrap();
-    fs::remove_file(world.plugins().join("p/new.txt")).unwrap();
+    fs::remove_file(world.plugins().join("p/new.py")).unwrap();
     world.ok("p");
     assert!(world.ok("plugin verify p").stdout.contains("all as they were installed"));
     assert!(world.ok("plugin untrust p").stderr.contains("nothing was trusted"));
