@@ -345,7 +345,7 @@ judged! {
     TrustError => |error| match error {
         TrustError::Unknown { .. } => Verdict::NotThere,
         TrustError::Store(error) => error.verdict(),
-        TrustError::File(_) | TrustError::Audit(_) => Verdict::Failed,
+        TrustError::NotKnown { .. } | TrustError::File(_) | TrustError::Audit(_) => Verdict::Failed,
     },
     LimitError => |_| Verdict::Failed,
 }

@@ -7,7 +7,7 @@ use super::keyring::OwnKeyringError;
 use super::record::Note;
 use crate::audit::{AuditError, Event};
 use crate::provenance::FullFingerprint;
-use crate::store::{ChangedFile, Difference, Receipt, StoreError};
+use crate::store::{ChangedFile, Difference, Found, Receipt, Store, StoreError, TakenBack};
 use crate::text::Plain;
 use crate::trust::{Accepted, AcceptedFile, Limit, Pin, Trusted, TrustedError};
 
@@ -31,6 +31,20 @@ pub enum TrustError {
         name: String,
         /// The host's name.
         host: String,
+    },
+    /// Changes are still accepted, since nobody knows any more what they replaced.
+    #[error(
+        "what was installed of plugin `{}` in place of {} is not written down any more; `{restore}` puts it back",
+        Plain(.name),
+        .paths.iter().map(|path| format!("`{}`", Plain(path))).collect::<Vec<_>>().join(", ")
+    )]
+    NotKnown {
+        /// The plugin's name.
+        name: String,
+        /// The files whose changes are accepted.
+        paths: Vec<String>,
+        /// The command that puts the files back.
+        restore: String,
     },
     /// The store cannot be read or changed.
     #[error(transparent)]
@@ -120,21 +134,29 @@ impl Manager<'_> {
         let store = self.store();
         let trusted = self.trusted()?;
         let accepted = trusted.accepted.iter().find(|accepted| accepted.name == name);
-        let is_installed = store.find(name)?.is_some();
-        if !is_installed && accepted.is_none() && trusted.pins.iter().all(|pin| pin.name != name) {
+        let found = store.find(name)?;
+        if found.is_none() && accepted.is_none() && trusted.pins.iter().all(|pin| pin.name != name) {
             return Err(TrustError::Unknown { name: name.to_owned(), host: self.host.name().to_owned() });
         }
-        let mut untrusted = Untrusted::default();
-        if let Some(accepted) = accepted.filter(|_| is_installed) {
-            untrusted.files = store.lock(self.report)?.take_back(name, &accepted.files)?;
-        }
-        untrusted.pins = Trusted::change(&self.homes.config.path, |trusted| {
+        let files = accepted.map(|accepted| accepted.files.clone()).unwrap_or_default();
+        let taken = match found {
+            Some(found) if !files.is_empty() || has_accepted(&store, &found)? => {
+                store.lock(self.report)?.take_back(name, &files)?
+            }
+            _ => TakenBack::default(),
+        };
+        let pins = Trusted::change(&self.homes.config.path, |trusted| {
             trusted.accepted.retain(|accepted| accepted.name != name);
             let (gone, kept) = std::mem::take(&mut trusted.pins).into_iter().partition(|pin| pin.name == name);
             trusted.pins = kept;
             gone
         })?;
-        Ok(untrusted)
+        if taken.unknown.is_empty() {
+            return Ok(Untrusted { files: taken.files, pins });
+        }
+        let (name, paths) = (name.to_owned(), taken.unknown);
+        let restore = store.restore_command(&name);
+        Err(TrustError::NotKnown { name, paths, restore })
     }
 
     /// Forgets which changes of the plugin `name` were accepted, since it is gone. Its signer is remembered: it may come back.
@@ -211,6 +233,12 @@ impl Manager<'_> {
     pub fn limit_of(&self, fingerprint: &str) -> Result<Option<Limit>, TrustedError> {
         Ok(self.trusted()?.limit(fingerprint).cloned())
     }
+}
+
+/// Whether changes of the plugin in `found`, or of the version before it, were accepted.
+fn has_accepted(store: &Store, found: &Found) -> Result<bool, StoreError> {
+    let receipts = [store.receipt(found)?, store.previous_receipt(found)?];
+    Ok(receipts.iter().flatten().any(|receipt| !receipt.accepted.is_empty()))
 }
 
 /// Notes that `files` of the plugin `name` were accepted.

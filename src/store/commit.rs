@@ -84,6 +84,66 @@ pub struct AcceptedChanges {
     pub files: Vec<ChangedFile>,
 }
 
+/// What was taken back of accepted changes.
+#[derive(Debug, Clone, Default)]
+pub struct TakenBack {
+    /// The paths whose changes are no longer accepted.
+    pub files: Vec<String>,
+    /// Those whose changes still are: nobody knows what was installed there.
+    pub unknown: Vec<String>,
+}
+
+impl TakenBack {
+    /// Takes the changes of `files` out of `receipt`, which is at `path` and speaks of the plugin with this `metadata`.
+    fn from_receipt(
+        &mut self,
+        path: &Path,
+        mut receipt: Receipt,
+        files: &[AcceptedFile],
+        metadata: impl FnOnce() -> Result<Metadata, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut records: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
+        let (taken, unknown) = std::mem::take(&mut receipt.accepted).into_iter().partition(|path| {
+            files.iter().filter(|file| file.path == *path).any(|file| put_installed_back(&mut records, file))
+        });
+        receipt.accepted = unknown;
+        self.unknown.extend(receipt.accepted.iter().cloned());
+        let taken: Vec<String> = taken;
+        if !taken.is_empty() {
+            records.sort_by(|a, b| a.path.cmp(&b.path));
+            (receipt.executables, receipt.files) = tree::split(records, &metadata()?);
+            ReceiptFile::settled(receipt).write(path)?;
+        }
+        self.files.extend(taken);
+        Ok(())
+    }
+}
+
+/// Puts into `records` what was installed where `file` was accepted. Says whether it was accepted as it is there: another version
+/// may have been installed since.
+fn put_installed_back(records: &mut Vec<FileRecord>, file: &AcceptedFile) -> bool {
+    let now = records.iter().position(|record| record.path == file.path);
+    let record = now.and_then(|now| records.get(now));
+    let is_it = record.map(|record| record.sha256) == file.sha256
+        && record.is_none_or(|record| record.made_by == Some(MadeBy::User));
+    if !is_it {
+        return false;
+    }
+    if let Some(now) = now {
+        records.remove(now);
+    }
+    records.extend(file.installed.as_ref().map(|installed| FileRecord {
+        path: file.path.clone(),
+        sha256: installed.sha256,
+        size: installed.size,
+        mode: installed.mode,
+        link: installed.link,
+        made_by: None,
+        stamp: None,
+    }));
+    true
+}
+
 /// A file whose change was accepted.
 #[derive(Debug, Clone)]
 pub struct ChangedFile {
@@ -383,49 +443,28 @@ impl StoreLock<'_> {
         Ok(AcceptedChanges { differences, files: changed })
     }
 
-    /// Takes accepted changes of files of the plugin `name` back: its receipt says again what was installed, so that the gate
-    /// notices the difference. Gives the paths of those that were accepted as they are in `files`.
+    /// Takes accepted changes of files of the plugin `name` back, those of the version before too: its receipt says again what was
+    /// installed, so that the gate or a rollback notices the difference. That is done for those that were accepted as they are in `files`.
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Receipt`].
-    pub fn take_back(&self, name: &str, files: &[AcceptedFile]) -> Result<Vec<String>, StoreError> {
+    pub fn take_back(&self, name: &str, files: &[AcceptedFile]) -> Result<TakenBack, StoreError> {
         let found = self.installed(name)?;
         let path = found.receipt_path();
-        let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
+        let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(StoreError::NoReceipt { name: name.to_owned() });
         };
-        let mut records: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
-        let mut taken_back = Vec::new();
-        for file in files {
-            let now = records.iter().position(|record| record.path == file.path);
-            let record = now.and_then(|now| records.get(now));
-            // Another version may have been installed since.
-            let is_it = record.map(|record| record.sha256) == file.sha256
-                && record.is_none_or(|record| record.made_by == Some(MadeBy::User));
-            if !is_it {
-                continue;
-            }
-            if let Some(now) = now {
-                records.remove(now);
-            }
-            records.extend(file.installed.as_ref().map(|installed| FileRecord {
-                path: file.path.clone(),
-                sha256: installed.sha256,
-                size: installed.size,
-                mode: installed.mode,
-                link: installed.link,
-                made_by: None,
-                stamp: None,
-            }));
-            taken_back.push(file.path.clone());
+        let mut taken = TakenBack::default();
+        taken.from_receipt(&path, receipt, files, || Ok(found.metadata?))?;
+        let (path, previous) = (self.root().previous_receipt(&found.dir), self.root().previous(&found.dir));
+        if let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) {
+            let mut before = TakenBack::default();
+            before.from_receipt(&path, receipt, files, || Ok(manifest::load(&previous, self.store.limits())?))?;
+            // What is not known of it counts when it comes back.
+            before.files.retain(|path| !taken.files.contains(path));
+            taken.files.append(&mut before.files);
         }
-        if !taken_back.is_empty() {
-            records.sort_by(|a, b| a.path.cmp(&b.path));
-            receipt.accepted.retain(|path| !taken_back.contains(path));
-            (receipt.executables, receipt.files) = tree::split(records, &found.metadata?);
-            ReceiptFile::settled(receipt).write(&path)?;
-        }
-        Ok(taken_back)
+        Ok(taken)
     }
 
     /// The plugin `name` in the directory that is written to.

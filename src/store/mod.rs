@@ -49,7 +49,7 @@ use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
 use crate::policy::Policy;
 use crate::settings::Limits;
 
-pub use commit::{AcceptedChanges, Arrival, ChangedFile, Committed, Removed};
+pub use commit::{AcceptedChanges, Arrival, ChangedFile, Committed, Removed, TakenBack};
 pub use difference::{Comparison, Difference, DifferenceKind, compare_with_package};
 pub use error::StoreError;
 pub use gate::{GateError, Plugin};

@@ -230,3 +230,43 @@ fn nothing_is_trusted_at_first() {
     world.fails(4, "plugin trust p -o json");
     assert!(!trust_file(&world).exists() && !world.plugins().exists());
 }
+
+/// How an accepted change of 1.0.0 gets out of sight before a rollback brings it back.
+#[test]
+fn an_accepted_change_of_the_version_before_can_be_taken_back() {
+    let prepare = || {
+        let world = world();
+        package(&world, "p", "1.0.0", "tour.sec.asc");
+        package(&world, "p", "2.0.0", "tour.sec.asc");
+        world.ok("plugin install p-1.0.0.tgz");
+        let program = world.plugins().join("p/run.sh");
+        fs::write(&program, "#!/bin/sh\necho changed\n").unwrap();
+        world.ok("plugin trust p");
+        world.ok("plugin install --force p-2.0.0.tgz");
+        (world, program)
+    };
+    // Taken back while another version is there: it does not come back with that version.
+    let (world, _) = prepare();
+    assert!(world.ok("plugin untrust p").stdout.contains("run.sh"));
+    let refused = world.fails(3, "plugin rollback p").stderr;
+    assert!(refused.contains("`run.sh`") && refused.contains("plugin restore p"), "{refused}");
+    world.ok("plugin restore p");
+    world.ok("plugin rollback p");
+    assert!(world.ok("p").stdout.starts_with("p 1.0.0"));
+
+    // What was accepted of the other version is not what was installed of this one.
+    for words in ["plugin restore p", "plugin trust p"] {
+        let (world, program) = prepare();
+        fs::write(&program, "#!/bin/sh\necho again\n").unwrap();
+        world.ok(words);
+        world.ok("plugin rollback p");
+        assert_eq!(world.ok("p").stdout, "changed\n", "{words}");
+        let untrusted = world.tool(["plugin", "untrust", "p"]);
+        if untrusted.code != 0 {
+            assert!(untrusted.stderr.contains("`tool plugin restore p`"), "{words}: {}", untrusted.stderr);
+            world.ok("plugin restore p");
+            assert!(world.ok("p").stdout.starts_with("p 1.0.0"), "{words}");
+        }
+        assert_ne!(world.tool(["p"]).stdout, "changed\n", "{words}");
+    }
+}
