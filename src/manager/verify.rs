@@ -160,7 +160,7 @@ impl Manager<'_> {
     /// See [`VerifyInstalledError`].
     pub fn verify_installed(&self, name: &str, trust: &Trust) -> Result<VerifiedPlugin, VerifyInstalledError> {
         let note = Note { event: None, ..Note::of_plugin(Event::VerifyFailed, name) };
-        self.refusal_recorded(note, |note| self.examine_installed(name, trust, note))
+        self.refusal_recorded(note, |note| self.store().look_at(name, || self.examine_installed(name, trust, note)))
     }
 
     fn examine_installed(&self, name: &str, trust: &Trust, note: &mut Note) -> Result<VerifiedPlugin, VerifyInstalledError> {

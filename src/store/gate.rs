@@ -165,13 +165,7 @@ impl Store {
         if let Some(variable) = self.host.plugins_off() {
             return Err(GateError::SwitchedOff { name, variable });
         }
-        let mut race = Race::new(self, name.as_str());
-        loop {
-            match self.look_through_gate(&name, mode) {
-                Err(_) if race.goes_on() => {}
-                opened => return opened,
-            }
-        }
+        self.look_at(name.as_str(), || self.look_through_gate(&name, mode))
     }
 
     fn look_through_gate(&self, name: &PluginName, mode: Gate) -> Result<Plugin, GateError> {

@@ -27,6 +27,19 @@ pub(super) struct Race<'s> {
     nap: Duration,
 }
 
+impl Store {
+    /// Takes a `look` at the plugin `name`, and another one as long as what was found wrong may come of a change that is under way.
+    pub(crate) fn look_at<T, E>(&self, name: &str, mut look: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+        let mut race = Race::new(self, name);
+        loop {
+            match look() {
+                Err(_) if race.goes_on() => {}
+                seen => return seen,
+            }
+        }
+    }
+}
+
 /// What a writer changes of a plugin in one root.
 #[derive(Debug, PartialEq, Eq)]
 struct Moment {

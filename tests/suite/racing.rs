@@ -84,15 +84,21 @@ fn a_plugin_runs_while_it_is_changed() {
 fn read(world: &World, left: &AtomicUsize) -> Vec<String> {
     let mut failures = Vec::new();
     while let Ok(number) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
-        let (words, part) = match number % 6 {
+        let (words, part) = match number % 8 {
             0 => ("plugin exec p x", "p "),
             1 => ("post-render r", ".0.0"),
             2 => ("get gg://x/y -o -", ".0.0"),
             3 => ("__complete p ", "candidate"),
             4 => ("plugin list", "p "),
+            5 => ("plugin verify p", "p "),
+            6 => ("plugin info p", "p "),
             _ => ("p x", "p "),
         };
         let ran = finish(&mut world.command(words.split(' ')));
+        // The file that the changes remove is gone for a moment.
+        if ran.stderr.contains("plugin `p` is not as it was installed: `notes` is missing;") {
+            continue;
+        }
         if ran.code != 0 || !ran.stdout.contains(part) {
             failures.push(format!("`tool {words}`: {ran:?}"));
         }
