@@ -217,6 +217,10 @@ impl Manager<'_> {
                 self.report.notice("the signature of its git tag or commit was verified when it was installed");
                 package.evidence = Evidence::Signature(signature);
             }
+            if receipt.verified.by == Means::None {
+                // Its digest says that it is the package that came, and nothing more.
+                package.evidence = Evidence::Skipped;
+            }
             plugin.package = Some(package);
         }
         if receipt.verified.by == Means::None {

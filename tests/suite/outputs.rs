@@ -224,3 +224,34 @@ fn info_tells_what_a_module_may_reach() {
     world.ok("plugin install p");
     assert_eq!(world.ok("plugin info p -o json").json()["reach"], Value::Null);
 }
+
+#[test]
+fn a_plugin_that_nothing_verified_is_called_so_by_every_verb() {
+    let world = World::new();
+    for version in ["1.0.0", "2.0.0"] {
+        world.plugin("p", version);
+        world.ok("plugin package p --sign=false");
+    }
+    for words in [
+        "plugin install p-1.0.0.tgz --verify=false",
+        "plugin verify p",
+        "plugin lock",
+        "plugin export mirror",
+        "plugin uninstall p",
+        "plugin sync --offline --mirror mirror",
+        "plugin verify p",
+        "plugin list",
+        "plugin pin p",
+        "plugin unpin p",
+        "plugin restore p",
+        "plugin update p",
+        "plugin install p-2.0.0.tgz --verify=false --force",
+        "plugin rollback p",
+        "plugin verify p",
+        "plugin pull p-1.0.0.tgz --verify=false -d out",
+    ] {
+        let rows = world.ok(&format!("{words} -o json")).json();
+        assert_eq!(rows[0]["name"], "p", "{words}: {rows}");
+        assert_eq!(rows[0]["verified"]["by"], "none", "{words}: {rows}");
+    }
+}
