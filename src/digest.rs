@@ -3,13 +3,14 @@
 //! What a digest is compared with, and what a difference means, is the caller's affair.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
+
+use crate::files;
 
 /// How much is read at a time. Larger blocks leave the L2 cache between the read and the hash.
 const BLOCK: usize = 128 * 1024;
@@ -62,9 +63,9 @@ impl Sha256Digest {
     /// The digest and the size in bytes of the file at `path`.
     ///
     /// # Errors
-    /// What opening or reading gives.
+    /// What opening or reading gives; also where it is not a regular file.
     pub fn of_file(path: &Path) -> io::Result<(Self, u64)> {
-        Self::of_reader(File::open(path)?)
+        Self::of_reader(files::open_regular(path)?.0)
     }
 }
 

@@ -117,8 +117,8 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
 /// As [`read_bounded`], and what the file was that was read: another may lie at `path` a moment later.
 ///
 /// # Errors
-/// As [`read_bounded`].
-pub(crate) fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, fs::Metadata)>> {
+/// What opening gives; something that is not a regular file is `InvalidInput`, so that a fifo cannot hang us.
+pub(crate) fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
     // A fifo without a writer would keep us waiting for one; to a file this means nothing.
@@ -130,6 +130,15 @@ pub(crate) fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(V
         let what = if metadata.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
         return Err(what.into());
     }
+    Ok((file, metadata))
+}
+
+/// As [`read_bounded`], and what the file was that was read: another may lie at `path` a moment later.
+///
+/// # Errors
+/// As [`read_bounded`].
+pub(crate) fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, fs::Metadata)>> {
+    let (file, metadata) = open_regular(path)?;
     let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some((bytes, metadata)))

@@ -311,7 +311,7 @@ impl Linter<'_> {
 
     fn module(&mut self, root: &Node) {
         let help = "build the module and put it there";
-        match fs::File::open(self.dir.join(MODULE_NAME)).and_then(|mut file| Format::of(&mut file)) {
+        match files::open_regular(&self.dir.join(MODULE_NAME)).and_then(|(mut file, _)| Format::of(&mut file)) {
             Ok(Format::Module) => {}
             Ok(Format::Component) => {
                 let message = format!("{MODULE_NAME} is a component of WebAssembly, and the runtime takes a core module");

@@ -295,3 +295,38 @@ fn a_rollback_to_changed_files_refuses_first_and_its_next_step_works() {
         world.ok("plugin rollback p");
     }
 }
+
+/// Something that would keep a reader waiting for ever, in the place of each package and program that is read for its digest or kind.
+#[test]
+fn a_fifo_keeps_nobody_waiting() {
+    let world = World::new();
+    let fifo = |path: &Path| {
+        let _ = fs::remove_file(path);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let tool = |code: i32, words: &str| {
+        let mut command = std::process::Command::new("timeout");
+        command.args(["20", env!("CARGO_BIN_EXE_tool")]).args(words.split(' ')).current_dir(world.path(""));
+        command.env_clear().env("HOME", world.root().join("home")).env("PATH", std::env::var_os("PATH").unwrap());
+        let ran = crate::support::finish(&mut command);
+        assert_eq!(ran.code, code, "{words}: {ran:?}");
+    };
+    for version in ["1.0.0", "2.0.0"] {
+        world.plugin("p", version);
+        world.ok("plugin package p --sign=false");
+        world.ok(&format!("plugin install --force --verify=false p-{version}.tgz"));
+    }
+    fs::write(world.plugins().join(".state/previous/p/run.sh"), "other").unwrap();
+    fifo(&world.plugins().join(".state/previous/p.tgz"));
+    tool(3, "plugin rollback p");
+    tool(0, "plugin restore p");
+    world.ok("plugin lock");
+    fifo(&world.plugins().join("p-2.0.0.tgz"));
+    tool(1, "plugin doctor");
+    tool(0, "plugin export mirror");
+    tool(0, "plugin restore p");
+    tool(0, "p");
+    world.write("m/plugin.yaml", "apiVersion: v1\nname: m\nversion: 1.0.0\ntype: cli/v1\nruntime: extism/v1\n");
+    fifo(&world.path("m/plugin.wasm"));
+    tool(1, "plugin lint m");
+}
