@@ -114,7 +114,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(read_bounded_seen(path, limit)?.map(|(bytes, _)| bytes))
 }
 
-/// As [`read_bounded`], and what the file was that was read: another may lie at `path` a moment later.
+/// Opens the file at `path` for reading, and says what it is.
 ///
 /// # Errors
 /// What opening gives; something that is not a regular file is `InvalidInput`, so that a fifo cannot hang us.
@@ -249,6 +249,17 @@ pub fn refuse_changeable(
         above = directory.parent();
     }
     Ok(())
+}
+
+/// Refuses what another user put at `path`: into a sticky directory, in which everybody may put things.
+pub(crate) fn refuse_planted(path: &Path) -> Result<(), Changeable> {
+    let is_shared = path.parent().and_then(|above| above.metadata().ok()).is_some_and(|above| is_sticky(&above));
+    let is_others = |metadata: fs::Metadata| Writers::of(&metadata) == Some(Writers::Owner);
+    if !is_shared || !fs::symlink_metadata(path).is_ok_and(is_others) {
+        return Ok(());
+    }
+    let mend = format!("chown -hR \"$(id -u)\" {}", crate::text::quoted(&path.to_string_lossy()));
+    Err(Changeable { path: path.to_owned(), why: "another user put it where everybody may put things", mend })
 }
 
 /// Refuses what everybody may write to.

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use crate::files::{self, Changeable};
 use crate::manifest::platform::Platform;
 use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
 use crate::policy::{Proof, Refusal, Subject};
@@ -113,6 +113,14 @@ pub enum GateError {
         /// The directory or file.
         path: PathBuf,
     },
+    /// Another user put it there.
+    #[error("plugin `{}` is not run: {why}", Plain(name))]
+    Planted {
+        /// The plugin's name.
+        name: String,
+        /// What belongs to whom.
+        why: Changeable,
+    },
     /// Files are not as they were installed.
     #[error("plugin `{}` is not as it was installed: {}; {ways_out}", Plain(name), listed(differences))]
     Changed {
@@ -150,7 +158,7 @@ impl GateError {
 
     /// Whether the plugin was refused for what was found of it: exit code 3 rather than 1.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::WorldWritable { .. })
+        matches!(self, Self::Changed { .. } | Self::WorldWritable { .. } | Self::Planted { .. })
     }
 }
 
@@ -393,8 +401,9 @@ pub(super) fn check_root(root: &Path, name: &str) -> Result<(), GateError> {
 }
 
 /// Refuses what everybody may write to (CVE-2025-15558): the plugin's directory, and the files that its commands name with the
-/// directories on the way to them.
+/// directories on the way to them. Refuses what another user put beside the plugins too.
 fn check_modes(plugin: &Plugin) -> Result<(), GateError> {
+    files::refuse_planted(&plugin.dir).map_err(|why| GateError::Planted { name: plugin.name.to_string(), why })?;
     let refused = |path: PathBuf| Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
     let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| files::everybody_may_write(&metadata));
     if writable(&plugin.dir) {

@@ -493,10 +493,14 @@ fn open(path: &Path) -> Result<Option<File>, ReceiptError> {
     }
 }
 
-/// Refuses a directory of receipts in which everybody may write: a sticky one too, where anybody could add some.
+/// Refuses a directory of receipts in which everybody may write: a sticky one too, where anybody could add some. So is one that
+/// another user put where everybody may put things.
 pub(super) fn refuse_changeable_directory(directory: &Path) -> Result<(), Changeable> {
     match directory.metadata() {
-        Ok(metadata) => files::refuse_changeable(directory, &metadata, Keepers::Group, 0),
+        Ok(metadata) => {
+            files::refuse_changeable(directory, &metadata, Keepers::Group, 0)?;
+            files::refuse_planted(directory)
+        }
         Err(_) => Ok(()),
     }
 }

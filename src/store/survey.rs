@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
-use crate::files;
+use crate::files::{self, Changeable};
 use crate::report::Report;
 
 use super::difference::{self, Comparison, Difference};
@@ -39,6 +39,13 @@ pub enum Flaw {
         everybody: bool,
         /// Whether it is in the store, rather than in a directory that is linked.
         ours: bool,
+    },
+    /// Another user put the plugin where everybody may put things.
+    Planted {
+        /// The plugin.
+        plugin: String,
+        /// What belongs to whom.
+        source: Changeable,
     },
     /// Others may read what is private.
     Exposed {
@@ -392,6 +399,9 @@ fn survey_package(plugin: &str, root: &Root, receipt: &Receipt, flaws: &mut Vec<
 
 /// Who may write to a plugin: each file for everybody, and the first one for a group.
 fn survey_modes(plugin: &str, path: &Path, link: bool, flaws: &mut Vec<Flaw>) {
+    if let Err(source) = files::refuse_planted(path) {
+        flaws.push(Flaw::Planted { plugin: plugin.to_owned(), source });
+    }
     let mut group = false;
     // Behind a link nothing is ours but the question who could change what is run.
     let depth = if link { 0 } else { usize::MAX };

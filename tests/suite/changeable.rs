@@ -1,8 +1,8 @@
 //! Files that decide about trust, where everybody may change them (case S): each is refused with the command that mends it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{World, repository};
@@ -108,5 +108,47 @@ fn doctor_finds_and_mends_what_everybody_may_change() {
         world.ok("plugin doctor --fix");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o002, 0, "{}", path.display());
         world.ok("p");
+    }
+}
+
+/// What another user put beside the plugins, where everybody may put things, and everything of it.
+fn give_away(path: &Path) {
+    for entry in walkdir::WalkDir::new(path) {
+        std::os::unix::fs::lchown(entry.unwrap().path(), Some(65534), Some(65534)).unwrap();
+    }
+}
+
+#[test]
+fn what_another_user_put_into_a_sticky_directory_of_plugins_does_not_run() {
+    let world = world();
+    if fs::metadata(world.root()).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can give files to others");
+        return;
+    }
+    let (plugins, state) = (world.plugins(), world.plugins().join(".state"));
+    let copied = plugins.join("q");
+    world.plugin("q", "1.0.0");
+    world.ok("plugin install q --copy");
+    fs::remove_file(state.join("q.json")).unwrap();
+    world.plugin("l", "1.0.0");
+    std::os::unix::fs::symlink(world.path("l"), plugins.join("l")).unwrap();
+    for (path, words) in
+        [(copied, "q"), (plugins.join("l"), "l"), (plugins.join("p"), "p"), (state.clone(), "p"), (state, "plugin pin p")]
+    {
+        world.ok(words);
+        give_away(&path);
+        // Where only its owner may put things, they are whose they are.
+        world.ok(words);
+        fs::set_permissions(&plugins, fs::Permissions::from_mode(0o1777)).unwrap();
+        let ran = world.tool(words.split(' '));
+        assert!(ran.code == 1 && ran.stdout.is_empty(), "{words}: {ran:?}");
+        assert!(
+            path == plugins.join(".state") || world.fails(1, "plugin doctor").stdout.contains("another user"),
+            "{words}"
+        );
+        let mend = ran.stderr.split('`').find(|part| part.starts_with("chown ")).unwrap_or_else(|| panic!("{ran:?}"));
+        assert!(Command::new("sh").args(["-c", mend]).status().unwrap().success(), "{mend}");
+        world.ok(words);
+        fs::set_permissions(&plugins, fs::Permissions::from_mode(0o700)).unwrap();
     }
 }

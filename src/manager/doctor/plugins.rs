@@ -69,6 +69,13 @@ impl Manager<'_> {
                 // What a link leads to is the user's own.
                 if ours { finding.mend(Mend::Mode(path, take)) } else { finding }
             }
+            Flaw::Planted { plugin, source } => {
+                let text = format!("{}, so nothing of it is run", source.why);
+                Finding::error("planted", text)
+                    .of(&plugin)
+                    .at(&source.path)
+                    .help(format!("`{}` makes it yours", source.mend))
+            }
             Flaw::Exposed { path } => Finding::warning("exposed", "others may read it, and it is private")
                 .at(&path)
                 .help(chmod("go-rwx", &path))
