@@ -36,6 +36,7 @@ use super::receipt::{
     VerifiedBy, now_ns,
 };
 use super::recover::{finish_removal, has_previous, recover, settle};
+use super::renew::{self, Renewed};
 use super::staging::Staged;
 use super::tree::{self, CLOCK_TICK_NS, FileRecord, MadeBy, TreeId};
 use super::{Found, disk};
@@ -365,19 +366,28 @@ impl StoreLock<'_> {
             old: TreeId::of(&found.directory).map_err(|source| StoreError::io("look at", &found.directory, source))?,
             keep_old: false,
         };
-        let receipt = root.receipt(&found.dir);
-        let result =
-            ReceiptFile::ahead(change.clone(), current, None).write(&receipt).map_err(StoreError::from).and_then(|()| {
-                disk::rename(&found.directory, &away)
-                    .map_err(|source| StoreError::io("remove", &found.directory, source))?;
-                finish_removal(root, &found.dir, &change)
-            });
-        if let Err(e) = result {
-            // Whichever side it stopped on: what cannot be mended now, the next writer tries again.
-            let _ = recover(root, &found.dir);
-            return Err(e);
+        match self.take_away(&found.dir, &change, current.clone()) {
+            Err(e) if e.crosses_devices() => {
+                let old = renew::renew(root, Renewed::Plugin(&found.dir))?;
+                self.take_away(&found.dir, &Change { old, ..change }, current)?;
+            }
+            result => result?,
         }
         Ok(removed)
+    }
+
+    /// Takes the tree in `dir` out of its place, and all that belongs to it away.
+    fn take_away(&self, dir: &str, change: &Change, current: Option<Receipt>) -> Result<(), StoreError> {
+        let (root, place) = (self.root(), self.root().plugin(dir));
+        let away = root.state().join(&change.staged);
+        ReceiptFile::ahead(change.clone(), current, None).write(&root.receipt(dir))?;
+        let taken = disk::rename(&place, &away).map_err(|source| StoreError::io("remove", &place, source));
+        let result = taken.and_then(|()| finish_removal(root, dir, change));
+        if result.is_err() {
+            // Whichever side it stopped on: what cannot be mended now, the next writer tries again.
+            let _ = recover(root, dir);
+        }
+        result
     }
 
     /// Makes updates skip the plugin `name`, or no longer. Says whether that is news.
@@ -491,7 +501,7 @@ impl StoreLock<'_> {
         if !disk::exists(&root.receipt(name)) || disk::exists(&place) {
             return Ok(false);
         }
-        disk::rename(&found.directory, &place).map_err(|source| StoreError::io("rename", &found.directory, source))?;
+        renew::rename(root, &found.dir, &place)?;
         Ok(true)
     }
 
@@ -678,8 +688,20 @@ impl Committed<'_> {
         Ok(file.write(&self.lock.root().receipt(&self.dir))?)
     }
 
-    /// Steps 1 and 2. Where the second fails the first is taken back.
+    /// Steps 1 and 2, with trees that can be renamed.
     fn exchange(&mut self) -> Result<(), StoreError> {
+        match self.try_exchange() {
+            Err(e) if e.crosses_devices() => {
+                self.renew()?;
+                self.pending = true;
+                self.try_exchange()
+            }
+            result => result,
+        }
+    }
+
+    /// Steps 1 and 2. Where the second fails the first is taken back.
+    fn try_exchange(&mut self) -> Result<(), StoreError> {
         let root = self.lock.root();
         let place = root.plugin(&self.dir);
         self.write_ahead()?;
@@ -689,6 +711,19 @@ impl Committed<'_> {
             let _ = self.take_back();
         }
         result
+    }
+
+    /// Renews the trees of this change, which has not begun.
+    fn renew(&mut self) -> Result<(), StoreError> {
+        let root = self.lock.root();
+        self.change.old = renew::renew(root, Renewed::Plugin(&self.dir))?;
+        if self.change.kind == ChangeKind::Rollback {
+            self.change.new = renew::renew(root, Renewed::Previous(&self.dir))?;
+            if let (Some(next), Some(new)) = (&mut self.next, self.change.new) {
+                next.tree = new;
+            }
+        }
+        Ok(())
     }
 
     /// Step 4. Where it fails, the next writer goes on with it.

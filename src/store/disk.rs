@@ -109,9 +109,34 @@ fn copy_link(target: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Copies the directory at `from`, with the modes of all that is in it and links unfollowed, to `to`, where nothing is.
+pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    step()?;
+    let mut modes = Vec::new();
+    for entry in walkdir::WalkDir::new(from).follow_links(false) {
+        let entry = entry?;
+        let place = to.join(entry.path().strip_prefix(from).map_err(io::Error::other)?);
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            fs::create_dir(&place)?;
+            modes.push((place, entry.metadata()?.permissions()));
+        } else if kind.is_file() {
+            fs::copy(entry.path(), &place)?;
+        } else if kind.is_symlink() {
+            copy_link(&fs::read_link(entry.path())?, &place)?;
+        } else {
+            return Err(io::Error::other(format!("{} is neither a file nor a directory", entry.path().display())));
+        }
+    }
+    // Last, and from the inside out: one may forbid to write.
+    modes.into_iter().rev().try_for_each(|(place, mode)| fs::set_permissions(place, mode))
+}
+
 /// Renames; the destination is replaced where it is a file.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     step()?;
+    #[cfg(test)]
+    tests::refuse_lower(&[from])?;
     fs::rename(from, to)
 }
 
@@ -145,6 +170,8 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
         return remove_file(path);
     }
     step()?;
+    #[cfg(test)]
+    tests::leave_lower(path);
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             open_directories(path);
@@ -193,6 +220,8 @@ pub(super) fn exchange(staged: &Path, target: &Path) -> io::Result<()> {
         return rename_to_free(staged, target);
     }
     step()?;
+    #[cfg(test)]
+    tests::refuse_lower(&[staged, target])?;
     match atomic_exchange(staged, target) {
         Some(result) => result,
         None => exchange_by_renames(staged, target),
@@ -219,6 +248,8 @@ pub(super) fn mend_exchange(staged: &Path, target: &Path) -> io::Result<()> {
 /// Renames to a place where nothing is, and where something is, fails.
 fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     step()?;
+    #[cfg(test)]
+    tests::refuse_lower(&[from])?;
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -263,13 +294,25 @@ fn unsupported(e: rustix::io::Errno) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
 
     thread_local! {
+        /// Directories that this thread finds in a lower layer of overlayfs: they cannot be renamed until they were removed.
+        pub(crate) static LOWER: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
         /// Makes this thread behave as on a file system without exchange.
         pub(crate) static WITHOUT_EXCHANGE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(crate) fn refuse_lower(paths: &[&Path]) -> io::Result<()> {
+        let is_lower =
+            |path: &&Path| path.is_dir() && !path.is_symlink() && LOWER.with_borrow(|all| all.iter().any(|one| one == path));
+        if paths.iter().any(is_lower) { Err(io::ErrorKind::CrossesDevices.into()) } else { Ok(()) }
+    }
+
+    pub(crate) fn leave_lower(path: &Path) {
+        LOWER.with_borrow_mut(|all| all.retain(|one| one != path));
     }
 
     #[test]

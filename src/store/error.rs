@@ -145,7 +145,7 @@ pub enum StoreError {
         name: String,
     },
     /// The files of the version before are not as they were.
-    #[error("the version before of plugin `{}` is not as it was: {}; {next}", Plain(name), listed(differences))]
+    #[error("the previous version of plugin `{}` is not as it was: {}; {next}", Plain(name), listed(differences))]
     PreviousChanged {
         /// The plugin's name.
         name: String,
@@ -198,7 +198,7 @@ pub enum StoreError {
         from: String,
     },
     /// A policy would not let the version before run.
-    #[error("the version before of plugin `{}` must not run, so it stays where it is", Plain(name))]
+    #[error("the previous version of plugin `{}` must not run, so it stays where it is", Plain(name))]
     Policy {
         /// The plugin's name.
         name: String,
@@ -220,6 +220,11 @@ impl StoreError {
     /// [`StoreError::Io`].
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// Whether a rename failed as it does between file systems, and in a lower layer of overlayfs.
+    pub(super) fn crosses_devices(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::CrossesDevices)
     }
 
     /// Whether the named plugin is not there.

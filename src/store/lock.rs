@@ -10,7 +10,7 @@ use crate::report::Report;
 
 use super::error::StoreError;
 use super::receipt::{ReceiptError, refuse_changeable_directory};
-use super::{Root, Store, disk, interrupt, private, recover, tree};
+use super::{Root, Store, disk, interrupt, private, recover, renew, tree};
 
 /// Proof that nobody else changes the store. Everything that changes it is a method of this.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ impl StoreLock<'_> {
         let state = root.state();
         let entries = fs::read_dir(&state).map_err(|source| StoreError::io("read", &state, source))?;
         let _change = interrupt::Change::begin();
+        renew::finish(root)?;
         for entry in entries {
             let entry = entry.map_err(|source| StoreError::io("read", &state, source))?;
             let name = entry.file_name();

@@ -6,6 +6,7 @@
 //! <plugins>/.state/<name>.json              its receipt
 //! <plugins>/.state/private/<name>.json      the query of its source's URL, for its owner alone
 //! <plugins>/.state/previous/<name>[.json|.tgz|.tgz.prov]    the version before, for rollback
+//! <plugins>/.state/renewed/                what replaces a tree that cannot be renamed, while it does
 //! <plugins>/.state/staging/<random>/        what is being fetched and unpacked
 //! <plugins>/.state/lock                     held by whoever changes the store
 //! <cache>/plugin-index/<root>.json          what the manifests said, to list without reading them
@@ -29,6 +30,7 @@ mod private;
 mod race;
 mod receipt;
 mod recover;
+mod renew;
 mod restore;
 mod staging;
 mod startable;
@@ -267,6 +269,10 @@ impl Root {
 
     fn staging(&self) -> PathBuf {
         self.0.join(".state/staging")
+    }
+
+    fn renewed(&self) -> PathBuf {
+        self.0.join(".state/renewed")
     }
 
     fn receipt(&self, dir: &str) -> PathBuf {

@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::receipt::ReceiptFile;
 use super::tree::{Stamp, TreeId};
-use super::{Root, Store};
+use super::{Root, Store, disk};
 
 /// How long a reader looks again while a change is under way. One that takes longer runs a hook, or was killed.
+#[cfg(not(test))]
 const PATIENCE: Duration = Duration::from_secs(2);
+// The tests kill writers at every step, and nobody finishes what they began.
+#[cfg(test)]
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The longest pause between two looks.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
@@ -81,7 +85,7 @@ impl Moment {
         Self {
             receipt: fs::symlink_metadata(&path).ok().map(|metadata| Stamp::of(&metadata)),
             tree: TreeId::of(&root.plugin(name)).ok().flatten(),
-            under_way: ReceiptFile::may_be_ahead(&path).unwrap_or_default(),
+            under_way: ReceiptFile::may_be_ahead(&path).unwrap_or_default() || disk::exists(&root.renewed()),
         }
     }
 

@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::receipt::{Change, ChangeKind, HookState, Receipt, ReceiptFile};
 use super::staging::PACKAGE;
 use super::tree::TreeId;
-use super::{Root, disk, is_one_part, is_package_of, private, prov};
+use super::{Root, disk, is_one_part, is_package_of, private, prov, renew};
 
 /// Finishes or undoes what the receipt of `dir` says is under way; says what was done.
 pub(super) fn recover(root: &Root, dir: &str) -> Result<Option<String>, StoreError> {
@@ -23,6 +23,7 @@ pub(super) fn recover(root: &Root, dir: &str) -> Result<Option<String>, StoreErr
         return Ok(None);
     }
     let Some(ReceiptFile { change: Some(change), next, current, .. }) = ReceiptFile::read(&path)? else { return Ok(None) };
+    renew::finish(root)?;
     let place = root.plugin(dir);
     let staged = staged_path(root, &change)?;
     let plugin = crate::text::Plain(&change.plugin).to_string();
@@ -139,7 +140,12 @@ fn keep_tree(root: &Root, dir: &str, change: &Change, staged: &Path) -> Result<(
     if disk::exists(&previous) {
         let discarded = staged.with_extension("discarded");
         disk::remove_tree(&discarded).map_err(io)?;
-        disk::rename(&previous, &discarded).map_err(io)?;
+        match disk::rename(&previous, &discarded) {
+            // In a lower layer of an image; it is not needed any more.
+            Err(e) if e.kind() == io::ErrorKind::CrossesDevices => disk::remove_tree(&previous),
+            result => result,
+        }
+        .map_err(io)?;
     }
     disk::rename(staged, &previous).map_err(io)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::provenance::Evidence;
@@ -10,6 +11,7 @@ use crate::text::quoted;
 use super::difference::{self, Difference, DifferenceKind};
 use super::error::StoreError;
 use super::receipt::{Kind, Means, Receipt, ReceiptFile, VerifiedBy};
+use super::renew::{Renewed, renew};
 use super::staging::{PACKAGE, Staged};
 use super::tree::{self, FileRecord, MadeBy, TreeId};
 use super::{Found, Root, Store, StoreLock, disk, is_one_part, is_package_of, prov};
@@ -155,7 +157,12 @@ impl StoreLock<'_> {
         let directory = self.root().previous(&damage.dir);
         self.check_same(&mut staged, &previous.receipt)?;
         self.take_hook_files_along(&mut staged, &previous.receipt, &directory)?;
-        disk::exchange(&staged.tree(), &directory).map_err(|source| StoreError::io("change", &directory, source))
+        let mut result = disk::exchange(&staged.tree(), &directory);
+        if result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::CrossesDevices) {
+            renew(self.root(), Renewed::Previous(&damage.dir))?;
+            result = disk::exchange(&staged.tree(), &directory);
+        }
+        result.map_err(|source| StoreError::io("change", &directory, source))
     }
 
     /// Takes over into the receipt of `found` what `staged`, the same package, was verified by, where that is worth more; with its

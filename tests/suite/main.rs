@@ -27,6 +27,7 @@ mod hooks; // where, how long, and interrupts: case I2
 mod http; // sources beyond this machine: cases F, O, V
 mod installing; // install, list, info, uninstall: cases I, P25
 mod keyrings; // plugin keyring, and which one counts: cases P22, P23
+mod layered; // stores in a container image's lower layer: case A11
 mod locking; // lock, sync, export, pull
 mod looking; // what is not downloaded again: case I5
 mod other_users; // one installs, another one runs

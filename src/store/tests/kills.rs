@@ -1,7 +1,8 @@
 //! Kills at every step of every change, and of whole processes.
 
 use super::*;
-use crate::store::disk::{crash, tests::WITHOUT_EXCHANGE};
+use crate::store::disk::crash;
+use crate::store::disk::tests::{LOWER, WITHOUT_EXCHANGE};
 
 /// What a change is tried with: a store as it is before, and the change.
 struct Scenario {
@@ -106,10 +107,28 @@ fn portable(fixture: &Fixture) -> BTreeMap<String, String> {
     found
 }
 
+/// What the file system can do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum FileSystem {
+    Exchanges,
+    RenamesAlone,
+    /// What was there before the change lies in a lower layer of overlayfs, so that its directories cannot be renamed.
+    Layered,
+}
+
+impl FileSystem {
+    /// Makes this thread find it below `fixture`.
+    fn mount(self, fixture: &Fixture) {
+        WITHOUT_EXCHANGE.set(self == Self::RenamesAlone);
+        let lower = [fixture.plugin("foo"), fixture.plugin(".state/previous/foo")];
+        LOWER.set(lower.into_iter().filter(|path| self == Self::Layered && path.exists()).collect());
+    }
+}
+
 #[test]
 fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
     for scenario in SCENARIOS {
-        for without_exchange in [false, true] {
+        for system in [FileSystem::Exchanges, FileSystem::RenamesAlone, FileSystem::Layered] {
             let (before, after) = {
                 let fixture = Fixture::new();
                 (scenario.before)(&fixture);
@@ -124,12 +143,12 @@ fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
                 let fixture = Fixture::new();
                 (scenario.before)(&fixture);
                 drop(fixture.store.lock(&Silent).unwrap());
-                WITHOUT_EXCHANGE.set(without_exchange);
+                system.mount(&fixture);
                 crash::after(Some(steps));
                 let result = (scenario.change)(&fixture);
                 let killed = crash::happened();
                 crash::after(None);
-                let at = format!("{} ({without_exchange}), killed after {steps} steps: {result:?}", scenario.name);
+                let at = format!("{} ({system:?}), killed after {steps} steps: {result:?}", scenario.name);
 
                 // Whoever reads before the next writer sees no mixture either.
                 match fixture.open("foo") {
@@ -158,6 +177,7 @@ fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
                 }
                 // The next command works.
                 (scenario.change)(&fixture).or_else(|e| if now == after { Ok(()) } else { Err(e) }).unwrap();
+                LOWER.take();
                 if !killed {
                     break;
                 }
