@@ -14,7 +14,7 @@ pub use crate::settings::When;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// Print nothing of a change that succeeds, and results and errors alone of everything else
+    /// Say nothing if a change succeeds; of everything else print only results and errors
     #[arg(long, short, global = true, overrides_with = "quiet")]
     pub quiet: bool,
     /// Say more about what is done

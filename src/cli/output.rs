@@ -34,7 +34,7 @@ pub enum Format {
     Table,
     /// For programs; the keys are stable
     Json,
-    /// The same as YAML
+    /// The same keys, as YAML
     Yaml,
     /// Names alone, one a line
     Name,

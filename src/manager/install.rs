@@ -188,7 +188,7 @@ impl Manager<'_> {
                 let own = || Some(self.homes.config.path.join("allowed_signers")).filter(|path| path.exists());
                 let allowed_signers = allowed_signers.clone().or_else(own);
                 let keyring = Keyring::locate(keyrings, self.host, self.homes)?;
-                self.report.step(&format!("keyring {}: {} keys", keyring.describe(), keyring.len()));
+                self.report.step(&format!("keyring {}: keys in it: {}", keyring.describe(), keyring.len()));
                 Requirement::Signature {
                     keyring: keyring.with_allowed_signers(allowed_signers),
                     allow_expired_key: *allow_expired_key,

@@ -163,7 +163,7 @@ impl Manager<'_> {
         self.refusal_recorded(note, |note| self.store().look_at(name, || self.examine_installed(name, trust, note)))
     }
 
-    fn examine_installed(&self, name: &str, trust: &Trust, note: &mut Note) -> Result<VerifiedPlugin, VerifyInstalledError> {
+    fn examine_installed(&self, name: &str, asked: &Trust, note: &mut Note) -> Result<VerifiedPlugin, VerifyInstalledError> {
         let store = self.store();
         let Some(found) = store.find(name)? else {
             return Err(VerifyInstalledError::NotThere {
@@ -172,7 +172,7 @@ impl Manager<'_> {
             });
         };
         let Some(receipt) = store.receipt(&found)? else {
-            return self.verify_without_receipt(name, &found, trust, note);
+            return self.verify_without_receipt(name, &found, asked, note);
         };
         note.receipt(&receipt);
         if found.link {
@@ -196,8 +196,9 @@ impl Manager<'_> {
             // What signed a commit is its tag, which stays in the repository: the receipt remembers that it was good.
             let remembered = receipt.verified.signature().filter(|_| !archive.provenance);
             let trust = match receipt.verified.by {
+                _ if matches!(asked, Trust::Digest(_)) => asked.clone(),
                 Means::Signature if remembered.is_some() => Trust::Digest(archive.sha256),
-                Means::Signature => trust.clone(),
+                Means::Signature => asked.clone(),
                 // There is no signature: the digest of the receipt is what was verified, or all that there is.
                 Means::Digest | Means::Local | Means::None => Trust::Digest(archive.sha256),
             };
@@ -217,8 +218,8 @@ impl Manager<'_> {
                 self.report.notice("the signature of its git tag or commit was verified when it was installed");
                 package.evidence = Evidence::Signature(signature);
             }
-            if receipt.verified.by == Means::None {
-                // Its digest says that it is the package that came, and nothing more.
+            if receipt.verified.by == Means::None && matches!(asked, Trust::Signature { .. }) {
+                // The digest of the receipt says that these are the bytes that came, and nothing of who made them.
                 package.evidence = Evidence::Skipped;
             }
             plugin.package = Some(package);

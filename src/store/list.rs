@@ -361,7 +361,9 @@ impl Store {
             }
             (Err(e), file, _) => {
                 let receipt = file.ok().flatten().and_then(|file| file.of_tree(tree));
-                Entry::Broken { dir, link, problem: chain(&e), receipt: receipt.map(Box::new) }
+                let dangling = link && !directory.exists();
+                let problem = if dangling { "it is a link that leads nowhere".to_owned() } else { chain(&e) };
+                Entry::Broken { dir, link, problem, receipt: receipt.map(Box::new) }
             }
             (_, Err(e), _) => Entry::Broken { dir, link, problem: chain(&e), receipt: None },
             // It came between the two looks: the next list knows better.

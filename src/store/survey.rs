@@ -90,6 +90,13 @@ pub enum Flaw {
         /// The file.
         path: PathBuf,
     },
+    /// A file lies where the directory of an installed plugin was.
+    FileInPlace {
+        /// The plugin's name.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A link that leads nowhere.
     DanglingLink {
         /// The plugin.
@@ -322,6 +329,7 @@ impl Store {
         for name in names(&root.staging()) {
             flaws.push(Flaw::Leftover { path: root.staging().join(name) });
         }
+        flaws.extend(Some(root.renewed()).filter(|path| disk::exists(path)).map(|path| Flaw::Leftover { path }));
         for dir in [root.state(), root.previous_dir()] {
             for name in names(&dir).into_iter().filter(|name| name.starts_with(disk::TEMPORARY)) {
                 flaws.push(Flaw::Leftover { path: dir.join(name) });
@@ -329,18 +337,28 @@ impl Store {
         }
         for name in &files {
             let path = root.state().join(name);
-            if let Some(plugin) = name.strip_suffix(".json").filter(|_| is_under_way(&path)) {
-                flaws.push(Flaw::Interrupted { plugin: plugin.to_owned(), path });
+            let Some(plugin) = name.strip_suffix(".json").map(str::to_owned) else { continue };
+            let place = root.plugin(&plugin);
+            if is_under_way(&path) {
+                flaws.push(Flaw::Interrupted { plugin, path });
+            } else if fs::symlink_metadata(&place).is_ok_and(|there| there.is_file()) {
+                flaws.push(Flaw::FileInPlace { plugin, path: place });
             }
         }
         flaws.extend(self.orphans(root).into_iter().map(|(what, path)| Flaw::Orphan { what, path }));
         let packages = names(&root.0).into_iter().filter(|name| name.ends_with(".tgz"));
         for file in packages.filter(|file| file.rsplit_once(".tgz").is_some()) {
-            let of = |(listed, receipt): &(Listed, Option<Receipt>)| {
+            let named = |(listed, _): &&(Listed, Option<Receipt>)| is_package_of(&file, &listed.name);
+            let of = |(_, receipt): &(Listed, Option<Receipt>)| {
                 let kept = receipt.as_ref().and_then(|receipt| receipt.archive.as_ref()?.file.as_deref());
-                is_package_of(&file, &listed.name) && kept.is_none_or(|kept| kept == file)
+                kept.is_none_or(|kept| kept == file)
             };
-            if !survey.plugins.iter().any(of) {
+            let is_kept = match survey.plugins.iter().find(named) {
+                Some(plugin) => of(plugin),
+                // What has left its place is put back from it.
+                None => files.iter().filter_map(|name| name.strip_suffix(".json")).any(|dir| is_package_of(&file, dir)),
+            };
+            if !is_kept {
                 survey.flaws.push(Flaw::StrayPackage { path: root.0.join(&file) });
             }
         }

@@ -101,6 +101,10 @@ fn each_thing_that_is_wrong_is_found() {
             fs::write(w.plugins().join("version/plugin.yaml"), "name: version\nversion: 1.0.0\ncommand: echo\n").unwrap();
         }),
         ("dangling-link", |w| std::os::unix::fs::symlink("/nowhere", w.plugins().join("link")).unwrap()),
+        ("file-in-place", |w| {
+            fs::remove_dir_all(w.plugins().join("p")).unwrap();
+            fs::write(w.plugins().join("p"), "a file").unwrap();
+        }),
         ("receipt-damaged", |w| fs::write(w.plugins().join(".state/p.json"), "{").unwrap()),
         ("orphan", |w| fs::write(w.plugins().join(".state/gone.json"), "{}").unwrap()),
         ("leftover", |w| fs::create_dir(w.plugins().join(".state/staging/abc")).unwrap()),

@@ -118,6 +118,11 @@ fn a_digest_verifies_too() {
     let ran = world.ok("plugin install p-1.0.0.tgz --verify=false");
     assert!(ran.stderr.contains("warning"), "{}", ran.stderr);
     assert_eq!(world.ok("plugin list -o json").json()[0]["verified"]["by"], "none");
+    // Its own digest proves nothing of it; that of whoever asks does.
+    assert_eq!(world.ok("plugin verify p -o json").json()[0]["verified"]["by"], "none");
+    world.fails(3, &format!("plugin verify p --digest sha256:{wrong}"));
+    let ran = world.ok(&format!("plugin verify p --digest sha256:{digest} -o json"));
+    assert_eq!(ran.json()[0]["verified"]["by"], "digest");
 }
 
 #[test]

@@ -289,7 +289,7 @@ fn a_rollback_to_changed_files_refuses_first_and_its_next_step_works() {
         let failed = world.fails(3, "plugin rollback p");
         assert!(failed.stderr.contains("`tool plugin restore p`"), "{}", failed.stderr);
         assert_eq!(world.snapshot(&world.plugins()), before);
-        assert!(world.ok("plugin restore p").stdout.contains("Restored the version before"));
+        assert!(world.ok("plugin restore p").stdout.contains("Restored the previous version"));
         world.ok("plugin rollback p");
         assert_eq!(world.ok("p x").stdout, "p 1.0.0 x\n");
         world.ok("plugin rollback p");

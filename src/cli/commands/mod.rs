@@ -57,7 +57,7 @@ pub(crate) enum PluginCommand {
     Pin(pin::Arguments),
     /// Let updates change plugins again
     Unpin(pin::Arguments),
-    /// Go back to the version before
+    /// Go back to the previous version
     Rollback(rollback::Arguments),
     /// Put the files of installed plugins back as they were installed
     Restore(Box<restore::Arguments>),

@@ -58,14 +58,14 @@ fn told(label: &str, done: &Restored) -> String {
     let line = |difference: &Difference| format!("\n  {difference}");
     let mut text = format!("Restored {label}");
     if !done.files.is_empty() {
-        text.push_str(", of which this was otherwise:");
+        text.push_str(", which differed:");
         text.extend(done.files.iter().map(line));
     }
     if done.package {
         text.push_str("\n  the package that is kept of it was missing or another one");
     }
     if !done.previous.is_empty() {
-        text.push_str("\nRestored the version before, of which this was otherwise:");
+        text.push_str("\nRestored the previous version that is kept for a rollback, which differed:");
         text.extend(done.previous.iter().map(line));
     }
     text

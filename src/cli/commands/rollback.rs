@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     act(arguments.output.output, context, Row::of_name(&arguments.name), |acts| {
         let done = context.manager().rollback(&arguments.name)?;
         let from = label(&done.name, done.from.as_deref());
-        let to = done.to.as_deref().unwrap_or("the version before");
+        let to = done.to.as_deref().unwrap_or("the previous version");
         let text = format!("Rolled back {from} -> {}", Plain(to));
         let row = acts.installed(Action::Restored, &done.name).said(text);
         Ok(Row { previous_version: done.from, version: done.to, ..row })

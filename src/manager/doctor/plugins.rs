@@ -99,6 +99,12 @@ impl Manager<'_> {
             Flaw::StrayPackage { path } => Finding::note("stray-package", "it is the package of no installed plugin")
                 .at(&path)
                 .help("remove it if nobody needs it"),
+            Flaw::FileInPlace { plugin, path } => {
+                Finding::error("file-in-place", format!("a file is where plugin `{}` was installed", Plain(&plugin)))
+                    .of(&plugin)
+                    .at(&path)
+                    .help(format!("put the plugin back with {}", self.command(&format!("restore {}", quoted(&plugin)))))
+            }
             Flaw::DanglingLink { plugin, path } => {
                 Finding::error("dangling-link", format!("plugin `{}` is a link that leads nowhere", Plain(&plugin)))
                     .of(&plugin)

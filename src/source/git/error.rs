@@ -129,7 +129,7 @@ pub enum GitError {
         stderr: String,
     },
     /// It took too long.
-    #[error("fetching `{url}` took longer than the {seconds} seconds of `--timeout`")]
+    #[error("fetching `{url}` took longer than `--timeout` allows ({seconds} s)")]
     Timeout {
         /// The URL.
         url: String,

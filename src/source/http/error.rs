@@ -136,7 +136,7 @@ pub enum HttpError {
         seconds: u64,
     },
     /// The whole took too long.
-    #[error("fetching `{url}` took longer than the {seconds} seconds of `--timeout`")]
+    #[error("fetching `{url}` took longer than `--timeout` allows ({seconds} s)")]
     Timeout {
         /// The URL.
         url: String,
