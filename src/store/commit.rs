@@ -96,7 +96,7 @@ pub struct TakenBack {
 
 impl TakenBack {
     /// Takes the changes of `files` out of `receipt`, which is at `path` and speaks of the plugin with this `metadata`.
-    fn from_receipt(
+    fn take_out_of(
         &mut self,
         path: &Path,
         mut receipt: Receipt,
@@ -465,11 +465,11 @@ impl StoreLock<'_> {
             return Err(StoreError::NoReceipt { name: name.to_owned() });
         };
         let mut taken = TakenBack::default();
-        taken.from_receipt(&path, receipt, files, || Ok(found.metadata?))?;
+        taken.take_out_of(&path, receipt, files, || Ok(found.metadata?))?;
         let (path, previous) = (self.root().previous_receipt(&found.dir), self.root().previous(&found.dir));
         if let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) {
             let mut before = TakenBack::default();
-            before.from_receipt(&path, receipt, files, || Ok(manifest::load(&previous, self.store.limits())?))?;
+            before.take_out_of(&path, receipt, files, || Ok(manifest::load(&previous, self.store.limits())?))?;
             // What is not known of it counts when it comes back.
             before.files.retain(|path| !taken.files.contains(path));
             taken.files.append(&mut before.files);
