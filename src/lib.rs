@@ -27,7 +27,7 @@
 //! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
 //! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `trust` > `policy` > `package`,
-//! `provenance` > `manifest` > `host`. The small modules [`audit`], [`digest`], `executable`, [`files`], [`interrupt`], [`report`], [`stamp`], [`text`]
+//! `provenance` > `manifest` > `host`. The small modules [`audit`], [`digest`], `executable`, [`files`], [`interrupt`], [`report`], `spelling`, [`stamp`], [`text`]
 //! and [`yaml`] serve all of them.
 
 #![cfg_attr(not(feature = "wasm"), forbid(unsafe_code))]
@@ -49,6 +49,7 @@ pub mod runtime;
 pub mod scaffold;
 pub mod settings;
 pub mod source;
+mod spelling;
 pub mod stamp;
 pub mod store;
 pub mod text;

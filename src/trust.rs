@@ -241,7 +241,7 @@ impl Trusted {
             trusted.sort();
             let path = config_home.join(FILE_NAME);
             let text = yaml::to_string(&trusted).map_err(io::Error::other).map_err(failed(&path))?;
-            let text = format!("# Whom you trust, and for what: `plugin trust` shows it.\n{text}");
+            let text = format!("# Whom you trust, and for what: the command `trust` shows it.\n{text}");
             files::write_private(&path, text.as_bytes()).map_err(failed(&path))?;
         }
         Ok(result)

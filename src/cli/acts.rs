@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::error::{Failure, Result};
 use crate::cli::output::Format;
+use crate::host::Host;
 use crate::provenance::Evidence;
 use crate::store::{ListedVerification, Means};
 use crate::text::masked_source;
@@ -175,6 +176,11 @@ pub(crate) fn act<'a>(
 }
 
 impl<'a> Acts<'a> {
+    /// Whose command it is.
+    pub(crate) fn host(&self) -> &'a Host {
+        self.context.host
+    }
+
     /// Does `work` with all of `these`, also where it fails with one, but no more of them after an interrupt; `subject` is what is
     /// said of one that fails.
     pub(crate) fn each<T: Copy>(
@@ -234,7 +240,7 @@ impl<'a> Acts<'a> {
     }
 
     fn failed(&mut self, subject: Row, failure: Failure) {
-        let (error, hint) = failure.in_words();
+        let (error, hint) = failure.in_words(self.context.host.name());
         self.rows.push(Row { action: Action::Failed, error, hint, ..subject });
         self.context.keep_first(&mut self.first_failure, Err(failure));
     }

@@ -6,10 +6,12 @@
 
 use std::ffi::{OsStr, OsString};
 
+use crate::cli::commands;
 use crate::cli::globals::{self, Globals, HostFlag};
 use crate::host::Host;
 use crate::manifest::Metadata;
-use crate::text::{Plain, plain_block};
+use crate::spelling::{did_you_mean, nearest};
+use crate::text::{Plain, masked_source, plain_block, quoted};
 
 /// Commands that every host has: no plugin can take their place.
 const ALWAYS_OWN: [&str; 4] = ["plugin", "help", "completion", "__complete"];
@@ -62,12 +64,9 @@ pub enum DispatchError {
 /// The last part of the message about an unknown command: what to do next.
 fn advice(host: &str, nearest: &[String], plugins_off: Option<&str>) -> String {
     let off = plugins_off.map(|variable| format!(" (plugins are switched off by {variable})")).unwrap_or_default();
-    let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", Plain(name))).collect();
-    match names.as_slice() {
-        [] => format!("{off}: `{host} help` lists the commands, `{host} plugin list` the plugins"),
-        [one] => format!("{off}: did you mean {one}?"),
-        [most @ .., last] => format!("{off}: did you mean {} or {last}?", most.join(", ")),
-    }
+    let next = did_you_mean(nearest)
+        .unwrap_or_else(|| format!("`{host} help` lists the commands, `{host} plugin list` the plugins"));
+    format!("{off}: {next}")
 }
 
 /// Decides whom a command line is for; `args` does not hold the program's own name.
@@ -110,7 +109,7 @@ pub fn route(host: &Host, args: &[OsString]) -> Result<Route, DispatchError> {
     }
     call.name = word.to_string_lossy().into_owned();
     if word.to_str().is_none() || host.plugins_off().is_some() {
-        return Err(unknown_command(host, &call.name, &[]));
+        return Err(unknown_command(host, &call.name, rest, &[]));
     }
     take_out_of_the_middle(host, rest, &mut call);
     if help {
@@ -136,16 +135,32 @@ pub fn reserve_commands(mut host: Host, command: &clap::Command) -> Host {
     host
 }
 
-/// The error for a word that is neither a built-in command nor one of the `installed` plugins.
-pub fn unknown_command(host: &Host, name: &str, installed: &[String]) -> DispatchError {
+/// The error for the first word of a line that is neither a built-in command nor one of the `installed` plugins; `args` follow it.
+/// A command of the group `plugin` is only meant where nothing else is.
+pub fn unknown_command(host: &Host, name: &str, args: &[OsString], installed: &[String]) -> DispatchError {
     let own = ALWAYS_OWN.iter().copied().chain(host.reserved().iter().map(String::as_str));
     let own = own.filter(|name| !name.starts_with('_'));
+    let mut meant = nearest(name, own.chain(installed.iter().map(String::as_str)));
+    let verbs = commands::names();
+    if verbs.iter().any(|verb| verb == name) {
+        meant = vec![in_group(host, name, args)];
+    } else if meant.is_empty() {
+        let verbs = nearest(name, verbs.iter().map(String::as_str));
+        meant = verbs.iter().map(|verb| in_group(host, verb, args)).collect();
+    }
     DispatchError::UnknownCommand {
         host: host.name().to_owned(),
         name: name.to_owned(),
-        nearest: nearest(name, own.chain(installed.iter().map(String::as_str))),
+        nearest: meant,
         plugins_off: host.plugins_off(),
     }
+}
+
+/// The line as a command of the group `plugin`, with what followed.
+fn in_group(host: &Host, verb: &str, args: &[OsString]) -> String {
+    let args = args.iter().map(|arg| quoted(&masked_source(&arg.to_string_lossy())));
+    let words = [host.name(), "plugin", verb].map(str::to_owned).into_iter().chain(args);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What a plugin gets of `args`, which follow its name: all but the host's own flags.
@@ -189,42 +204,6 @@ fn take_out_of_the_middle(host: &Host, mut rest: &[OsString], call: &mut Call) {
 /// Whether `arg` cannot be a command's name because it begins with a dash.
 fn is_flag(arg: &OsStr) -> bool {
     arg.as_encoded_bytes().first() == Some(&b'-')
-}
-
-/// At most three of `names` that a slip of the fingers could have turned into `word`, the nearest first.
-pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    // A plugin's name has at most 100 characters: a longer word is no slip, and would cost quadratic time.
-    if word.is_empty() || word.len() > 200 {
-        return Vec::new();
-    }
-    let allowed = (word.chars().count() / 3).clamp(1, 3);
-    let mut near: Vec<(usize, &str)> = names
-        .map(|name| (if name.starts_with(word) { 1 } else { distance(word, name) }, name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .collect();
-    near.sort_unstable();
-    near.dedup();
-    near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
-}
-
-/// How many insertions, deletions, replacements and swaps of neighbours lie between `a` and `b`, without regard to case.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
-    let mut before_last = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 0..a.len() {
-        let mut row = vec![i + 1; b.len() + 1];
-        for j in 0..b.len() {
-            let replaced = last[j] + usize::from(a[i] != b[j]);
-            row[j + 1] = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
-                let swapped: usize = before_last[j - 1];
-                row[j + 1] = row[j + 1].min(swapped + 1);
-            }
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]
@@ -337,22 +316,14 @@ mod tests {
             ("secrest", "did you mean `secrets`?"),
             ("versoin", "did you mean `version`?"),
             ("HELLO", "did you mean `hello`?"),
+            ("install", "did you mean `unset-in-tests plugin install ./a ''\\''b'`?"),
+            ("isntall", "did you mean `unset-in-tests plugin install ./a ''\\''b'`?"),
             ("qqqqq", "`unset-in-tests help` lists the commands, `unset-in-tests plugin list` the plugins"),
         ] {
-            let message = unknown_command(&host(), word, &installed).to_string();
+            let message = unknown_command(&host(), word, &words("./a 'b"), &installed).to_string();
             assert_eq!(message, format!("unknown command `{word}` for `unset-in-tests`: {expected}"));
         }
-        assert!(unknown_command(&host(), "x\x1b[1m", &[]).to_string().contains("`x\\u{1b}[1m`"));
-    }
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in
-            [("", "", 0), ("a", "", 1), ("ab", "ba", 1), ("kitten", "sitting", 3), ("ca", "abc", 3), ("Diff", "diff", 0)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        }
+        assert!(unknown_command(&host(), "x\x1b[1m", &[], &[]).to_string().contains("`x\\u{1b}[1m`"));
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::audit::AuditError;
@@ -16,8 +17,10 @@ use crate::manifest::ManifestError;
 use crate::package::{PackError, UnpackError};
 use crate::policy::Refusal;
 use crate::provenance::{KeyringError, SignError};
-use crate::source::SourceError;
+use crate::source::{SourceError, near_paths};
+use crate::spelling::did_you_mean;
 use crate::store::{GateError, StoreError};
+use crate::text::Plain;
 use crate::trust::TrustedError;
 
 /// The exit codes (command line, conventions).
@@ -67,14 +70,21 @@ impl Error for Said {}
 impl Failure {
     /// A failure with `code` because of `error`.
     pub(crate) fn new(code: u8, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let error = error.into();
-        let hints = system_hint(error.as_ref()).map(str::to_owned).into_iter().collect();
-        Self { code, error: Some(error), hints }
+        Self { code, error: Some(error.into()), hints: Vec::new() }
     }
 
     /// A failure that is no more than its text.
     pub(crate) fn said(code: u8, text: impl Into<String>) -> Self {
         Self::new(code, Said(text.into()))
+    }
+
+    /// `path` is not there; says which of the paths that are `offered` was probably meant, else `otherwise`.
+    pub(crate) fn not_there(path: &Path, offered: impl Fn(&Path) -> bool, otherwise: &str) -> Self {
+        let path = path.to_string_lossy();
+        let near: Vec<String> =
+            near_paths(&path, offered).iter().map(|near| crate::text::plain(near).into_owned()).collect();
+        let next = did_you_mean(&near).unwrap_or_else(|| otherwise.to_owned());
+        Self::said(code::NOT_THERE, format!("{} is not there", Plain(&path))).hint(next)
     }
 
     /// Ends with `code` and prints nothing more.
@@ -94,22 +104,29 @@ impl Failure {
     /// Tells what failed and what to do next.
     pub(crate) fn tell(&self, output: &Output) {
         match &self.error {
-            Some(error) => output.error(error.as_ref(), &self.hints),
+            Some(error) => output.error(error.as_ref(), &self.hints(output.host())),
             None => self.hints.iter().for_each(|hint| output.hint(hint)),
         }
     }
 
     /// What failed with everything that caused it, and what to do next, for a row.
-    pub(crate) fn in_words(&self) -> (Option<String>, Option<String>) {
+    pub(crate) fn in_words(&self, host: &str) -> (Option<String>, Option<String>) {
         let texts = self.error.as_ref().map(|error| output::chain(error.as_ref())).unwrap_or_default();
         if texts.is_empty() {
             return (None, None);
         }
-        if !self.hints.is_empty() {
-            return (Some(texts.join(": ")), Some(self.hints.join("; ")));
+        let hints = self.hints(host);
+        if !hints.is_empty() {
+            return (Some(texts.join(": ")), Some(hints.join("; ")));
         }
         let (texts, steps): (Vec<&str>, Vec<Option<&str>>) = texts.iter().map(|text| without_next_step(text)).unzip();
         (Some(texts.join(": ")), steps.into_iter().flatten().next().map(str::to_owned))
+    }
+
+    /// What to do next: first what the system's refusal asks for.
+    fn hints(&self, host: &str) -> Vec<String> {
+        let system = self.error.as_ref().and_then(|error| system_hint(error.as_ref(), host));
+        system.into_iter().chain(self.hints.iter().cloned()).collect()
     }
 
     /// Tells, and gives the exit code.
@@ -128,18 +145,19 @@ fn without_next_step(message: &str) -> (&str, Option<&str>) {
 }
 
 /// What to do where the system is what refuses: the library names the file alone.
-fn system_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+fn system_hint(error: &(dyn Error + 'static), host: &str) -> Option<String> {
+    let directories = format!("`{host} env` shows which directories are used and what sets them");
     let mut next = Some(error);
     while let Some(error) = next {
         match error.downcast_ref::<io::Error>().map(io::Error::kind) {
             Some(io::ErrorKind::PermissionDenied) => {
-                return Some("check who owns it and its mode; `env` shows which directories are used and what sets them");
+                return Some(format!("check who owns it and its mode; {directories}"));
             }
             Some(io::ErrorKind::ReadOnlyFilesystem) => {
-                return Some("its file system is read-only; `env` shows which directories are used and what sets them");
+                return Some(format!("its file system is read-only; {directories}"));
             }
             Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                return Some("make room, and try again");
+                return Some("make room, and try again".to_owned());
             }
             _ => next = error.source(),
         }
@@ -223,7 +241,6 @@ failures! {
         _ => code::FAILED,
     },
     InfoError => |error: &InfoError| match error {
-        InfoError::NotInstalled { .. } => code::NOT_THERE,
         InfoError::Store(error) => store(error),
     },
     SignPackageError => |error: &SignPackageError| match error {
@@ -306,7 +323,6 @@ fn install(error: &InstallError) -> u8 {
 
 fn update(error: &UpdateError) -> u8 {
     match error {
-        UpdateError::NotInstalled { .. } => code::NOT_THERE,
         UpdateError::Store(error) => store(error),
         UpdateError::Failed { source, .. } | UpdateError::Unavailable { source, .. } => install(source),
         UpdateError::NeedsDigest { .. } => code::VERIFICATION,
@@ -317,7 +333,6 @@ fn update(error: &UpdateError) -> u8 {
 
 fn uninstall(error: &UninstallError) -> u8 {
     match error {
-        UninstallError::NotInstalled { .. } => code::NOT_THERE,
         UninstallError::Store(error) => store(error),
         UninstallError::Gate { source, .. } => gate(source),
         UninstallError::Hook { .. } | UninstallError::Audit(_) => code::FAILED,

@@ -105,7 +105,7 @@ pub fn main(host: Host, command: Command, own: impl FnOnce(&str, &ArgMatches) ->
         Ok(Route::Builtin) => built_in(&host, command, args, own),
         Err(error) => {
             let globals = Globals::default().with_environment(&host);
-            Failure::new(code::USAGE, error).end(&Output::new(&globals))
+            Failure::new(code::USAGE, error).end(&Output::new(&host, &globals))
         }
     }
 }
@@ -167,7 +167,7 @@ fn built_in(
     }
     if wants_general_help(&args) {
         let globals = Globals::default().with_environment(host);
-        let plugins = run::plugins_for_help(host, &Output::new(&globals));
+        let plugins = run::plugins_for_help(host, &Output::new(host, &globals));
         tree = tree.after_help(plugins.clone());
         if args.is_empty() {
             let parts = [plugins, help::how_to_begin(host.name())];
@@ -229,7 +229,7 @@ fn wants_general_help(args: &[OsString]) -> bool {
 /// Runs a command with what it needs, and turns its end into an exit code.
 fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
     let homes = Homes::find(host);
-    let output = Output::new(globals);
+    let output = Output::new(host, globals);
     let settings = match Settings::load(&homes.config.path) {
         Ok(settings) => settings,
         Err(error) => return Failure::new(code::FAILED, error).end(&output),
@@ -259,7 +259,7 @@ fn finish_with<A: FromArgMatches>(
 fn finish_anyway(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> Result) -> ExitCode {
     let homes = Homes::find(host);
     let settings = Settings::load(&homes.config.path).unwrap_or_default();
-    let output = Output::new(globals).with_settings(globals, settings.output.color, settings.output.progress);
+    let output = Output::new(host, globals).with_settings(globals, settings.output.color, settings.output.progress);
     let policy = Policy::load(host, &homes).unwrap_or_default();
     end(&Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals }, command)
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use self::progress::Progress;
 pub use self::table::Table;
 use crate::cli::globals::{Globals, When};
-use crate::host::Origin;
+use crate::host::{Host, Origin};
 use crate::report::{Answer, Event, Report};
 use crate::text;
 
@@ -94,6 +94,7 @@ pub enum PromptError {
 
 /// The program's voice. It is the [`Report`] of long work, too.
 pub struct Output {
+    host: String,
     quiet: bool,
     verbose: bool,
     debug: bool,
@@ -112,8 +113,9 @@ pub struct Output {
 
 impl Output {
     /// A voice as `globals` and the environment want it, for the streams of this process.
-    pub fn new(globals: &Globals) -> Self {
+    pub fn new(host: &Host, globals: &Globals) -> Self {
         let new = Self {
+            host: host.name().to_owned(),
             quiet: globals.quiet && !globals.debug,
             verbose: globals.verbose || globals.debug,
             debug: globals.debug,
@@ -127,6 +129,11 @@ impl Output {
             step: Mutex::new(None),
         };
         new.with_settings(globals, When::Auto, When::Auto)
+    }
+
+    /// The name of the program, as users type it.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// The same once `config.yaml` has been read: flags and environment win over `color` and `progress`.
@@ -502,19 +509,19 @@ mod tests {
 
     #[test]
     fn no_question_without_a_terminal() {
-        let output = Output { ask: false, ..Output::new(&Globals::default()) };
+        let output = Output { ask: false, ..Output::new(&Host::tool(), &Globals::default()) };
         assert!(matches!(output.confirm("really?"), Err(PromptError::NobodyToAsk { .. })));
         assert!(matches!(output.secret("passphrase", "x"), Err(PromptError::NobodyToAsk { .. })));
-        let output = Output { ask: false, ..Output::new(&Globals { yes: true, ..Globals::default() }) };
+        let output = Output { ask: false, ..Output::new(&Host::tool(), &Globals { yes: true, ..Globals::default() }) };
         assert!(output.confirm("really?").unwrap());
-        assert!(!Output::new(&Globals { no_input: true, ..Globals::default() }).can_ask());
+        assert!(!Output::new(&Host::tool(), &Globals { no_input: true, ..Globals::default() }).can_ask());
     }
 
     #[test]
     fn colour_flags_win() {
         let never = Globals { color: Some(When::Never), ..Globals::default() };
-        assert!(!Output::new(&never).with_settings(&never, When::Always, When::Auto).has_colored_results());
+        assert!(!Output::new(&Host::tool(), &never).with_settings(&never, When::Always, When::Auto).has_colored_results());
         let always = Globals { color: Some(When::Always), ..Globals::default() };
-        assert_eq!(Output::new(&always).strong("x"), "\x1b[1mx\x1b[0m");
+        assert_eq!(Output::new(&Host::tool(), &always).strong("x"), "\x1b[1mx\x1b[0m");
     }
 }

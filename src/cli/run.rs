@@ -40,7 +40,7 @@ fn or_unknown(call: &Call, context: &Context<'_>, ended: Result) -> Result {
         // A word that no plugin bears is an unknown command; only now is it worth knowing what the others are called.
         Err(failure) if failure.code == code::NOT_THERE => {
             let installed: Vec<String> = commands(context).into_iter().map(|plugin| plugin.name).collect();
-            Err(Failure::new(code::USAGE, dispatch::unknown_command(context.host, &call.name, &installed)))
+            Err(Failure::new(code::USAGE, dispatch::unknown_command(context.host, &call.name, &call.args, &installed)))
         }
         ended => ended,
     }

@@ -11,11 +11,16 @@ use jiff::Timestamp;
 use super::{Manager, Trust};
 use crate::package::{Fetched, Origin};
 use crate::policy::{At, Place, Policy, Proof, Refusal, Subject, Verification};
-use crate::provenance::{self, Evidence, Keyring, KeyringError, Requirement, Signature, SignerState, Verified, VerifyError};
+use crate::provenance::{
+    self, Evidence, Keyring, KeyringError, Otherwise, Requirement, Signature, SignerState, Verified, VerifyError,
+};
 use crate::source::{FetchOptions, GitUrl, Source};
 use crate::store::Receipt;
 use crate::text::{Plain, plain};
 use crate::trust::{Pin, Trusted, TrustedError};
+
+/// The option that accepts another signer.
+pub(super) const ACCEPT_SIGNER: &str = "--accept-signer";
 
 /// Why something may not come in.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +76,7 @@ pub enum AdmitError {
     },
     /// Somebody signed it before, and nobody does now.
     #[error(
-        "{} was signed by {old} until now, and nobody signed this; ask its author, then accept that with `--accept-signer`",
+        "{} was signed by {old} until now, and nobody signed this; ask its author, then accept that with `{way}`",
         Plain(.name)
     )]
     NoSigner {
@@ -79,10 +84,12 @@ pub enum AdmitError {
         name: String,
         /// Who signed it before, safe to show.
         old: String,
+        /// What accepts that: an option, or a command.
+        way: String,
     },
     /// Somebody else signed it before.
     #[error(
-        "{} was signed by {old} until now, and this is signed by {new}; ask its author, then accept the new signer with `--accept-signer`",
+        "{} was signed by {old} until now, and this is signed by {new}; ask its author, then accept the new signer with `{way}`",
         Plain(.name)
     )]
     OtherSigner {
@@ -92,10 +99,30 @@ pub enum AdmitError {
         old: String,
         /// Who signed this, safe to show.
         new: String,
+        /// What accepts that: an option, or a command.
+        way: String,
     },
     /// What the user trusts is not known.
     #[error(transparent)]
     Trusted(#[from] TrustedError),
+}
+
+impl AdmitError {
+    /// The same where no more than `others` may be named instead of a signature.
+    pub(super) fn otherwise(self, others: Otherwise) -> Self {
+        match self {
+            Self::Unverified(UnverifiedError::Verify(error)) => UnverifiedError::Verify(error.otherwise(others)).into(),
+            other => other,
+        }
+    }
+
+    /// The same for who only looks at the plugin: what accepts another signer is the command `command` then.
+    pub(super) fn for_looking(mut self, command: &str) -> Self {
+        if let Self::NoSigner { way, .. } | Self::OtherSigner { way, .. } = &mut self {
+            *way = format!("{command} {ACCEPT_SIGNER}");
+        }
+        self.otherwise(Otherwise::Nothing)
+    }
 }
 
 /// Why something is not verified.
@@ -296,10 +323,11 @@ impl Manager<'_> {
             }
             Evidence::Signature(new) => {
                 let (old, new) = (old.to_string(), new.to_string());
-                return Err(AdmitError::OtherSigner { name: name.to_owned(), old, new });
+                return Err(AdmitError::OtherSigner { name: name.to_owned(), old, new, way: ACCEPT_SIGNER.to_owned() });
             }
             Evidence::Digest(_) | Evidence::Skipped if word == Word::Another && !accept_signer => {
-                return Err(AdmitError::NoSigner { name: name.to_owned(), old: old.to_string() });
+                let way = ACCEPT_SIGNER.to_owned();
+                return Err(AdmitError::NoSigner { name: name.to_owned(), old: old.to_string(), way });
             }
             Evidence::Digest(_) | Evidence::Skipped => {
                 let how = match evidence {
@@ -415,7 +443,11 @@ impl Manager<'_> {
             Requirement::Signature { .. } => requirement.clone(),
             _ => self.requirement(&Trust::signature()).map_err(|e| raised(e.into()))?,
         };
-        verify(fetched, &signature).map_err(raised)
+        let otherwise = if rule.value == Verification::Signature { Otherwise::Nothing } else { Otherwise::Digest };
+        verify(fetched, &signature).map_err(|error| match error {
+            UnverifiedError::Verify(error) => raised(error.otherwise(otherwise).into()),
+            error => raised(error),
+        })
     }
 }
 

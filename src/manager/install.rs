@@ -6,7 +6,7 @@ use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
 use crate::manifest::PluginName;
 use crate::policy::Place;
-use crate::provenance::{Evidence, Keyring, KeyringError, Requirement, VerifyError};
+use crate::provenance::{Evidence, Keyring, KeyringError, Otherwise, Requirement, VerifyError};
 use crate::runtime::{HookError, HookEvent};
 use crate::source::version::Range;
 use crate::source::{FetchOptions, Source, SourceError};
@@ -127,6 +127,25 @@ pub enum InstallError {
         /// How it failed.
         source: HookError,
     },
+}
+
+impl InstallError {
+    /// The same where no more than `others` may be named instead of a signature.
+    pub(super) fn otherwise(self, others: Otherwise) -> Self {
+        match self {
+            Self::Verify(error) => Self::Verify(error.otherwise(others)),
+            Self::Admit(error) => Self::Admit(error.otherwise(others)),
+            other => other,
+        }
+    }
+
+    /// The same for who only looks at the plugin, which `command` would update.
+    pub(super) fn for_looking(self, command: &str) -> Self {
+        match self.otherwise(Otherwise::Nothing) {
+            Self::Admit(error) => Self::Admit(error.for_looking(command)),
+            other => other,
+        }
+    }
 }
 
 impl Manager<'_> {

@@ -88,14 +88,6 @@ pub struct DetailedCommand {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InfoError {
-    /// No such plugin.
-    #[error("plugin `{name}` is not installed; `{host} plugin list` shows what is")]
-    NotInstalled {
-        /// The name as given, safe to show.
-        name: String,
-        /// The host's name.
-        host: String,
-    },
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -128,8 +120,7 @@ impl Manager<'_> {
         let listed = store.list()?.plugins.into_iter();
         let listed = found.as_ref().and_then(|found| listed.into_iter().find(|one| one.directory == found.directory));
         let (Some(found), Some(listed)) = (found, listed) else {
-            let name = crate::text::plain(name).into_owned();
-            return Err(InfoError::NotInstalled { name, host: self.host.name().to_owned() });
+            return Err(StoreError::from(store.not_installed(name)).into());
         };
         // What is wrong with a receipt is its status.
         let receipt = match store.receipt(&found) {

@@ -13,6 +13,7 @@ use crate::audit::{About, AuditError, Event};
 use crate::files;
 use crate::provenance::{FullFingerprint, Keyring, KeyringError, Signer, SignerState};
 use crate::source::{self, FetchOptions, SourceError};
+use crate::spelling::did_you_mean;
 use crate::text::{Plain, plain, quoted};
 
 /// Bytes that a server may send. The `KEYS` files of large projects have less than a tenth.
@@ -64,10 +65,12 @@ pub enum OwnKeyringError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The path to add does not exist.
-    #[error("{path} is not there; check the path")]
+    #[error("{path} is not there; {}", did_you_mean(nearest).unwrap_or_else(|| "check the path".to_owned()))]
     NotThere {
         /// The path, safe to show.
         path: String,
+        /// Files whose names are near, safe to show.
+        nearest: Vec<String>,
     },
     /// What is to be added cannot be read.
     #[error("cannot read {path}")]
@@ -445,7 +448,10 @@ impl Manager<'_> {
             }
             KeySource::Path(path) => {
                 let failed = |source: io::Error| match source.kind() {
-                    io::ErrorKind::NotFound => OwnKeyringError::NotThere { path: name.to_owned() },
+                    io::ErrorKind::NotFound => {
+                        let nearest = source::near_paths(&path.to_string_lossy(), |_| true);
+                        OwnKeyringError::NotThere { path: name.to_owned(), nearest }
+                    }
                     _ => OwnKeyringError::Input { path: name.to_owned(), source },
                 };
                 if fs::metadata(path).map_err(failed)?.is_dir() {

@@ -275,7 +275,7 @@ judged! {
         _ => Verdict::Failed,
     },
     UpdateError => |error| match error {
-        UpdateError::NotInstalled { .. } => Verdict::NotThere,
+        UpdateError::Store(error) => error.verdict(),
         UpdateError::Failed { source, .. } | UpdateError::Unavailable { source, .. } => source.verdict(),
         UpdateError::NeedsDigest { .. } => Verdict::Unverified,
         UpdateError::Gate { source, .. } => refused(source),
@@ -283,7 +283,7 @@ judged! {
         _ => Verdict::Failed,
     },
     UninstallError => |error| match error {
-        UninstallError::NotInstalled { .. } => Verdict::NotThere,
+        UninstallError::Store(error) => error.verdict(),
         UninstallError::Gate { source, .. } => refused(source),
         UninstallError::Hook { source, .. } => source.verdict(),
         _ => Verdict::Failed,

@@ -180,7 +180,7 @@ impl Manager<'_> {
         let spool = lock.spool()?;
         let fetch = with_remembered(fetch, &receipt.network);
         let name = receipt.name.clone();
-        let locked = self.entry(receipt).map_err(|_| StoreError::NoReceipt { name: name.clone() })?;
+        let locked = self.entry(receipt).map_err(|_| self.store().no_receipt(&name))?;
         let signed = receipt.archive.as_ref().is_some_and(|archive| archive.provenance);
         let host = self.host.name().to_owned();
         let fetched = self.fetch_again(&locked, signed, &fetch, spool.path());

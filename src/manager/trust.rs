@@ -7,6 +7,7 @@ use super::keyring::OwnKeyringError;
 use super::record::Note;
 use crate::audit::{AuditError, Event};
 use crate::provenance::FullFingerprint;
+use crate::spelling::did_you_mean;
 use crate::store::{ChangedFile, Difference, Found, Receipt, Store, StoreError, TakenBack};
 use crate::text::Plain;
 use crate::trust::{Accepted, AcceptedFile, Limit, Pin, Trusted, TrustedError};
@@ -25,12 +26,17 @@ pub struct Untrusted {
 #[non_exhaustive]
 pub enum TrustError {
     /// Nothing of that name is trusted, and nothing is installed.
-    #[error("plugin `{}` is not installed, and nothing is trusted under this name; `{host} plugin trust` shows what is", Plain(.name))]
+    #[error(
+        "plugin `{}` is not installed, and nothing is trusted under this name; {}",
+        Plain(.name), did_you_mean(.nearest).unwrap_or_else(|| format!("`{host} plugin trust` shows what is"))
+    )]
     Unknown {
         /// The name.
         name: String,
         /// The host's name.
         host: String,
+        /// Installed plugins whose names are near, safe to show.
+        nearest: Vec<String>,
     },
     /// Changes are still accepted, since nobody knows any more what they replaced.
     #[error(
@@ -136,7 +142,8 @@ impl Manager<'_> {
         let accepted = trusted.accepted.iter().find(|accepted| accepted.name == name);
         let found = store.find(name)?;
         if found.is_none() && accepted.is_none() && trusted.pins.iter().all(|pin| pin.name != name) {
-            return Err(TrustError::Unknown { name: name.to_owned(), host: self.host.name().to_owned() });
+            let (host, nearest) = (self.host.name().to_owned(), store.near(name));
+            return Err(TrustError::Unknown { name: name.to_owned(), host, nearest });
         }
         let files = accepted.map(|accepted| accepted.files.clone()).unwrap_or_default();
         let taken = match found {

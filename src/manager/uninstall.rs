@@ -12,14 +12,6 @@ use super::record::Note;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UninstallError {
-    /// No such plugin.
-    #[error("plugin `{name}` is not installed; `{host} plugin list` shows what is")]
-    NotInstalled {
-        /// The name as given, safe to show.
-        name: String,
-        /// The host's name.
-        host: String,
-    },
     /// A policy wants it written down, and that cannot be.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -55,16 +47,10 @@ impl Manager<'_> {
 
     fn remove(&self, name: &str, hooks: bool, note: &mut Note) -> Result<Removed, UninstallError> {
         let store = self.store();
-        let not_installed = || UninstallError::NotInstalled {
-            name: crate::text::plain(name).into_owned(),
-            host: self.host.name().to_owned(),
-        };
         // Without a look first, a wrong name would make an empty store.
-        if store.find(name)?.is_none() {
-            return Err(not_installed());
-        }
+        store.installed(name)?;
         let lock = store.lock(self.report)?;
-        let found = store.find(name)?.ok_or_else(not_installed)?;
+        let found = store.installed(name)?;
         // A damaged receipt must not keep its plugin, and has nothing to tell. What was copied in by hand is the user's own.
         let receipt = store.receipt(&found).ok().flatten();
         receipt.iter().for_each(|receipt| note.receipt(receipt));

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::audit::Event;
 use crate::package::{self, UnpackError};
-use crate::provenance::{self, Evidence, KeyringError, VerifyError};
+use crate::provenance::{self, Evidence, KeyringError, Otherwise, VerifyError};
 use crate::source::{self, FetchOptions, SourceError};
+use crate::spelling::did_you_mean;
 use crate::store::{Comparison, Difference, Found, GateError, Means, StoreError};
 
 use super::record::Note;
@@ -72,13 +73,16 @@ pub enum VerifyPackageError {
 pub enum VerifyInstalledError {
     /// No such plugin, and no such file.
     #[error(
-        "`{name}` is neither a package nor an installed plugin; check the path, or look for the name in `{host} plugin list`"
+        "`{name}` is neither a package nor an installed plugin; {}",
+        did_you_mean(nearest).unwrap_or_else(|| format!("check the path, or look for the name in `{host} plugin list`"))
     )]
     NotThere {
         /// The name as given, safe to show.
         name: String,
         /// The host's name.
         host: String,
+        /// Installed plugins whose names are near, safe to show.
+        nearest: Vec<String>,
     },
     /// The store cannot be read.
     #[error(transparent)]
@@ -135,7 +139,8 @@ impl Manager<'_> {
         let digest = fetched.digest();
         note.about.digest = Some(format!("sha256:{digest}"));
         let requirement = self.requirement(trust)?;
-        let verified = provenance::verify(fetched, &requirement, &self.settings.limits)?;
+        let verified = provenance::verify(fetched, &requirement, &self.settings.limits)
+            .map_err(|error| error.otherwise(Otherwise::Digest))?;
         let (name, version, is_plugin) = match (package::inspect(file, &self.settings.limits), verified.signed_as()) {
             (Ok(metadata), _) => {
                 verified.check_manifest(&metadata)?;
@@ -169,6 +174,7 @@ impl Manager<'_> {
             return Err(VerifyInstalledError::NotThere {
                 name: crate::text::plain(name).into_owned(),
                 host: self.host.name().to_owned(),
+                nearest: store.near(name),
             });
         };
         let Some(receipt) = store.receipt(&found)? else {

@@ -148,7 +148,7 @@ impl Linter<'_> {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let help = "a plugin's directory has one; `plugin create` makes one to start from".to_owned();
+                let help = "every plugin's directory has one: check the path, or write it".to_owned();
                 (None, "manifest-missing", format!("there is no {name}"), help)
             }
             Err(error) => (None, "unreadable", format!("cannot read {name}: {error}"), "check its permissions".to_owned()),

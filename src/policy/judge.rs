@@ -211,7 +211,7 @@ fn covered_by(found: Verification) -> &'static str {
 fn next(least: Verification) -> &'static str {
     match least {
         Verification::Signature => "install a signed package of it",
-        _ => "install a signed package of it, or name its digest with `--digest sha256:...`",
+        _ => "install a signed package of it, or one that you name the digest of",
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Keyring {
     absent: Option<String>,
     /// The file that says whose SSH keys may sign.
     allowed_signers: Option<PathBuf>,
+    /// The command that adds a key, where a host looked for the keyring.
+    add: Option<String>,
 }
 
 /// The packets of one certificate, not parsed yet.
@@ -74,7 +76,7 @@ pub enum KeyringError {
     },
     /// Nobody named a keyring to sign with, and none of the usual ones exists.
     #[error(
-        "there is no keyring to sign with: looked for {}; make a key with `gpg --quick-gen-key`, or name a file with one with `--keyring FILE`; `{host} plugin package --sign=false` does without",
+        "there is no keyring to sign with: looked for {}; make a key with `gpg --quick-gen-key USER-ID`, or name a file with one with `--keyring FILE`; `{host} plugin package --sign=false DIR` does without",
         list(.looked)
     )]
     NoneFound {
@@ -211,10 +213,11 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn locate(explicit: &[PathBuf], host: &Host, homes: &Homes) -> Result<Self, KeyringError> {
-        match Self::named(explicit, host)? {
-            Some(keyring) => Ok(keyring),
-            None => Self::read_defaults(host, homes, false),
-        }
+        let keyring = match Self::named(explicit, host)? {
+            Some(keyring) => keyring,
+            None => Self::read_defaults(host, homes, false)?,
+        };
+        Ok(Self { add: Some(format!("{} plugin keyring add FILE", host.name())), ..keyring })
     }
 
     /// Finds the keyring to sign with. That is the one to verify with, except where nobody named one: then GnuPG's keys count as
@@ -328,6 +331,15 @@ impl Keyring {
             skipped: Vec::new(),
             absent: None,
             allowed_signers: None,
+            add: None,
+        }
+    }
+
+    /// How the owner of a key that is not in it comes to be trusted, in words.
+    pub(super) fn how_to_trust(&self) -> String {
+        match &self.add {
+            Some(add) => format!("add the key with `{add}` or name a keyring with `--keyring FILE`"),
+            None => "add the key to it".to_owned(),
         }
     }
 

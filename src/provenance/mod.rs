@@ -54,7 +54,7 @@ pub use sign::{Passphrase, SignError, SigningKey, sign};
 pub use signers::{FullFingerprint, NotAFingerprint, Signer, SignerState};
 pub use ssh::SshError;
 pub use statement::StatementError;
-pub use verify::{Requirement, VerifyError, verify};
+pub use verify::{Otherwise, Requirement, VerifyError, verify};
 pub(crate) use verify::{check_provenance, having};
 
 /// A package that may be staged, with the reason why.

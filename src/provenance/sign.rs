@@ -75,7 +75,7 @@ pub enum SignError {
         keyring: String,
     },
     /// Several keys fit.
-    #[error("several keys in {keyring} could sign: name one of them with `--key`: {}", .candidates.join(", "))]
+    #[error("several keys in {keyring} could sign: name one of them with `--key KEY`: {}", .candidates.join(", "))]
     Ambiguous {
         /// The keyring that was searched.
         keyring: String,
@@ -156,6 +156,16 @@ struct Candidate {
     keys: Result<Vec<(Fingerprint, bool)>, Reason>,
 }
 
+/// Why a key cannot sign now, in words. What would accept its old signatures makes no new ones.
+fn in_the_way(reason: &Reason) -> String {
+    match reason {
+        Reason::KeyExpired { key, at } | Reason::KeyExpiredBefore { key, at } => {
+            format!("the key {key} expired on {at}; its owner can prolong it with `gpg --quick-set-expire {key} 1y`")
+        }
+        reason => reason.to_string(),
+    }
+}
+
 impl SigningKey {
     /// Finds the key in `keyring` that `selector` names, or the only one that can sign.
     ///
@@ -184,7 +194,7 @@ impl SigningKey {
             let candidate = candidate(cert, only.as_ref(), keyring, &policy);
             match &candidate.keys {
                 Ok(_) => usable.push(candidate),
-                Err(reason) => reasons.push(format!("{}: {reason}", candidate.describe())),
+                Err(reason) => reasons.push(format!("{}: {}", candidate.describe(), in_the_way(reason))),
             }
         }
         if usable.is_empty() {

@@ -36,20 +36,64 @@ pub enum Requirement {
     Nothing,
 }
 
+/// What else than a signature whoever asks may name: only that is advised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Otherwise {
+    /// A digest, the id of a commit as `--version`, or nothing at all: an install.
+    #[default]
+    Install,
+    /// The same, but for the id of a commit, which is `--to`: an update.
+    Update,
+    /// A digest.
+    Digest,
+    /// Nothing else counts.
+    Nothing,
+}
+
+impl Otherwise {
+    /// What to do about a package without a provenance, behind the advice to sign it.
+    fn for_package(self) -> &'static str {
+        match self {
+            Self::Install | Self::Update => {
+                ", name its digest with `--digest sha256:...`, or do without verification with `--verify=false`"
+            }
+            Self::Digest => ", or name its digest with `--digest sha256:...`",
+            Self::Nothing => "",
+        }
+    }
+
+    /// What to do about a `commit` without a signature that counts; `first` goes before it.
+    fn for_commit(self, first: &str, commit: &str) -> String {
+        let option = match self {
+            Self::Install => "--version",
+            Self::Update => "--to",
+            Self::Digest | Self::Nothing if first.is_empty() => return "ask its author to sign it".to_owned(),
+            Self::Digest | Self::Nothing => return first.to_owned(),
+        };
+        let comma = if first.is_empty() { "name" } else { ", or" };
+        let commit = Plain(commit);
+        format!(
+            "{first}{comma} the full commit id with `{option} {commit}` if you trust it, or do without verification with `--verify=false`"
+        )
+    }
+}
+
 /// Why a package is not what was required.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// There is no provenance.
     #[error(
-        "`{}` has no provenance ({} does not exist): put `{}.prov` beside it, name its digest with `--digest sha256:...`, or do without verification with `--verify=false`",
-        Plain(.file_name), Plain(.at), Plain(.file_name)
+        "`{}` has no provenance ({} does not exist): put `{}.prov` beside it{}",
+        Plain(.file_name), Plain(.at), Plain(.file_name), otherwise.for_package()
     )]
     Missing {
         /// The package's file name.
         file_name: String,
         /// Where the provenance would have been.
         at: String,
+        /// What else would do.
+        otherwise: Otherwise,
     },
     /// The provenance holds nothing.
     #[error("the provenance {} is empty: ask for it again from where the package came from", Plain(.at))]
@@ -84,7 +128,7 @@ pub enum VerifyError {
         source: StatementError,
     },
     /// No signature counts.
-    #[error("the provenance {} has no valid signature: {}", Plain(.at), explain(.reasons, .keyring))]
+    #[error("the provenance {} has no valid signature: {}", Plain(.at), explain(.reasons, .keyring, .how_to_trust))]
     NoValidSignature {
         /// Where the provenance was.
         at: String,
@@ -92,28 +136,34 @@ pub enum VerifyError {
         reasons: Vec<Reason>,
         /// The keyring that was asked.
         keyring: String,
+        /// What to do where the signer is unknown, in words.
+        how_to_trust: String,
     },
     /// A git tag or commit is not signed.
     #[error(
-        "{} is not signed: name the full commit id with `--version {}` (of an update: `--to`) if you trust it, or do without verification with `--verify=false`",
-        Plain(.what), Plain(.commit)
+        "{} is not signed: {}",
+        Plain(.what), otherwise.for_commit("", .commit)
     )]
     GitUnsigned {
         /// The tag, branch or commit.
         what: String,
         /// The full id of the commit.
         commit: String,
+        /// What else would do.
+        otherwise: Otherwise,
     },
     /// A git tag or commit is signed with an SSH key, and nobody said whose keys may sign.
     #[error(
-        "{} is signed with an SSH key: name a file with the keys that you trust with `--allowed-signers FILE`, or the full commit id with `--version {}` (of an update: `--to`) if you trust it, or do without verification with `--verify=false`",
-        Plain(.what), Plain(.commit)
+        "{} is signed with an SSH key: {}",
+        Plain(.what), otherwise.for_commit("name a file with the keys that you trust with `--allowed-signers FILE`", .commit)
     )]
     GitSsh {
         /// The tag or commit.
         what: String,
         /// The full id of the commit.
         commit: String,
+        /// What else would do.
+        otherwise: Otherwise,
     },
     /// The SSH signature of a git tag or commit does not count.
     #[error("{} has no valid signature (allowed signers: {})", Plain(.what), allowed.display())]
@@ -136,7 +186,7 @@ pub enum VerifyError {
         source: MessageError,
     },
     /// No signature of a git tag or commit counts.
-    #[error("{} has no valid signature: {}", Plain(.what), explain(.reasons, .keyring))]
+    #[error("{} has no valid signature: {}", Plain(.what), explain(.reasons, .keyring, .how_to_trust))]
     GitNoValidSignature {
         /// The tag or commit.
         what: String,
@@ -144,6 +194,8 @@ pub enum VerifyError {
         reasons: Vec<Reason>,
         /// The keyring that was asked.
         keyring: String,
+        /// What to do where the signer is unknown, in words.
+        how_to_trust: String,
     },
     /// The package is another one.
     #[error(
@@ -273,8 +325,8 @@ pub(super) fn verify_signature(
     let good = match check(&message, keyring, policy) {
         Ok(good) => good,
         Err(reasons) => {
-            let (at, keyring) = (fetched.provenance_at, keyring.describe());
-            return Err(VerifyError::NoValidSignature { at, reasons, keyring });
+            let (at, how_to_trust) = (fetched.provenance_at, keyring.how_to_trust());
+            return Err(VerifyError::NoValidSignature { at, reasons, keyring: keyring.describe(), how_to_trust });
         }
     };
     let (statement, other_name) = read_statement(&message, &fetched)?;
@@ -293,7 +345,11 @@ pub(crate) fn check_provenance(fetched: &Fetched, limits: &Limits) -> Result<(),
 fn read_message(fetched: &Fetched, limits: &Limits) -> Result<Message, VerifyError> {
     let at = || fetched.provenance_at.clone();
     let Some(bytes) = &fetched.provenance else {
-        return Err(VerifyError::Missing { file_name: fetched.file_name.clone(), at: at() });
+        return Err(VerifyError::Missing {
+            file_name: fetched.file_name.clone(),
+            at: at(),
+            otherwise: Otherwise::default(),
+        });
     };
     if bytes.len() as u64 > limits.provenance_bytes {
         return Err(VerifyError::TooLarge { at: at(), limit: limits.provenance_bytes });
@@ -332,14 +388,18 @@ fn verify_git(
             Some(reference) => format!("`{reference}`"),
             None => format!("commit `{}`", git.commit),
         };
-        return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone() });
+        return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone(), otherwise: Otherwise::default() });
     };
     if signature.len() as u64 > limits.provenance_bytes {
         return Err(VerifyError::TooLarge { at: what.clone(), limit: limits.provenance_bytes });
     }
     if signature.trim_ascii_start().starts_with(ssh::OPENING) {
         let Some(allowed) = keyring.allowed_signers() else {
-            return Err(VerifyError::GitSsh { what: what.clone(), commit: git.commit.clone() });
+            return Err(VerifyError::GitSsh {
+                what: what.clone(),
+                commit: git.commit.clone(),
+                otherwise: Otherwise::default(),
+            });
         };
         return match ssh::check(signature, payload, allowed, allow_expired_key) {
             Ok(good) => Ok(evidence(good, None)),
@@ -356,7 +416,8 @@ fn verify_git(
             Err(reason) => reasons.push(reason),
         }
     }
-    Err(VerifyError::GitNoValidSignature { what: what.clone(), reasons, keyring: keyring.describe() })
+    let (what, how_to_trust) = (what.clone(), keyring.how_to_trust());
+    Err(VerifyError::GitNoValidSignature { what, reasons, keyring: keyring.describe(), how_to_trust })
 }
 
 fn evidence(good: Good, other_name: Option<String>) -> Evidence {
@@ -407,11 +468,24 @@ impl Verified {
     }
 }
 
+impl VerifyError {
+    /// The same where no more than `others` may be named instead of a signature.
+    #[must_use]
+    pub fn otherwise(mut self, others: Otherwise) -> Self {
+        if let Self::Missing { otherwise, .. } | Self::GitUnsigned { otherwise, .. } | Self::GitSsh { otherwise, .. } =
+            &mut self
+        {
+            *otherwise = others;
+        }
+        self
+    }
+}
+
 /// How many reasons or names a message shows.
 const SHOWN: usize = 4;
 
 /// The reasons, the keyring, and what to do where the signer is unknown.
-fn explain(reasons: &[Reason], keyring: &str) -> String {
+fn explain(reasons: &[Reason], keyring: &str, how_to_trust: &str) -> String {
     let mut out = String::new();
     let mut shown: Vec<&Reason> = Vec::new();
     for reason in reasons {
@@ -423,9 +497,7 @@ fn explain(reasons: &[Reason], keyring: &str) -> String {
     }
     let _ = write!(out, " (keyring: {keyring})");
     if reasons.iter().all(|reason| matches!(reason, Reason::UnknownSigner { .. })) {
-        out.push_str(
-            "; if you trust its owner, add the key with `plugin keyring add FILE` or name a keyring with `--keyring FILE`",
-        );
+        let _ = write!(out, "; if you trust its owner, {how_to_trust}");
     }
     out
 }

@@ -39,7 +39,7 @@ pub enum StartError {
         path: PathBuf,
     },
     /// The same, and the file is known from a receipt, which knows the bit too.
-    #[error("{} has no execute bit; another install of the plugin, with `--force`, sets it", shown(path))]
+    #[error("{} has no execute bit; another install of the plugin sets it", shown(path))]
     InstalledWithoutBit {
         /// The program.
         path: PathBuf,

@@ -172,9 +172,11 @@ impl Source {
         match scheme_of(argument).as_deref() {
             Some("http" | "https") => web_url(argument, argument).map(Self::Http),
             Some(_) => match Self::parse(argument, known)? {
-                Self::Git(_) => {
-                    Err(bad(argument, "URL to download", "a git repository is no file; `plugin pull` packs one"))
-                }
+                Self::Git(_) => Err(bad(
+                    argument,
+                    "URL to download",
+                    "a git repository is no file: pulled as a plugin it is packed into one",
+                )),
                 source => Ok(source),
             },
             None => Err(bad(argument, "URL", "it has no scheme, such as `https://`")),
@@ -389,7 +391,10 @@ impl OciReference {
             _ => Err(bad(
                 argument,
                 "OCI reference",
-                "it must begin with `oci://`, as in `oci://registry.example.com/plugins`",
+                &format!(
+                    "it must begin with `oci://`, as in `oci://registry.example.com/plugins`{}",
+                    Meant::reference(argument)
+                ),
             )),
         }
     }

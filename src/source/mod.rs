@@ -29,6 +29,7 @@ pub use github::{GitHubAccess, GitHubError, Token as GitHubToken};
 pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
 pub use http::{HttpError, Said, TlsCause};
 pub use near::Meant;
+pub(crate) use near::{is_package, near_paths};
 pub use oci::{OciError, Publication, Pushed, push};
 pub use options::{FetchOptions, Secret};
 pub use weburl::WebUrl;

@@ -8,12 +8,9 @@ use std::path::Path;
 use url::Url;
 
 use super::grammar::{BUILT_IN_SCHEMES, OciReference};
-use super::version::distance;
 use crate::package::is_archive_name;
+use crate::spelling::{MOST, did_you_mean, distance};
 use crate::text;
-
-/// As many suggestions are made.
-const MOST: usize = 3;
 
 /// As many entries of a directory are looked at.
 const ENTRIES: usize = 10_000;
@@ -29,8 +26,16 @@ impl Meant {
         if meant.is_empty() {
             meant = host(argument);
         }
-        meant.extend(entries(argument));
+        // A bare name could be read as that of a plugin.
+        let here = |path: String| if path.contains('/') { path } else { format!("./{path}") };
+        meant.extend(near_paths(argument, |path| is_package(path) || path.is_dir()).into_iter().map(here));
         Self::from(meant)
+    }
+
+    /// What an argument that is to be a reference, and is none, may have been meant to be.
+    pub(super) fn reference(argument: &str) -> Self {
+        let meant = beginning(argument).into_iter().chain(host(argument));
+        Self::from(meant.filter(|meant| meant.starts_with("oci://")).collect())
     }
 
     /// What a URL of the unknown `scheme` may have been meant to be, of the schemes that are `known`.
@@ -49,12 +54,7 @@ impl Meant {
 /// `; did you mean ...?`, or nothing.
 impl fmt::Display for Meant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<String> = self.0.iter().map(|meant| format!("`{meant}`")).collect();
-        match words.as_slice() {
-            [] => Ok(()),
-            [one] => write!(f, "; did you mean {one}?"),
-            [most @ .., last] => write!(f, "; did you mean {} or {last}?", most.join(", ")),
-        }
+        did_you_mean(&self.0).map_or(Ok(()), |question| write!(f, "; {question}"))
     }
 }
 
@@ -108,8 +108,13 @@ fn host(argument: &str) -> Vec<String> {
     meant
 }
 
-/// Directories and packages whose names are nearly that of the path `argument`.
-fn entries(argument: &str) -> Vec<String> {
+/// Whether `path` has the name of a package.
+pub(crate) fn is_package(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| is_archive_name(&name.to_string_lossy()))
+}
+
+/// Paths whose last part is nearly that of the path `argument`, of those that are `offered`; the nearest first.
+pub(crate) fn near_paths(argument: &str, offered: impl Fn(&Path) -> bool) -> Vec<String> {
     let path = Path::new(argument);
     let (Some(name), Some(parent)) = (path.file_name().and_then(|name| name.to_str()), path.parent()) else {
         return Vec::new();
@@ -130,18 +135,11 @@ fn entries(argument: &str) -> Vec<String> {
                 _ if is_archive_name(&own) && own.strip_prefix(stem)?.starts_with('-') => MOST,
                 _ => return None,
             };
-            let offered = is_archive_name(&own) || entry.path().is_dir();
-            (offered && own != name).then_some((far, own))
+            (own != name && offered(&entry.path())).then_some((far, own))
         })
         .collect();
     near.sort_unstable();
-    near.into_iter()
-        .map(|(_, own)| match parent.join(&own).to_string_lossy() {
-            // A bare name could be read as that of a plugin.
-            path if parent.as_os_str().is_empty() => format!("./{path}"),
-            path => path.into_owned(),
-        })
-        .collect()
+    near.into_iter().map(|(_, own)| parent.join(&own).to_string_lossy().into_owned()).collect()
 }
 
 /// How many slips of the fingers a word of that length may have.
@@ -184,6 +182,14 @@ mod tests {
             ("", &[]),
         ] {
             assert_eq!(Meant::of(argument).0, want, "{argument}");
+        }
+        for (argument, want) in [
+            ("oci:/h/x", &["oci://h/x"][..]),
+            ("localhost:5000/x", &["oci://localhost:5000/x"]),
+            ("https://h/x", &[]),
+            ("x", &[]),
+        ] {
+            assert_eq!(Meant::reference(argument).0, want, "{argument}");
         }
         assert_eq!(shown("https:/ann:pw@h/x?t=1"), "https:/h/x?***");
         assert_eq!(shown("a/b"), "a/b");

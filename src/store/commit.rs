@@ -398,7 +398,7 @@ impl StoreLock<'_> {
         let found = self.installed(name)?;
         let path = found.receipt_path();
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
-            return Err(StoreError::NoReceipt { name: name.to_owned() });
+            return Err(self.store().no_receipt(name));
         };
         if receipt.pinned == pinned {
             return Ok(false);
@@ -418,7 +418,7 @@ impl StoreLock<'_> {
         let found = self.installed(name)?;
         let path = found.receipt_path();
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
-            return Err(StoreError::NoReceipt { name: name.to_owned() });
+            return Err(self.store().no_receipt(name));
         };
         if receipt.kind == Kind::Link {
             return Ok(AcceptedChanges::default());
@@ -462,7 +462,7 @@ impl StoreLock<'_> {
         let found = self.installed(name)?;
         let path = found.receipt_path();
         let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
-            return Err(StoreError::NoReceipt { name: name.to_owned() });
+            return Err(self.store().no_receipt(name));
         };
         let mut taken = TakenBack::default();
         taken.take_out_of(&path, receipt, files, || Ok(found.metadata?))?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::missing::NotInstalled;
 use crate::manifest::ManifestError;
 use crate::package::UnpackError;
 use crate::policy::Refusal;
@@ -121,13 +122,8 @@ pub enum StoreError {
         other: String,
     },
     /// No plugin has that name.
-    #[error("plugin `{}` is not installed; `{host} plugin list` shows what is", Plain(name))]
-    NotInstalled {
-        /// The name.
-        name: String,
-        /// The host's name.
-        host: String,
-    },
+    #[error(transparent)]
+    NotInstalled(#[from] NotInstalled),
     /// The plugin is in a directory that is only read.
     #[error("plugin `{}` is in {}, but only {} is written to; name that directory first in the list of plugin directories", Plain(name), directory.display(), written.display())]
     ReadOnlyRoot {
@@ -207,12 +203,14 @@ pub enum StoreError {
     },
     /// The plugin has no receipt, and the operation needs one.
     #[error(
-        "plugin `{}` has no receipt: it was copied in by hand or by another program; install it again with `--force`",
+        "plugin `{}` has no receipt: it was copied in by hand or by another program; install it again with `{host} plugin install --force SOURCE`",
         Plain(name)
     )]
     NoReceipt {
         /// The plugin's name.
         name: String,
+        /// The host's name.
+        host: String,
     },
 }
 

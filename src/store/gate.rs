@@ -22,6 +22,7 @@ use crate::text::{Plain, quoted};
 
 use super::difference::{self, Comparison, Difference, DifferenceKind, compare, listed};
 use super::error::StoreError;
+use super::missing::NotInstalled;
 use super::race::Race;
 use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, TreeError, TreeId};
@@ -84,13 +85,8 @@ pub enum GateError {
         variable: String,
     },
     /// No plugin has that name.
-    #[error("plugin `{}` is not installed; `{host} plugin list` shows what is", Plain(name))]
-    NotInstalled {
-        /// The name.
-        name: String,
-        /// The host's name.
-        host: String,
-    },
+    #[error(transparent)]
+    NotInstalled(#[from] NotInstalled),
     /// The plugin does not load.
     #[error("plugin `{}` in {} is broken; {}remove it with `{host} plugin uninstall {}`", Plain(name), directory.display(), or_restore(*has_receipt, host, name), Plain(name))]
     Broken {
@@ -346,10 +342,6 @@ impl Store {
             ),
             Some(rule) => format!("restore it with `{restore}`; the policy {} lets no change be accepted", rule.at),
         }
-    }
-
-    fn not_installed(&self, name: &str) -> GateError {
-        GateError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() }
     }
 
     /// The command that installs again what `receipt` speaks of.

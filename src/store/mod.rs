@@ -26,6 +26,7 @@ mod gate;
 pub mod interrupt;
 mod list;
 mod lock;
+mod missing;
 mod private;
 mod race;
 mod receipt;
@@ -57,6 +58,7 @@ pub use error::StoreError;
 pub use gate::{GateError, Plugin};
 pub use list::{Listed, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
+pub use missing::NotInstalled;
 #[doc(hidden)]
 pub use receipt::read_foreign;
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, Source, VerifiedBy};
@@ -141,8 +143,7 @@ impl Store {
     /// # Errors
     /// As [`Store::find`], and [`StoreError::NotInstalled`].
     pub fn installed(&self, name: &str) -> Result<Found, StoreError> {
-        let missing = || StoreError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() };
-        self.find(name)?.ok_or_else(missing)
+        self.find(name)?.ok_or_else(|| self.not_installed(name).into())
     }
 
     /// Finds the installed plugin `name` (life cycle, section 2): by the directory of that name, with one look; only where

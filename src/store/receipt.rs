@@ -388,7 +388,7 @@ pub enum ReceiptError {
         source: io::Error,
     },
     /// The file is no receipt.
-    #[error("the receipt {} is damaged; install the plugin again with `--force`", path.display())]
+    #[error("the receipt {} is damaged; install the plugin anew in its place", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -399,7 +399,7 @@ pub enum ReceiptError {
     #[error(transparent)]
     Changeable(#[from] Changeable),
     /// The file is larger than any receipt.
-    #[error("the receipt {} is larger than {MAX_BYTES} bytes; install the plugin again with `--force`", path.display())]
+    #[error("the receipt {} is larger than {MAX_BYTES} bytes; install the plugin anew in its place", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,

@@ -86,7 +86,7 @@ impl Store {
     /// The receipt of the plugin `name` with the root that it is in, the name that it bears, and the directory that it is about.
     fn receipt_for(&self, name: &str) -> Result<(Root, String, PathBuf, Receipt), StoreError> {
         if let Some(found) = self.find(name)? {
-            let receipt = self.receipt(&found)?.ok_or_else(|| StoreError::NoReceipt { name: name.to_owned() })?;
+            let receipt = self.receipt(&found)?.ok_or_else(|| self.no_receipt(name))?;
             let path = found.receipt_path();
             let dir = path.file_stem().map_or_else(|| found.dir.clone(), |stem| stem.to_string_lossy().into_owned());
             return Ok((found.root, dir, found.directory, receipt));
@@ -96,7 +96,7 @@ impl Store {
                 return Ok((root.clone(), name.to_owned(), root.plugin(name), receipt));
             }
         }
-        Err(StoreError::NotInstalled { name: name.to_owned(), host: self.host.name().to_owned() })
+        Err(self.not_installed(name).into())
     }
 
     fn previous_damage(&self, root: &Root, dir: &str) -> Result<Option<Box<PreviousDamage>>, StoreError> {

@@ -298,7 +298,7 @@ fn an_interrupt_leaves_nothing() {
 fn lint_and_completion_know_the_command() {
     let world = World::new();
     fs::create_dir(world.path("hollow")).unwrap();
-    assert!(world.fails(1, "plugin lint hollow").stdout.contains("`plugin create` makes one"));
+    assert!(world.fails(1, "plugin lint hollow").stdout.contains("check the path"));
     let offered = world.ok("__complete plugin create p --type ").stdout;
     assert!(TYPES.iter().all(|kind| offered.contains(kind)), "{offered}");
     assert!(world.tool(["__complete", "plugin", "create", "p", "--r"]).stdout.contains("--runtime"));

@@ -30,6 +30,7 @@ mod keyrings; // plugin keyring, and which one counts: cases P22, P23
 mod layered; // stores in a container image's lower layer: case A11
 mod locking; // lock, sync, export, pull
 mod looking; // what is not downloaded again: case I5
+mod next_steps; // what messages tell to type
 mod other_users; // one installs, another one runs
 mod outputs; // rows for programs, and silence
 mod packages; // package, sign: cases K

@@ -480,7 +480,7 @@ fn lock_files() {
             assert_eq!(schema.accepts(&value), expected, "the schema on:\n{document}");
             let path = dir.path().join("plugins.lock");
             fs::write(&path, document).unwrap();
-            let read = LockFile::read(&path);
+            let read = LockFile::read(&path, "tool");
             assert_eq!(read.is_ok(), expected, "the reader on:\n{document}\n{read:?}");
         }
     }

@@ -9,6 +9,7 @@ use crate::cli::error::{Failure, Result, code};
 use crate::manifest::lint::{LintReport, lint};
 use crate::manifest::{Problem, Severity};
 use crate::package;
+use crate::source::is_package;
 use crate::store::Spool;
 use crate::text::Plain;
 
@@ -38,12 +39,11 @@ enum Format {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let path = &arguments.path;
     if !path.exists() {
-        let text = format!("{} is not there", Plain(&path.to_string_lossy()));
-        return Err(Failure::said(code::NOT_THERE, text).hint("give a plugin's directory, or a package"));
+        let offered = |path: &Path| path.is_dir() || is_package(path);
+        return Err(Failure::not_there(path, offered, "give a plugin's directory, or a package"));
     }
-    let is_package =
-        path.is_file() && path.file_name().is_some_and(|name| package::is_archive_name(&name.to_string_lossy()));
-    let report = if is_package { lint_package(path, context)? } else { lint(path, &context.settings.limits) };
+    let report =
+        if path.is_file() && is_package(path) { lint_package(path, context)? } else { lint(path, &context.settings.limits) };
     match arguments.output {
         Format::Json => context.output.value(crate::cli::output::Format::Json, &report, String::new)?,
         Format::Sarif => context.output.value(crate::cli::output::Format::Json, &report.to_sarif(), String::new)?,

@@ -64,7 +64,7 @@ fn of_locked(
         acts.take(Row::of_path(lock_file), Ok(Row::new(action).said(text)));
         return Ok(());
     }
-    for locked in LockFile::read(lock_file)?.plugins.values() {
+    for locked in LockFile::read(lock_file, acts.host().name())?.plugins.values() {
         let row = acts.installed(action, locked.name.as_str());
         acts.take(Row::of_path(lock_file), Ok(Row { path: Some(shown(&path(locked))), ..row }));
     }

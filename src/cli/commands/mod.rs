@@ -90,6 +90,16 @@ pub(crate) enum PluginCommand {
     Exec(exec::Arguments),
 }
 
+/// The names of the commands, also their other ones.
+pub(crate) fn names() -> Vec<String> {
+    let group = PluginCommand::augment_subcommands(clap::Command::new("plugin"));
+    let names = |command: &clap::Command| {
+        let all = std::iter::once(command.get_name()).chain(command.get_all_aliases());
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    group.get_subcommands().flat_map(names).collect()
+}
+
 impl PluginCommand {
     /// Runs the command.
     pub(crate) fn run(&self, context: &Context<'_>) -> Result {

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let verify = arguments.keyring.is_given();
     for LookedUp { mut row, error } in manager.outdated(&names, &request, verify) {
         if let Some(failure) = error.map(Failure::from) {
-            row.problem = failure.in_words().0;
+            row.problem = failure.in_words(context.host.name()).0;
             context.keep_first(&mut first_failure, Err(failure));
         } else if let (Some(problem), Format::Table) = (&row.problem, arguments.output) {
             context.output.notice(&format!("{} is not looked at: it {problem}", Plain(&row.name)));

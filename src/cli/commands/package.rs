@@ -1,13 +1,13 @@
 //! `plugin package`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
 
 use super::sign::KeyArguments;
 use crate::cli::Context;
 use crate::cli::acts::{Action, OutputArguments, Row, act, shown, signed_by};
-use crate::cli::error::Result;
+use crate::cli::error::{Failure, Result};
 use crate::manifest::lint::lint_programs;
 use crate::package;
 use crate::text::Plain;
@@ -37,6 +37,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 }
 
 fn package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
+    if !arguments.directory.exists() {
+        return Err(Failure::not_there(&arguments.directory, Path::is_dir, "give a plugin's directory"));
+    }
     // The manifest before the key, since a directory that is no plugin needs none; the key before the packing, since to pack
     // a large plugin and then find no key would be a waste.
     package::packable(&arguments.directory, &context.settings.limits)?;
@@ -58,7 +61,9 @@ fn package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
     let size = unpublished.size;
     let published = unpublished.publish(provenance.as_deref())?;
     if !arguments.sign {
-        context.output.warning("the package is not signed: whoever installs it needs its digest, or `--verify=false`");
+        context
+            .output
+            .warning("the package is not signed: whoever installs it has to name its digest, or to do without verification");
     }
     if published.removed_provenance {
         let gone = format!("{}.prov", published.package.display());

@@ -7,9 +7,9 @@ use clap::Args;
 use super::install::NetworkArguments;
 use crate::cli::Context;
 use crate::cli::acts::{Action, OutputArguments, Row, Told, act, shown};
-use crate::cli::error::Result;
+use crate::cli::error::{Failure, Result};
 use crate::manager::PushRequest;
-use crate::source::OciReference;
+use crate::source::{OciReference, is_package};
 use crate::text::Plain;
 
 #[derive(Debug, Args)]
@@ -34,6 +34,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     act(arguments.output.output, context, Row::of_path(&arguments.package), |_| {
+        if !arguments.package.exists() {
+            return Err(Failure::not_there(&arguments.package, is_package, "check the path"));
+        }
         let pushed = context.manager().push(&PushRequest {
             file: arguments.package.clone(),
             reference: arguments.reference.clone(),

@@ -12,6 +12,7 @@ use crate::cli::error::{Failure, Result, code};
 use crate::digest::Sha256Digest;
 use crate::manifest::Metadata;
 use crate::provenance::{Keyring, KeyringError, Passphrase, SignError, SigningKey, sign};
+use crate::source::is_package;
 use crate::text::Plain;
 
 /// Bytes of a passphrase file.
@@ -49,10 +50,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 
 fn sign_package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
     if !arguments.package.exists() {
-        return Err(Failure::said(
-            code::NOT_THERE,
-            format!("{} is not there; check the path", Plain(&arguments.package.to_string_lossy())),
-        ));
+        return Err(Failure::not_there(&arguments.package, is_package, "check the path"));
     }
     let key = arguments.key.find(context)?;
     let mut row = Row::new(Action::Signed);

@@ -79,9 +79,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         }
         if all > 1 && !failed.is_empty() {
             context.output.notice(&format!(
-                "{} of {all} plugins are not as the lock file has them: {}; `sync` again tries them again",
+                "{} of {all} plugins are not as the lock file has them: {}; `{} plugin sync` tries them again",
                 failed.len(),
-                Plain(&failed.join(", "))
+                Plain(&failed.join(", ")),
+                context.host.name()
             ));
         }
         if !changed && failed.is_empty() {

@@ -10,7 +10,8 @@ use crate::cli::error::{Failure, Result, code};
 use crate::digest::Sha256Digest;
 use crate::manager::{Trust, VerifiedPackage};
 use crate::provenance::Evidence;
-use crate::text::{Plain, plain};
+use crate::source::is_package;
+use crate::text::{Plain, masked_source, plain, quoted};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -84,20 +85,23 @@ fn check_file(what: &str, context: &Context<'_>) -> Result {
     let path = Path::new(what);
     if path.is_dir() {
         let text = format!("{} is a directory: a package is verified, or an installed plugin by its name", Plain(what));
-        let hint = format!("`{} plugin lint` checks a directory", context.host.name());
+        let hint = format!("`{} plugin lint {}` checks a directory", context.host.name(), quoted(what));
         return Err(Failure::said(code::FAILED, text).hint(hint));
     }
     if !matches!(path.try_exists(), Ok(false)) {
         return Ok(());
     }
     // A URL may hold a password.
-    let (text, hint) = if what.contains("://") {
-        let hint = format!("`{} plugin pull URL` downloads a package and verifies it", context.host.name());
-        ("a URL is not verified: give a file, or the name of an installed plugin".to_owned(), hint)
-    } else {
-        (format!("{} is not there", Plain(what)), "check the path".to_owned())
-    };
-    Err(Failure::said(code::NOT_THERE, text).hint(hint))
+    if what.contains("://") {
+        let hint = format!(
+            "`{} plugin pull {}` downloads a package and verifies it",
+            context.host.name(),
+            quoted(&masked_source(what))
+        );
+        let text = "a URL is not verified: give a file, or the name of an installed plugin";
+        return Err(Failure::said(code::NOT_THERE, text).hint(hint));
+    }
+    Err(Failure::not_there(path, is_package, "check the path"))
 }
 
 fn row(package: &VerifiedPackage) -> Row {

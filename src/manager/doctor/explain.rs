@@ -10,6 +10,7 @@ use crate::package;
 use crate::policy::{Place, Proof, Subject, Verdict};
 use crate::settings::Gate;
 use crate::source::{Source, SourceError};
+use crate::spelling::did_you_mean;
 use crate::store::{Listed, Status, StoreError};
 use crate::text::plain;
 
@@ -66,13 +67,16 @@ pub struct ExplainedRule {
 pub enum ExplainError {
     /// Nothing of that name is there.
     #[error(
-        "`{name}` is not an installed plugin and not a source, so there is nothing to judge; `{host} plugin list` shows what is installed"
+        "`{name}` is not an installed plugin and not a source, so there is nothing to judge; {}",
+        did_you_mean(nearest).unwrap_or_else(|| format!("`{host} plugin list` shows what is installed"))
     )]
     NotThere {
         /// The name as given, safe to show.
         name: String,
         /// The host's name.
         host: String,
+        /// Installed plugins whose names are near, safe to show.
+        nearest: Vec<String>,
     },
     /// It is no plugin, and no source either.
     #[error(transparent)]
@@ -126,7 +130,8 @@ impl Manager<'_> {
         let explained = self.explain(&Subject { name: name.as_deref(), places: &places, proof, ..Subject::default() });
         // A rule about names refuses one also where nothing bears it.
         if matches!(source, Source::Index { .. }) && explained.allowed {
-            return Err(ExplainError::NotThere { name: plain(what).into_owned(), host: self.host.name().to_owned() });
+            let (name, host) = (plain(what).into_owned(), self.host.name().to_owned());
+            return Err(ExplainError::NotThere { name, host, nearest: self.store().near(what) });
         }
         Ok(explained)
     }

@@ -105,10 +105,12 @@ pub struct Signer {
 #[non_exhaustive]
 pub enum LockFileError {
     /// There is none.
-    #[error("there is no lock file {}; `plugin lock` writes one, and `--lock-file` names one elsewhere", path.display())]
+    #[error("there is no lock file {}; `{}` writes one, and `{host} plugin sync --lock-file FILE` reads one elsewhere", path.display(), lock_command(host, path))]
     Missing {
         /// Where it would be.
         path: PathBuf,
+        /// The host's name.
+        host: String,
     },
     /// It cannot be read or written.
     #[error("cannot {action} the lock file {}", path.display())]
@@ -127,10 +129,12 @@ pub enum LockFileError {
         path: PathBuf,
     },
     /// It is no lock file.
-    #[error("{} is not a lock file: {reason}; write it anew with `plugin lock`, or name the right file with `--lock-file`", path.display())]
+    #[error("{} is not a lock file: {reason}; remove it and write it anew with `{host} plugin lock`, or name the right file with `--lock-file`", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
+        /// The host's name.
+        host: String,
         /// What is wrong, and where; safe to show.
         reason: String,
     },
@@ -142,6 +146,14 @@ pub enum LockFileError {
         /// The version found.
         found: u32,
     },
+}
+
+/// The command that writes the lock file `path`.
+fn lock_command(host: &str, path: &Path) -> String {
+    match path.to_string_lossy() {
+        path if path == FILE_NAME => format!("{host} plugin lock"),
+        path => format!("{host} plugin lock --lock-file {}", crate::text::quoted(&path)),
+    }
 }
 
 /// The file as it is written.
@@ -176,18 +188,20 @@ struct Entry {
 }
 
 impl LockFile {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`; `host` is the name of the host, whose commands write such files.
     ///
     /// # Errors
     /// See [`LockFileError`].
-    pub fn read(path: &Path) -> Result<Self, LockFileError> {
+    pub fn read(path: &Path, host: &str) -> Result<Self, LockFileError> {
         let bytes = match files::read_bounded(path, MAX_BYTES) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Err(LockFileError::TooLarge { path: path.to_owned() }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(LockFileError::Missing { path: path.to_owned() }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(LockFileError::Missing { path: path.to_owned(), host: host.to_owned() });
+            }
             Err(source) => return Err(LockFileError::Io { action: "read", path: path.to_owned(), source }),
         };
-        let malformed = |reason: String| LockFileError::Malformed { path: path.to_owned(), reason };
+        let malformed = |reason: String| LockFileError::Malformed { path: path.to_owned(), host: host.to_owned(), reason };
         let text = String::from_utf8(bytes).map_err(|_| malformed("it is no text".to_owned()))?;
         match Self::parse(&text) {
             Ok(file) => Ok(file),

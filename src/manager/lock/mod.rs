@@ -65,7 +65,7 @@ impl Manager<'_> {
     /// See [`LockError`]. A file that is there and is no lock file is not overwritten.
     pub fn lock(&self, path: &Path) -> Result<LockWritten, LockError> {
         let (mut file, left_out) = self.locked()?;
-        match LockFile::read(path) {
+        match LockFile::read(path, self.host.name()) {
             Ok(older) => file.keep_other_platforms(&older),
             Err(LockFileError::Missing { .. }) => {}
             Err(e) => return Err(e.into()),

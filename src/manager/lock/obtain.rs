@@ -8,6 +8,7 @@ use super::verify::Obtained;
 use crate::manager::network::{remembered, with_remembered};
 use crate::manager::{AdmitError, InstallError, Manager, Trust};
 use crate::package::Fetched;
+use crate::provenance::Otherwise;
 use crate::provenance::having;
 use crate::report::Report;
 use crate::source::version::Range;
@@ -66,7 +67,7 @@ pub enum ObtainError {
     },
     /// The network would be needed.
     #[error(
-        "plugin `{name}` cannot be had offline: it comes from {} and {}; write a mirror with `plugin export`, or leave out `--offline`",
+        "plugin `{name}` cannot be had offline: it comes from {} and {}; write a mirror where the network is, with `{host} plugin export DIR`, or leave out `--offline`",
         Plain(.from), mirror_lacks(.mirror)
     )]
     Offline {
@@ -76,6 +77,8 @@ pub enum ObtainError {
         from: String,
         /// What the mirror would have had to hold.
         mirror: Option<PathBuf>,
+        /// The host's name.
+        host: String,
     },
     /// A user name and password were given, and there are several servers that they could go to.
     #[error(
@@ -234,7 +237,10 @@ impl Manager<'_> {
         let source = match self.parse_source(&locked.source) {
             Ok(source) if !(ways.offline && source.is_remote()) => source,
             Err(error) if !ways.offline => return Err(failed(locked, error.into())),
-            _ => return Err(ObtainError::Offline { name, from: masked_source(&locked.source), mirror: not_in_mirror }),
+            _ => {
+                let (from, host) = (masked_source(&locked.source), self.host.name().to_owned());
+                return Err(ObtainError::Offline { name, from, mirror: not_in_mirror, host });
+            }
         };
         if let Source::Directory(path) = source {
             return Err(ObtainError::Directory { name, path });
@@ -270,7 +276,7 @@ impl Manager<'_> {
 
 /// What failed for `locked`.
 pub(super) fn failed(locked: &Locked, source: InstallError) -> ObtainError {
-    ObtainError::Failed { name: locked.name.to_string(), source: Box::new(source) }
+    ObtainError::Failed { name: locked.name.to_string(), source: Box::new(source.otherwise(Otherwise::Nothing)) }
 }
 
 /// The file does not say which bytes `locked` is on this platform.

@@ -141,7 +141,7 @@ impl Manager<'_> {
     /// # Errors
     /// The lock file or the store cannot be used; what fails for one plugin is its result.
     pub fn sync(&self, request: &SyncRequest) -> Result<SyncResults, SyncError> {
-        let file = LockFile::read(&request.lock_file)?;
+        let file = LockFile::read(&request.lock_file, self.host.name())?;
         let mut results = Vec::new();
         let mut wanted = Vec::new();
         for locked in file.plugins.values() {

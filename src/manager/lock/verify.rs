@@ -3,7 +3,7 @@
 
 use super::obtain::{Had, ObtainError, Ways, failed, unsettled};
 use super::{Locked, Signer, Vouched};
-use crate::manager::admit::{KnownSigner, pin_source};
+use crate::manager::admit::{ACCEPT_SIGNER, KnownSigner, pin_source};
 use crate::manager::{AdmitError, InstallError, Manager, Trust};
 use crate::provenance::{Evidence, KeyringError, Requirement, Verified};
 use crate::report::Report;
@@ -135,7 +135,7 @@ impl Manager<'_> {
     fn verify_beyond(&self, locked: &Locked, old: &KnownSigner, had: Had, ways: &Ways<'_>) -> Result<Obtained, ObtainError> {
         if !had.fetched.is_signed() {
             let name = locked.name.to_string();
-            return Err(AdmitError::NoSigner { name, old: old.to_string() }.into());
+            return Err(AdmitError::NoSigner { name, old: old.to_string(), way: ACCEPT_SIGNER.to_owned() }.into());
         }
         let (pinned, source, from_mirror) = (had.fetched.origin.pinned, had.source.clone(), had.from_mirror);
         let signed = self.verify_signed(locked, had, ways)?;

@@ -3,6 +3,7 @@
 use super::InstallError;
 use crate::audit::AuditError;
 use crate::digest::Sha256Digest;
+use crate::provenance::Otherwise;
 use crate::runtime::HookError;
 use crate::store::{GateError, StoreError};
 use crate::text::Plain;
@@ -11,14 +12,6 @@ use crate::text::Plain;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// No such plugin.
-    #[error("plugin `{name}` is not installed; `{host} plugin list` shows what is")]
-    NotInstalled {
-        /// The name as given, safe to show.
-        name: String,
-        /// The host's name.
-        host: String,
-    },
     /// The plugin is pinned.
     #[error("plugin `{}` is pinned to the version that it has; `{host} plugin unpin {}` lets it be updated", Plain(.name), Plain(.name))]
     Pinned {
@@ -114,6 +107,6 @@ impl UpdateError {
     /// [`UpdateError::Failed`].
     pub(in crate::manager) fn failed(name: &str, version: Option<&str>, source: InstallError) -> Self {
         let version = version.unwrap_or("what is installed").to_owned();
-        Self::Failed { name: name.to_owned(), version, source: Box::new(source) }
+        Self::Failed { name: name.to_owned(), version, source: Box::new(source.otherwise(Otherwise::Update)) }
     }
 }

@@ -264,9 +264,7 @@ impl Manager<'_> {
     /// Finds the plugin `name`, and whether it can be updated at all.
     fn subject_to_update(&self, name: &str, all: bool) -> Result<Subjected, UpdateError> {
         let store = self.store();
-        let found = store
-            .find(name)?
-            .ok_or_else(|| UpdateError::NotInstalled { name: Plain(name).to_string(), host: self.host.name().to_owned() })?;
+        let found = store.installed(name)?;
         let receipt = store.receipt(&found)?;
         let version = receipt.as_ref().and_then(|receipt| receipt.version.clone());
         let version = version.or_else(|| Some(found.version_text()).filter(|text| !text.is_empty()));
@@ -276,7 +274,7 @@ impl Manager<'_> {
             return no(Unchanged::Link(target));
         }
         let Some(receipt) = receipt else {
-            return if all { no(Unchanged::NoReceipt) } else { Err(StoreError::NoReceipt { name: name.to_owned() }.into()) };
+            return if all { no(Unchanged::NoReceipt) } else { Err(store.no_receipt(name).into()) };
         };
         let directory = found.directory.parent().unwrap_or(Path::new("")).to_owned();
         if directory != store.directory() {

@@ -15,6 +15,7 @@ use crate::package;
 use crate::source::version::tag_version;
 use crate::source::{self, Resolved, Source};
 use crate::store::StoreError;
+use crate::text::quoted;
 
 /// An installed plugin and what its source has, as `plugin outdated -o json` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -125,7 +126,10 @@ impl Manager<'_> {
         let error = self.look_up(&mut row, request, verify).err();
         let error = error.map(|error| match error {
             // Nothing was to be updated.
-            UpdateError::Failed { name, version, source } => UpdateError::Unavailable { name, version, source },
+            UpdateError::Failed { name, version, source } => {
+                let command = format!("{} plugin update {}", self.host.name(), quoted(&name));
+                UpdateError::Unavailable { name, version, source: Box::new(source.for_looking(&command)) }
+            }
             other => other,
         });
         LookedUp { row, error }

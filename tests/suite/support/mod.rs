@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each topic uses its part")]
 
+pub(crate) mod advice;
 pub(crate) mod archive;
 pub(crate) mod http_server;
 pub(crate) mod peers;
@@ -99,10 +100,21 @@ impl World {
         command
     }
 
+    /// A line for the shell, with this world's environment.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env_clear().envs(&self.env).current_dir(self.path("")).stdin(Stdio::null());
+        command
+    }
+
     /// Runs the program to its end.
     #[must_use = "look at the exit code or at the output"]
     pub(crate) fn tool<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
-        finish(&mut self.command(args))
+        let mut command = self.command(args);
+        let ran = finish(&mut command);
+        let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        advice::check(&words, &ran.stderr);
+        ran
     }
 
     /// Runs the program with `input` on its standard input.
