@@ -24,7 +24,8 @@ pub(super) mod crash {
     //! Kills for tests: a budget of steps for this thread.
 
     use std::cell::Cell;
-    use std::io;
+    use std::path::Path;
+    use std::{fs, io};
 
     thread_local! {
         static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
@@ -33,6 +34,15 @@ pub(super) mod crash {
     /// Lets `steps` more steps happen; none after them until this is called again. `None` lifts the limit.
     pub(crate) fn after(steps: Option<u32>) {
         LEFT.set(steps);
+    }
+
+    /// Removes half of a tree, and then may be killed.
+    pub(crate) fn remove_half(path: &Path) -> io::Result<()> {
+        let files = walkdir::WalkDir::new(path).into_iter().flatten().filter(|entry| !entry.file_type().is_dir());
+        for file in files.step_by(2) {
+            let _ = fs::remove_file(file.path());
+        }
+        step()
     }
 
     /// Whether the budget is used up.
@@ -109,27 +119,17 @@ fn copy_link(target: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Copies the directory at `from`, with the modes of all that is in it and links unfollowed, to `to`, where nothing is.
-pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// Makes a directory that is ours alone; says whether it was not there.
+pub(super) fn create_dir(path: &Path) -> io::Result<bool> {
     step()?;
-    let mut modes = Vec::new();
-    for entry in walkdir::WalkDir::new(from).follow_links(false) {
-        let entry = entry?;
-        let place = to.join(entry.path().strip_prefix(from).map_err(io::Error::other)?);
-        let kind = entry.file_type();
-        if kind.is_dir() {
-            fs::create_dir(&place)?;
-            modes.push((place, entry.metadata()?.permissions()));
-        } else if kind.is_file() {
-            fs::copy(entry.path(), &place)?;
-        } else if kind.is_symlink() {
-            copy_link(&fs::read_link(entry.path())?, &place)?;
-        } else {
-            return Err(io::Error::other(format!("{} is neither a file nor a directory", entry.path().display())));
-        }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(e) => Err(e),
     }
-    // Last, and from the inside out: one may forbid to write.
-    modes.into_iter().rev().try_for_each(|(place, mode)| fs::set_permissions(place, mode))
 }
 
 /// Renames; the destination is replaced where it is a file.
@@ -171,7 +171,13 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     }
     step()?;
     #[cfg(test)]
-    tests::leave_lower(path);
+    {
+        tests::leave_lower(path);
+        crash::remove_half(path)?;
+        if tests::BUSY.get() {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+    }
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             open_directories(path);
@@ -301,6 +307,8 @@ pub(super) mod tests {
     thread_local! {
         /// Directories that this thread finds in a lower layer of overlayfs: they cannot be renamed until they were removed.
         pub(crate) static LOWER: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+        /// Lets no tree be removed as a whole: something is mounted in it, or another user's.
+        pub(crate) static BUSY: Cell<bool> = const { Cell::new(false) };
         /// Makes this thread behave as on a file system without exchange.
         pub(crate) static WITHOUT_EXCHANGE: Cell<bool> = const { Cell::new(false) };
     }

@@ -90,6 +90,6 @@ impl Moment {
     }
 
     fn is_empty(&self) -> bool {
-        self.receipt.is_none() && self.tree.is_none()
+        self.receipt.is_none() && self.tree.is_none() && !self.under_way
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::provenance::Evidence;
@@ -11,10 +10,9 @@ use crate::text::quoted;
 use super::difference::{self, Difference, DifferenceKind};
 use super::error::StoreError;
 use super::receipt::{Kind, Means, Receipt, ReceiptFile, VerifiedBy};
-use super::renew::{Renewed, renew};
 use super::staging::{PACKAGE, Staged};
 use super::tree::{self, FileRecord, MadeBy, TreeId};
-use super::{Found, Root, Store, StoreLock, disk, is_one_part, is_package_of, prov};
+use super::{Found, Root, Store, StoreLock, disk, interrupt, is_one_part, is_package_of, prov, renew};
 use crate::digest::Sha256Digest;
 
 /// How an installed plugin differs from its receipt.
@@ -157,12 +155,8 @@ impl StoreLock<'_> {
         let directory = self.root().previous(&damage.dir);
         self.check_same(&mut staged, &previous.receipt)?;
         self.take_hook_files_along(&mut staged, &previous.receipt, &directory)?;
-        let mut result = disk::exchange(&staged.tree(), &directory);
-        if result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::CrossesDevices) {
-            renew(self.root(), Renewed::Previous(&damage.dir))?;
-            result = disk::exchange(&staged.tree(), &directory);
-        }
-        result.map_err(|source| StoreError::io("change", &directory, source))
+        let _interrupts_wait = interrupt::Change::begin();
+        renew::put_previous(self.root(), &damage.dir, &staged.tree())
     }
 
     /// Takes over into the receipt of `found` what `staged`, the same package, was verified by, where that is worth more; with its

@@ -326,6 +326,11 @@ impl Store {
             flaws.push(Flaw::Busy { path: root.lock() });
             return;
         }
+        // Until the next writer ends that, the plugins that it is about may seem not to be there.
+        if root.renewed().exists() {
+            flaws.push(Flaw::Leftover { path: root.renewed() });
+            return;
+        }
         for name in names(&root.staging()) {
             flaws.push(Flaw::Leftover { path: root.staging().join(name) });
         }
