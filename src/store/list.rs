@@ -190,6 +190,15 @@ pub(super) enum Entry {
     Broken { dir: String, link: bool, problem: String, receipt: Option<Box<Receipt>> },
 }
 
+/// What is asked of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The names of the plugins: the manifest must be the one that was read.
+    Names,
+    /// What the gate says of them as well: nothing that it looks at may have changed.
+    Answers,
+}
+
 impl Entry {
     /// Whether something is wrong that may come of a change that is under way.
     fn is_in_trouble(&self) -> bool {
@@ -218,7 +227,7 @@ impl Store {
         let mut listing = Listing::default();
         for root in &self.roots {
             let trouble = root_trouble(root);
-            for entry in self.entries(root)? {
+            for entry in self.entries(root, Need::Answers)? {
                 listing.plugins.push(self.listed(root, entry, trouble.as_ref()));
             }
         }
@@ -233,7 +242,7 @@ impl Store {
     pub(super) fn directories_of(&self, name: &str) -> Vec<(&Root, String)> {
         let mut found = Vec::new();
         for root in &self.roots {
-            for entry in self.entries(root).unwrap_or_default() {
+            for entry in self.entries(root, Need::Names).unwrap_or_default() {
                 match entry {
                     Entry::Good { row, .. } if row.name == name => found.push((root, row.dir)),
                     _ => {}
@@ -286,7 +295,7 @@ impl Store {
     }
 
     /// What is in `root`, sorted by directory. The index is brought up to date on the way.
-    pub(super) fn entries(&self, root: &Root) -> Result<Vec<Entry>, StoreError> {
+    pub(super) fn entries(&self, root: &Root, need: Need) -> Result<Vec<Entry>, StoreError> {
         let dirs = match directories(&root.0) {
             Ok(dirs) => dirs,
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
@@ -299,15 +308,12 @@ impl Store {
         let mut reused = 0;
         for (dir, link) in dirs {
             let manifest = stamp(&root.0.join(&dir).join(FILE_NAME));
-            let known = index.remove(&dir).filter(|row| {
-                Some(row.manifest) == manifest && row.receipt == stamp(&root.receipt_of(&dir, Some(&row.name)))
-            });
-            match known {
-                Some(row) if row.watch.is_still(&root.plugin(&dir)) => {
+            match index.remove(&dir).filter(|row| Some(row.manifest) == manifest && row.serves(need, root)) {
+                Some(row) => {
                     reused += 1;
                     entries.push(Entry::Good { row, link });
                 }
-                _ => entries.extend(self.settled_entry(root, &dir, link)?),
+                None => entries.extend(self.settled_entry(root, &dir, link)?),
             }
         }
         if reused != entries.iter().filter(|entry| matches!(entry, Entry::Good { .. })).count() || reused != indexed {
@@ -414,6 +420,17 @@ impl Store {
 }
 
 impl Row {
+    /// Whether what the row says still holds, as far as it is needed; its manifest is the one that was read.
+    fn serves(&self, need: Need, root: &Root) -> bool {
+        match need {
+            Need::Names => true,
+            Need::Answers => {
+                self.receipt == stamp(&root.receipt_of(&self.dir, Some(&self.name)))
+                    && self.watch.is_still(&root.plugin(&self.dir))
+            }
+        }
+    }
+
     fn new(
         dir: String,
         manifest: (u64, Stamp),

@@ -13,7 +13,7 @@ use crate::report::Report;
 
 use super::difference::{self, Comparison, Difference};
 use super::error::StoreError;
-use super::list::{self, Entry, Listed, Status};
+use super::list::{self, Entry, Listed, Need, Status};
 use super::receipt::{Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, TreeError};
 use super::{Root, Store, disk, is_package_of, prov};
@@ -372,7 +372,7 @@ impl Store {
     /// Receipts and former versions of plugins that are not there, with what they are. A change that is under way speaks of none.
     fn orphans(&self, root: &Root) -> Vec<(&'static str, PathBuf)> {
         // A plugin whose directory was renamed keeps what bears its name.
-        let entries = self.entries(root).unwrap_or_default();
+        let entries = self.entries(root, Need::Names).unwrap_or_default();
         let named: BTreeSet<&str> = entries.iter().filter_map(Entry::name).collect();
         let is_there = |dir: &str| disk::exists(&root.plugin(dir)) || named.contains(dir);
         let mut found = Vec::new();
