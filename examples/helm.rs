@@ -9,5 +9,5 @@ use plugsmith::host::Host;
 
 fn main() -> ExitCode {
     let command = clap::Command::new("helm").about("Helm's plugins, without Helm");
-    plugsmith::cli::main(Host::helm(), command, |_, _| ExitCode::FAILURE)
+    plugsmith_cli::main(Host::helm(), command, |_, _| ExitCode::FAILURE)
 }

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         .subcommand(Command::new("status").about("Says how many anvils there are"))
         .subcommand(Command::new("drop").about("Drops an anvil").arg(clap::arg!(<WHERE> "Where it falls")));
 
-    plugsmith::cli::main(host, command, |name, arguments| match name {
+    plugsmith_cli::main(host, command, |name, arguments| match name {
         "status" => {
             println!("42 anvils");
             ExitCode::SUCCESS

@@ -5,20 +5,24 @@
 //! [`crate::settings`].
 
 mod functions;
+mod runner;
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use semver::Version;
 
 pub use functions::HostFunctions;
+pub use runner::{Ended, Job, Level, Limits, ModuleFile, News, PAGE, Runner, Streams, WasmError};
 
 /// How Helm's variables begin.
 const HELM: &str = "HELM";
 
 /// A program with plugins.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Host {
     name: String,
     version: Version,
@@ -27,6 +31,7 @@ pub struct Host {
     reserved: Vec<String>,
     global_flags: Vec<GlobalFlag>,
     functions: HostFunctions,
+    runner: Option<Arc<dyn Runner>>,
 }
 
 /// A flag of the host that is also the host's when it stands between a plugin's arguments, as Helm has it.
@@ -36,6 +41,12 @@ pub struct GlobalFlag {
     pub name: String,
     /// Whether a value follows it.
     pub takes_value: bool,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl Host {
@@ -51,6 +62,7 @@ impl Host {
             reserved: Vec::new(),
             global_flags: Vec::new(),
             functions: HostFunctions::default(),
+            runner: None,
         }
     }
 
@@ -120,13 +132,30 @@ impl Host {
         name: &str,
         function: impl Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static,
     ) -> Self {
-        self.functions.insert(name, std::sync::Arc::new(function));
+        self.functions.insert(name, Arc::new(function));
         self
     }
 
     /// The functions that WebAssembly plugins are offered.
     pub fn functions(&self) -> &HostFunctions {
         &self.functions
+    }
+
+    /// Lets plugins that are WebAssembly modules run. Without a runner they load, list and install, and running one is an error.
+    #[must_use]
+    pub fn runner(mut self, runner: impl Runner + 'static) -> Self {
+        self.runner = Some(Arc::new(runner));
+        self
+    }
+
+    /// What runs WebAssembly modules.
+    pub(crate) fn wasm(&self) -> Option<&dyn Runner> {
+        self.runner.as_deref()
+    }
+
+    /// Whether plugins that are WebAssembly modules can run.
+    pub fn runs_wasm(&self) -> bool {
+        self.runner.is_some()
     }
 
     /// The program's name, as users type it.
@@ -278,7 +307,7 @@ fn absolute_variable(name: &str) -> Option<PathBuf> {
 }
 
 /// The user's home directory; without one the root, where nothing of ours can be written by accident.
-pub(crate) fn user_home() -> PathBuf {
+pub fn user_home() -> PathBuf {
     env::home_dir().filter(|home| home.is_absolute()).unwrap_or_else(|| PathBuf::from("/"))
 }
 

@@ -16,47 +16,39 @@
 //! | [`settings`] | what `config.yaml` and the environment set: limits, timeouts, the gate's strictness |
 //! | [`policy`] | what an organisation allows: `policy.yaml` |
 //! | [`trust`] | whom the user trusts: `trust.yaml` |
-//! | [`manifest`] | `plugin.yaml` to [`manifest::Metadata`], and what is wrong with one |
-//! | [`package`] | a directory to a tarball and back |
-//! | [`provenance`] | signatures: keyrings, policy, sign, verify |
-//! | [`source`] | what an install argument means, and how its bytes get here |
+//! | [`manifest`] | `plugin.yaml` to [`manifest::Metadata`], and what is wrong with one (the crate `plugsmith-manifest`) |
+//! | [`intake::source`] | what an install argument means, and how its bytes get here |
+//! | [`intake::provenance`] | signatures: keyrings, policy, sign, verify |
+//! | [`intake::package`] | a directory to a tarball and back |
 //! | [`store`] | plugins on disk: layout, lock, staging, receipts, the gate before every run |
-//! | [`runtime`] | how a plugin is started: environment, subprocess, hooks |
+//! | [`runtime`] | how a plugin is started: environment, subprocess, modules, hooks |
 //! | [`scaffold`] | what a new plugin looks like |
 //! | [`manager`] | the verbs: install, uninstall, list, verify |
-//! | [`cli`] | the `plugin` command group, output, dispatch and completion |
 //!
-//! Who may know whom goes downwards only: `cli` > `manager` > `source`, `store`, `runtime` > `trust` > `policy` > `package`,
-//! `provenance` > `manifest` > `host`. The small modules [`audit`], [`digest`], `executable`, [`files`], [`interrupt`], [`report`], `spelling`, [`stamp`], [`text`]
-//! and [`yaml`] serve all of them.
+//! Who may know whom goes downwards only: `manager` > `source`, `store`, `runtime` > `trust` > `policy` > `package`,
+//! `provenance` > `host`, [`settings`] > [`manifest`]. The small modules [`audit`], [`interrupt`], [`report`], [`spelling`] and [`stamp`] serve all of
+//! them, and so do [`digest`], [`files`], [`text`] and [`yaml`] of `plugsmith-manifest`.
+//!
+//! Nothing here prints, reads a command line or runs WebAssembly: the crates `plugsmith-cli` and `plugsmith-wasm` do.
 
-#![cfg_attr(not(feature = "wasm"), forbid(unsafe_code))]
+#![forbid(unsafe_code)]
 
 pub mod audit;
-pub mod cli;
-pub mod digest;
-mod executable;
-pub mod files;
 pub mod host;
+pub mod intake;
 pub mod interrupt;
 pub mod manager;
-pub mod manifest;
-pub mod package;
 pub mod policy;
-pub mod provenance;
 pub mod report;
 pub mod runtime;
 pub mod scaffold;
 pub mod settings;
-pub mod source;
-mod spelling;
+pub mod spelling;
 pub mod stamp;
 pub mod store;
-pub mod text;
 pub mod trust;
-pub mod yaml;
 
-/// The programs of the guide, compiled with the tests.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/embedding.md")]
-struct EmbeddingGuide;
+pub use plugsmith_manifest as manifest;
+pub use plugsmith_manifest::{digest, files, text, yaml};
+
+pub(crate) use plugsmith_manifest::executable;

@@ -2,7 +2,6 @@
 
 /// Something that happened during long work.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
 pub enum Event<'a> {
     /// A step begins, such as `downloading foo-1.0.0.tgz`; `total` is in bytes, where it is known.
     Started {

@@ -14,8 +14,11 @@ use serde::{Deserialize, Deserializer};
 
 use crate::files::{self, Changeable, Keepers};
 use crate::host::Origin;
+use crate::manifest::limits;
 use crate::text::Plain;
 use crate::yaml::{self, Node, Value, YamlError};
+
+pub use crate::manifest::limits::{Limits, parse_size};
 
 /// The name of the settings' file in the host's configuration directory.
 pub const FILE_NAME: &str = "config.yaml";
@@ -92,57 +95,6 @@ impl Gate {
     }
 }
 
-/// Bounds on archives and documents of others (plugin format, section 2.1).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
-pub struct Limits {
-    /// Entries of an archive.
-    pub entries: u64,
-    /// Bytes of one file of an archive.
-    #[serde(deserialize_with = "size")]
-    pub file_bytes: u64,
-    /// Bytes of all files of an archive together.
-    #[serde(deserialize_with = "size")]
-    pub total_bytes: u64,
-    /// Unpacked bytes that are fine whatever the ratio.
-    #[serde(deserialize_with = "size")]
-    pub ratio_floor: u64,
-    /// Unpacked bytes for each packed byte read so far, beyond the floor.
-    pub ratio: u64,
-    /// Bytes of a path.
-    pub path_bytes: usize,
-    /// Parts of a path.
-    pub path_levels: usize,
-    /// Bytes of one part of a path.
-    pub part_bytes: usize,
-    /// Bytes of `plugin.yaml`.
-    #[serde(deserialize_with = "size")]
-    pub manifest_bytes: u64,
-    /// Bytes of a provenance.
-    #[serde(deserialize_with = "size")]
-    pub provenance_bytes: u64,
-    /// Signatures of a provenance.
-    pub signatures: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            entries: 100_000,
-            file_bytes: 1 << 30,
-            total_bytes: 4 << 30,
-            ratio_floor: 64 << 20,
-            ratio: 200,
-            path_bytes: 1024,
-            path_levels: 64,
-            part_bytes: 255,
-            manifest_bytes: 256 << 10,
-            provenance_bytes: 1 << 20,
-            signatures: 64,
-        }
-    }
-}
-
 /// How packages are downloaded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
@@ -159,7 +111,7 @@ pub struct HttpSettings {
     /// Attempts after the first.
     pub retries: u32,
     /// Bytes of one download.
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "limits::deserialize_size")]
     pub max_bytes: u64,
     /// Downloads at once.
     #[serde(deserialize_with = "at_least_one")]
@@ -243,7 +195,7 @@ pub struct AuditSettings {
     /// Whether runs of plugins are written down too.
     pub runs: bool,
     /// Bytes after which a new file is begun.
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "limits::deserialize_size")]
     pub max_bytes: u64,
 }
 
@@ -436,26 +388,6 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (!total.is_zero()).then_some(total)
 }
 
-/// Reads a number of bytes: `1048576`, `4GiB` (powers of 1024) or `4GB` (of 1000).
-pub fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let factor: u64 = match text[digits..].trim_start() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        "kB" | "KB" => 1000,
-        "MB" => 1000 * 1000,
-        "GB" => 1000 * 1000 * 1000,
-        "TB" => 1000 * 1000 * 1000 * 1000,
-        _ => return None,
-    };
-    number.checked_mul(factor)
-}
-
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
@@ -468,12 +400,6 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
-}
-
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_size(&text)
-        .ok_or_else(|| D::Error::custom(format!("`{}` is no size; write one like 1048576 or 4GiB", Plain(&text))))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What a word with a slip of the fingers in it was probably meant to be.
 
 /// As many suggestions are made.
-pub(crate) const MOST: usize = 3;
+pub const MOST: usize = 3;
 
 /// At most three of `names` that a slip of the fingers could have turned into `word`, the nearest first.
-pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     // A plugin's name has at most 100 characters: a longer word is no slip.
     if word.is_empty() || word.len() > 200 {
         return Vec::new();
@@ -21,7 +21,7 @@ pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> V
 }
 
 /// The question after what was meant, where something comes near; `meant` must be safe to show.
-pub(crate) fn did_you_mean(meant: &[String]) -> Option<String> {
+pub fn did_you_mean(meant: &[String]) -> Option<String> {
     let meant: Vec<String> = meant.iter().map(|one| format!("`{one}`")).collect();
     match meant.as_slice() {
         [] => None,
@@ -32,7 +32,7 @@ pub(crate) fn did_you_mean(meant: &[String]) -> Option<String> {
 
 /// How many insertions, deletions, replacements and swaps of neighbours lie between `a` and `b`, without regard to case; only the
 /// first 200 characters of each count.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let letters = |text: &str| text.chars().take(200).flat_map(char::to_lowercase).collect::<Vec<char>>();
     let (a, b) = (letters(a), letters(b));
     let mut before_last = Vec::new();

@@ -12,7 +12,7 @@ use crate::digest::Sha256Digest;
 
 /// How coarse the clocks of file systems are. What was written less than this before its stamp was taken could be written
 /// again without the stamp showing it.
-pub(crate) const CLOCK_TICK_NS: i64 = 10_000_000;
+pub const CLOCK_TICK_NS: i64 = 10_000_000;
 
 /// What a file looks like from outside, but for its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Stamp {
 impl Stamp {
     /// The stamp in `metadata`.
     #[cfg(unix)]
-    pub(crate) fn of(metadata: &Metadata) -> Self {
+    pub fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
         Self {
@@ -40,7 +40,7 @@ impl Stamp {
 
     /// The stamp in `metadata`.
     #[cfg(not(unix))]
-    pub(crate) fn of(metadata: &Metadata) -> Self {
+    pub fn of(metadata: &Metadata) -> Self {
         let modified = metadata
             .modified()
             .ok()
@@ -51,7 +51,7 @@ impl Stamp {
     }
 
     /// Whether a change after `taken_at`, when the stamp was taken, would show in it.
-    pub(crate) fn shows_changes_after(&self, taken_at: i64) -> bool {
+    pub fn shows_changes_after(&self, taken_at: i64) -> bool {
         self.modified.max(self.changed) < taken_at.saturating_sub(CLOCK_TICK_NS)
     }
 }
@@ -71,18 +71,18 @@ struct CheckedFile {
 impl Checked {
     /// Notes that the file at `path`, relative to the plugin's directory and with `/`, had the bytes of `sha256` when it had
     /// `metadata`.
-    pub(crate) fn add(&mut self, path: &str, sha256: Sha256Digest, metadata: &Metadata) {
+    pub fn add(&mut self, path: &str, sha256: Sha256Digest, metadata: &Metadata) {
         self.0.push(CheckedFile { path: path.to_owned(), sha256, size: metadata.len(), stamp: Stamp::of(metadata) });
     }
 
     /// Whether the file that was checked at `path` looked like `metadata`; `None` where none was.
-    pub(crate) fn saw(&self, path: &str, metadata: &Metadata) -> Option<bool> {
+    pub fn saw(&self, path: &str, metadata: &Metadata) -> Option<bool> {
         Some(self.find(path)?.looks_like(metadata))
     }
 
     /// Whether the opened `file` is what was checked at `path`; `None` where nothing was. Its bytes are read only where it looks
     /// other than then.
-    pub(crate) fn is(&self, path: &str, file: &File, metadata: &Metadata) -> Option<io::Result<bool>> {
+    pub fn is(&self, path: &str, file: &File, metadata: &Metadata) -> Option<io::Result<bool>> {
         let checked = self.find(path)?;
         if checked.looks_like(metadata) {
             return Some(Ok(true));
@@ -96,7 +96,7 @@ impl Checked {
     }
 
     /// The digest of what was checked at `path`, for who has its bytes anyway.
-    pub(crate) fn digest(&self, path: &str) -> Option<Sha256Digest> {
+    pub fn digest(&self, path: &str) -> Option<Sha256Digest> {
         Some(self.find(path)?.sha256)
     }
 

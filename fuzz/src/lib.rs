@@ -6,13 +6,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use plugsmith::package;
+use plugsmith::intake::package;
+use plugsmith::intake::provenance::{self, Evidence, Keyring, Message, Requirement, Verified};
+use plugsmith::intake::source::{self, FetchOptions};
 use plugsmith::policy::PolicyFile;
-use plugsmith::provenance::{self, Evidence, Keyring, Message, Requirement, Verified};
 use plugsmith::report::Silent;
-use plugsmith::runtime::messages::{self, Answer as _};
 use plugsmith::settings::Limits;
-use plugsmith::source::{self, FetchOptions};
+use plugsmith_protocol::{self as messages, Answer as _};
 use sequoia_openpgp as openpgp;
 
 use openpgp::Cert;
@@ -34,8 +34,8 @@ pub fn manifest(data: &[u8]) {
 
 /// Any bytes as what a server, git, or another program's file says: an error or a value, never a panic, and soon.
 pub fn answers(data: &[u8]) {
-    plugsmith::source::read_foreign(data);
-    plugsmith::provenance::read_foreign(data);
+    plugsmith::intake::source::read_foreign(data);
+    plugsmith::intake::provenance::read_foreign(data);
     let _ = messages::CliOutput::parse(data).map(|answer| answer.data);
     let _ = messages::GetterOutput::parse(data);
     let _ = messages::PostRendererOutput::parse(data).map(messages::PostRendererOutput::into_manifests);

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
+
+use super::Host;
+use crate::manifest::{ManifestError, Metadata};
 
 /// What such a function does: bytes to bytes, or the reason why not, which ends the plugin's call.
 type Function = dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync;
@@ -35,6 +39,17 @@ impl HostFunctions {
             Some(function) => function(input),
             None => Err(format!("there is no function `{name}`")),
         }
+    }
+}
+
+impl Host {
+    /// Whether it has every function that the plugin with this manifest asks for; `dir` is the plugin's directory, for messages.
+    ///
+    /// # Errors
+    /// [`ManifestError::NoHostFunction`].
+    pub(crate) fn check_functions(&self, metadata: &Metadata, dir: &Path) -> Result<(), ManifestError> {
+        let offered: Vec<&str> = self.functions.names().collect();
+        metadata.check_functions(&self.name, &offered, dir)
     }
 }
 

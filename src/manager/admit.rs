@@ -9,12 +9,12 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{Manager, Trust};
-use crate::package::{Fetched, Origin};
-use crate::policy::{At, Place, Policy, Proof, Refusal, Subject, Verification};
-use crate::provenance::{
+use crate::intake::package::{Fetched, Origin};
+use crate::intake::provenance::{
     self, Evidence, Keyring, KeyringError, Otherwise, Requirement, Signature, SignerState, Verified, VerifyError,
 };
-use crate::source::{FetchOptions, GitUrl, Source};
+use crate::intake::source::{FetchOptions, GitUrl, Source};
+use crate::policy::{At, Place, Policy, Proof, Refusal, Subject, Verification};
 use crate::store::Receipt;
 use crate::text::{Plain, plain};
 use crate::trust::{Pin, Trusted, TrustedError};

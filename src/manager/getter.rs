@@ -4,11 +4,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::package::Fetched;
+use crate::intake::package::Fetched;
+use crate::intake::source::{self, FetchOptions, Known, Source, SourceError};
 use crate::policy::Place;
 use crate::report::Report;
 use crate::runtime::{self, Environment, Input, InvokeError};
-use crate::source::{self, FetchOptions, Known, Source, SourceError};
 use crate::store::{GateError, Spool, StoreError};
 use crate::text::Plain;
 

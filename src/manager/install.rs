@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
+use crate::intake::provenance::{Evidence, Keyring, KeyringError, Otherwise, Requirement, VerifyError};
+use crate::intake::source::version::Range;
+use crate::intake::source::{FetchOptions, Source, SourceError};
 use crate::manifest::PluginName;
 use crate::policy::Place;
-use crate::provenance::{Evidence, Keyring, KeyringError, Otherwise, Requirement, VerifyError};
 use crate::runtime::{HookError, HookEvent};
-use crate::source::version::Range;
-use crate::source::{FetchOptions, Source, SourceError};
 use crate::store::{Arrival, Found, GateError, Means, Receipt, ReceiptError, Staged, StoreError, StoreLock};
 
 use super::admit::{Arriving, Word, pin_source};

@@ -11,8 +11,8 @@ use super::Manager;
 use super::record::Note;
 use crate::audit::{About, AuditError, Event};
 use crate::files;
-use crate::provenance::{FullFingerprint, Keyring, KeyringError, Signer, SignerState};
-use crate::source::{self, FetchOptions, SourceError};
+use crate::intake::provenance::{FullFingerprint, Keyring, KeyringError, Signer, SignerState};
+use crate::intake::source::{self, FetchOptions, SourceError};
 use crate::spelling::did_you_mean;
 use crate::text::{Plain, plain, quoted};
 

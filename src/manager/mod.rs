@@ -1,6 +1,6 @@
 //! The verbs: what a user asks for, put together from the rooms below. Install, update, uninstall, list, info, verify, lock, sync.
 //!
-//! Nothing is printed here and no argument is read: [`crate::cli`] does both.
+//! Nothing is printed here and no argument is read: `plugsmith-cli` does both.
 
 mod admit;
 mod create;

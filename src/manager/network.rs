@@ -2,7 +2,7 @@
 //!
 //! User names and passwords are not among it: they are said each time, or lie where the user's other programs look for them.
 
-use crate::source::{FetchOptions, Source};
+use crate::intake::source::{FetchOptions, Source};
 use crate::store::Network;
 
 /// What a receipt remembers of a fetch from `source` with `options`.
@@ -43,7 +43,7 @@ pub(super) fn with_remembered(options: &FetchOptions, network: &Network) -> Fetc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Known, Secret};
+    use crate::intake::source::{Known, Secret};
 
     #[test]
     fn what_is_said_now_counts_before_what_is_remembered() {

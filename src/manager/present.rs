@@ -3,9 +3,9 @@
 
 use std::fs;
 
+use crate::intake::source::Source;
+use crate::intake::source::version::Range;
 use crate::manifest::PluginName;
-use crate::source::Source;
-use crate::source::version::Range;
 use crate::store::{DifferenceKind, Found, Kind, Receipt, Staged, StoreError, StoreLock};
 use crate::text::{Plain, quoted};
 

@@ -10,9 +10,9 @@ use super::record::Note;
 use super::update::scratch;
 use super::{Manager, Trust};
 use crate::files;
-use crate::package::{self, UnpackError, is_archive_name};
-use crate::provenance::{Evidence, Requirement};
-use crate::source::FetchOptions;
+use crate::intake::package::{self, UnpackError, is_archive_name};
+use crate::intake::provenance::{Evidence, Requirement};
+use crate::intake::source::FetchOptions;
 
 /// What to pull, and how.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::package::{self, Fetched, UnpackError};
-use crate::provenance::{self, VerifyError};
-use crate::source::{self, FetchOptions, OciReference, Publication, Pushed, SourceError};
+use crate::intake::package::{self, Fetched, UnpackError};
+use crate::intake::provenance::{self, VerifyError};
+use crate::intake::source::{self, FetchOptions, OciReference, Publication, Pushed, SourceError};
 use crate::text::{plain, quoted};
 
 use super::Manager;

@@ -5,8 +5,8 @@
 use std::error::Error;
 
 use crate::audit::{About, AuditError, Event, Log};
+use crate::intake::provenance::Evidence;
 use crate::policy::Refusal;
-use crate::provenance::Evidence;
 use crate::runtime::HookError;
 use crate::store::{GateError, Means, Plugin, Receipt, Staged, StoreError};
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::audit::{AuditError, Event};
 use crate::digest::Sha256Digest;
-use crate::provenance::{self, Requirement};
-use crate::source::{self, FetchOptions, GitHubAccess, Source, SourceError};
+use crate::intake::provenance::{self, Requirement};
+use crate::intake::source::{self, FetchOptions, GitHubAccess, Source, SourceError};
 use crate::store::{Damage, Difference, Kind, PreviousDamage, Receipt, Staged, StoreError, StoreLock};
 use crate::text::{Plain, quoted};
 

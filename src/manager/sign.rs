@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
 use crate::files;
+use crate::intake::package::{self, UnpackError};
+use crate::intake::provenance::SignError;
+use crate::intake::source::{self, FetchOptions, SourceError};
 use crate::manifest::Metadata;
-use crate::package::{self, UnpackError};
-use crate::provenance::SignError;
-use crate::source::{self, FetchOptions, SourceError};
 
 use super::Manager;
 

@@ -6,7 +6,7 @@ use super::Manager;
 use super::keyring::OwnKeyringError;
 use super::record::Note;
 use crate::audit::{AuditError, Event};
-use crate::provenance::FullFingerprint;
+use crate::intake::provenance::FullFingerprint;
 use crate::spelling::did_you_mean;
 use crate::store::{ChangedFile, Difference, Found, Receipt, Store, StoreError, TakenBack};
 use crate::text::Plain;

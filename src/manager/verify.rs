@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::audit::Event;
-use crate::package::{self, UnpackError};
-use crate::provenance::{self, Evidence, KeyringError, Otherwise, VerifyError};
-use crate::source::{self, FetchOptions, SourceError};
+use crate::intake::package::{self, UnpackError};
+use crate::intake::provenance::{self, Evidence, KeyringError, Otherwise, VerifyError};
+use crate::intake::source::{self, FetchOptions, SourceError};
 use crate::spelling::did_you_mean;
 use crate::store::{Comparison, Difference, Found, GateError, Means, StoreError};
 

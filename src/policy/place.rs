@@ -128,7 +128,7 @@ impl Place {
             let (repository, _) = split_artifact(rest);
             return format!("oci://{repository}");
         }
-        if crate::package::is_archive_name(plain)
+        if crate::intake::package::is_archive_name(plain)
             && let Some((directory, _)) = plain.rsplit_once('/')
         {
             return format!("{directory}/");

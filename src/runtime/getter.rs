@@ -8,13 +8,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::messages::{GetterInput, GetterOptions};
 use super::process::{End, kill_tree, wait};
 use super::program::Program;
 use super::subprocess::{InvokeError, prepare_error, start_error};
 use super::{Environment, Subject};
 use crate::manifest::Subprocess;
 use crate::manifest::platform::{Platform, prepare};
+use plugsmith_protocol::{GetterInput, GetterOptions};
 
 /// How much is read from a getter at once, and how many such pieces may wait to be written.
 const PIECE: usize = 64 << 10;

@@ -120,15 +120,7 @@ pub(super) fn invoke(
     check_type(subject.metadata, &input)?;
     let subprocess = match &subject.metadata.runtime {
         RuntimeConfig::Subprocess(subprocess) => subprocess,
-        #[cfg(feature = "wasm")]
-        RuntimeConfig::Extism(config) => {
-            return super::wasm::invoke(subject, config, input, environment, report);
-        }
-        #[cfg(not(feature = "wasm"))]
-        RuntimeConfig::Extism(_) => {
-            let _ = report;
-            return Err(InvokeError::NoWebAssembly { plugin: subject.metadata.name.clone() });
-        }
+        RuntimeConfig::Extism(config) => return super::module::invoke(subject, config, input, environment, report),
     };
     match input {
         Input::Cli { args, process: Process::Replace } => {

@@ -8,15 +8,13 @@ mod exec;
 mod getter;
 pub mod hooks;
 mod invoke;
-pub mod messages;
+mod module;
 mod post_renderer;
 mod process;
 mod program;
 mod sandbox;
 mod start_error;
 mod subprocess;
-#[cfg(feature = "wasm")]
-mod wasm;
 
 use std::path::Path;
 
@@ -27,8 +25,6 @@ pub use self::invoke::{Input, Output, Process};
 pub use self::sandbox::{Confinement, SandboxError};
 pub use self::start_error::{StartError, is_noexec};
 pub use self::subprocess::{InvokeError, ask};
-#[cfg(feature = "wasm")]
-pub use self::wasm::WasmError;
 
 use crate::manifest::Metadata;
 use crate::store::{Plugin, Startable};

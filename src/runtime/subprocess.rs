@@ -8,13 +8,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::messages::MessageError;
 use super::process::End;
 use super::program::Program;
 use super::{Environment, StartError, Subject};
 use crate::manifest::platform::{CommandLine, Platform, PlatformError, prepare};
 use crate::manifest::{PluginName, Subprocess};
 use crate::text::Plain;
+use plugsmith_protocol::MessageError;
 
 /// How long an answer of a plugin's helper program may be.
 const ANSWER_BYTES: u64 = 1 << 20;
@@ -40,17 +40,15 @@ pub enum InvokeError {
         plugin_type: String,
     },
     /// The plugin is a module of WebAssembly, and failed.
-    #[cfg(feature = "wasm")]
     #[error("cannot run plugin `{plugin}`")]
     Wasm {
         /// The plugin.
         plugin: PluginName,
         /// Why.
         #[source]
-        source: Box<super::WasmError>,
+        source: Box<crate::host::WasmError>,
     },
     /// The plugin is a module of WebAssembly, and nothing here runs one.
-    #[cfg(not(feature = "wasm"))]
     #[error(
         "plugin `{plugin}` needs the runtime extism/v1, and this program was built without WebAssembly; build it with the feature `wasm`"
     )]
@@ -174,7 +172,6 @@ pub enum InvokeError {
 impl InvokeError {
     /// Whether what was to be started was not there, or was not what the gate saw: nothing has been run then.
     pub(crate) fn is_before_the_start(&self) -> bool {
-        #[cfg(feature = "wasm")]
         if let Self::Wasm { source, .. } = self {
             return source.is_before_the_start();
         }

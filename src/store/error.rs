@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::missing::NotInstalled;
+use crate::intake::package::UnpackError;
+use crate::intake::provenance::VerifyError;
 use crate::manifest::ManifestError;
-use crate::package::UnpackError;
 use crate::policy::Refusal;
-use crate::provenance::VerifyError;
 use crate::text::{Plain, quoted};
 
 use super::difference::{Difference, listed};

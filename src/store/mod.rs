@@ -15,7 +15,7 @@
 //! What is outside `.state` is Helm's layout, so that both programs can share it. Readers never lock and never wait: every
 //! change is one rename or exchange (see `commit.rs`). Nothing is created before the first write.
 //!
-//! Deciding whether a package may come in is [`crate::provenance`]'s; starting what the gate hands out is
+//! Deciding whether a package may come in is [`crate::intake::provenance`]'s; starting what the gate hands out is
 //! [`crate::runtime`]'s.
 
 mod commit;
@@ -64,9 +64,8 @@ pub use receipt::read_foreign;
 pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, Source, VerifiedBy};
 pub use restore::{Damage, PreviousDamage};
 pub use staging::Staged;
-#[cfg(feature = "wasm")]
 pub(crate) use startable::NotListed;
-pub(crate) use startable::Standing;
+pub use startable::Standing;
 pub use startable::Startable;
 pub use survey::{Flaw, Survey};
 pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};
@@ -183,7 +182,7 @@ impl Store {
             return Ok(None);
         }
         let (metadata, manifest_seen) = match manifest::load_seen(&directory, &self.limits) {
-            Ok((metadata, seen)) => (metadata.check_functions(&self.host, &directory).map(|()| metadata), Some(seen)),
+            Ok((metadata, seen)) => (self.host.check_functions(&metadata, &directory).map(|()| metadata), Some(seen)),
             Err(error) => (Err(error), None),
         };
         // A directory without a manifest is somebody's directory, unless we put it there. A link may point nowhere.

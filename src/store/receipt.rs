@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
 use crate::files::{self, Changeable, Keepers};
+use crate::intake::provenance::{Evidence, Signature};
 use crate::policy::{Place, Proof};
-use crate::provenance::{Evidence, Signature};
 use crate::text::masked_source;
 
 use super::tree::{FileRecord, TreeId};
@@ -538,7 +538,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<ReceiptFile, ReceiptError> {
     }
 }
 
-/// Reads `data` as a receipt, for the fuzz targets: see [`crate::source::read_foreign`].
+/// Reads `data` as a receipt, for the fuzz targets: see [`crate::intake::source::read_foreign`].
 #[doc(hidden)]
 pub fn read_foreign(data: &[u8]) {
     let _ = parse(data, Path::new("receipt.json"));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::provenance::Evidence;
+use crate::intake::provenance::Evidence;
 use crate::text::quoted;
 
 use super::difference::{self, Difference, DifferenceKind};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::{HashingWriter, Sha256Digest};
 use crate::files;
+use crate::intake::package;
+use crate::intake::provenance::{Evidence, Verified};
 use crate::manifest::{self, Metadata};
-use crate::package;
-use crate::provenance::{Evidence, Verified};
 use crate::report::Report;
 use crate::settings::Limits;
 
@@ -214,7 +214,7 @@ impl StoreLock<'_> {
         if self.store.host.is_reserved(name) {
             return Err(StoreError::Reserved { name: name.to_owned(), host: self.store.host.name().to_owned() });
         }
-        metadata.check_functions(&self.store.host, Path::new(""))?;
+        self.store.host.check_functions(metadata, Path::new(""))?;
         Ok(())
     }
 }

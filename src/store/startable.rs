@@ -30,7 +30,7 @@ struct Known {
 
 /// What [`Startable`] says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// Nobody knows what belongs to the plugin, or the file is not in its directory.
     Unchecked,
     /// It is what was installed.
@@ -65,7 +65,7 @@ impl Startable {
     }
 
     /// What the list says of the file called `name` with these `bytes`, which are all that is used of it.
-    pub(crate) fn standing_of_bytes(&self, name: &str, bytes: &[u8]) -> io::Result<Standing> {
+    pub fn standing_of_bytes(&self, name: &str, bytes: &[u8]) -> io::Result<Standing> {
         let Some(known) = &self.known else { return Ok(Standing::Unchecked) };
         let digest = match known.checked.digest(name) {
             Some(digest) => Some(digest),
@@ -84,7 +84,6 @@ impl Startable {
     }
 
     /// The digest of what was compared at `name`, for who has its bytes anyway; an error where the list does not hold it.
-    #[cfg(feature = "wasm")]
     pub(crate) fn digest(&self, name: &str) -> Result<Option<Sha256Digest>, NotListed> {
         match &self.known {
             None => Ok(None),
@@ -129,7 +128,6 @@ impl Startable {
 const MAX_NAMED: usize = 64;
 
 /// The list does not hold a file.
-#[cfg(feature = "wasm")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotListed;
 

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::intake::package;
+use crate::intake::source::{Source, SourceError};
 use crate::manager::Manager;
 use crate::manifest;
-use crate::package;
 use crate::policy::{Place, Proof, Subject, Verdict};
 use crate::settings::Gate;
-use crate::source::{Source, SourceError};
 use crate::spelling::did_you_mean;
 use crate::store::{Listed, Status, StoreError};
 use crate::text::plain;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Finding, Mend, chain, chmod};
+use crate::intake::provenance::{Keyring, Signer, SignerState};
 use crate::manager::Manager;
 use crate::policy::Subject;
-use crate::provenance::{Keyring, Signer, SignerState};
 use crate::store::{DifferenceKind, Flaw, Listed, Means, Receipt, Status, Survey};
 use crate::text::{Plain, quoted};
 use crate::trust::Trusted;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Finding, Mend, chain, chmod};
 use crate::files::{self, Writers};
+use crate::intake::provenance::{FullFingerprint, Keyring, Signer, SignerState};
 use crate::manager::Manager;
 use crate::policy::{Candidate, Policy, PolicyFile};
-use crate::provenance::{FullFingerprint, Keyring, Signer, SignerState};
 use crate::settings::{self, Settings, SettingsError};
 use crate::text::Plain;
 use crate::trust;

@@ -363,7 +363,7 @@ impl Locked {
     }
 }
 
-/// Reads `data` as a lock file, and again what was written of it, for the fuzz targets: see [`crate::source::read_foreign`].
+/// Reads `data` as a lock file, and again what was written of it, for the fuzz targets: see [`crate::intake::source::read_foreign`].
 #[doc(hidden)]
 pub fn read_foreign(data: &[u8]) {
     let _ = LockFile::parse(&String::from_utf8_lossy(data));

@@ -8,8 +8,8 @@ use super::obtain::Ways;
 use super::{LOCK_FILE_NAME, LeftOut, LockFileError, Locked, ObtainError};
 use crate::digest::Sha256Digest;
 use crate::files;
+use crate::intake::source::FetchOptions;
 use crate::manager::{Manager, Trust};
-use crate::source::FetchOptions;
 use crate::store::{StoreError, interrupt};
 
 /// What [`Manager::export`] wrote.

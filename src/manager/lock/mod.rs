@@ -19,8 +19,8 @@ pub use obtain::ObtainError;
 pub use sync::{Change, SyncError, SyncRequest, SyncResults, Synced};
 
 use super::Manager;
+use crate::intake::source::{self, Source};
 use crate::manifest::PluginName;
-use crate::source::{self, Source};
 use crate::store::{Kind, Means, Receipt, StoreError, VerifiedBy};
 
 /// What [`Manager::lock`] did.

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::Locked;
 use super::verify::Obtained;
+use crate::intake::package::Fetched;
+use crate::intake::provenance::Otherwise;
+use crate::intake::provenance::having;
+use crate::intake::source::version::Range;
+use crate::intake::source::{FetchOptions, OciReference, Source};
 use crate::manager::network::{remembered, with_remembered};
 use crate::manager::{AdmitError, InstallError, Manager, Trust};
-use crate::package::Fetched;
-use crate::provenance::Otherwise;
-use crate::provenance::having;
 use crate::report::Report;
-use crate::source::version::Range;
-use crate::source::{FetchOptions, OciReference, Source};
 use crate::store;
 use crate::text::{Plain, masked_source, plain};
 

@@ -8,15 +8,15 @@ use super::obtain::{Ways, source_of};
 use super::verify::Obtained;
 use super::{LockFile, LockFileError, Locked, ObtainError, Vouched};
 use crate::audit::{AuditError, Event};
+use crate::intake::provenance::Evidence;
+use crate::intake::source::FetchOptions;
 use crate::manager::admit::{Arriving, Word, pin_source};
 use crate::manager::parallel::{Together, each};
 use crate::manager::record::Note;
 use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
 use crate::policy::Place;
-use crate::provenance::Evidence;
 use crate::report::Report;
 use crate::settings::Gate;
-use crate::source::FetchOptions;
 use crate::store::{Arrival, Kind, Means, Receipt, Staged, StoreError, StoreLock, interrupt};
 use crate::text::Plain;
 

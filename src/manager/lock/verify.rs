@@ -3,9 +3,9 @@
 
 use super::obtain::{Had, ObtainError, Ways, failed, unsettled};
 use super::{Locked, Signer, Vouched};
+use crate::intake::provenance::{Evidence, KeyringError, Requirement, Verified};
 use crate::manager::admit::{ACCEPT_SIGNER, KnownSigner, pin_source};
 use crate::manager::{AdmitError, InstallError, Manager, Trust};
-use crate::provenance::{Evidence, KeyringError, Requirement, Verified};
 use crate::report::Report;
 
 /// A package as the lock file has it.

@@ -3,7 +3,7 @@
 use super::InstallError;
 use crate::audit::AuditError;
 use crate::digest::Sha256Digest;
-use crate::provenance::Otherwise;
+use crate::intake::provenance::Otherwise;
 use crate::runtime::HookError;
 use crate::store::{GateError, StoreError};
 use crate::text::Plain;

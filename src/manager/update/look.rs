@@ -6,12 +6,12 @@ use semver::Version;
 
 use super::origin::{Origin, options_for, with_pre_releases};
 use super::{Installed, Unchanged, UpdateError, UpdateRequest};
+use crate::intake::package::{self, Fetched};
+use crate::intake::source::version::{Range, tag_version};
+use crate::intake::source::{self, FetchOptions, Resolved, Source};
 use crate::manager::network::with_remembered;
 use crate::manager::{InstallError, Manager, Trust};
 use crate::manifest::Metadata;
-use crate::package::{self, Fetched};
-use crate::source::version::{Range, tag_version};
-use crate::source::{self, FetchOptions, Resolved, Source};
 use crate::store::{self, Means, Receipt, StoreError};
 
 /// What can be told of a source without fetching.

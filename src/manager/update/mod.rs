@@ -23,12 +23,12 @@ use super::record::Note;
 use super::{Manager, Trust};
 use crate::audit::Event;
 use crate::digest::Sha256Digest;
+use crate::intake::package;
+use crate::intake::provenance::{Evidence, Verified};
+use crate::intake::source::version::tag_version;
+use crate::intake::source::{FetchOptions, Resolved};
 use crate::manifest::{self, Metadata};
-use crate::package;
-use crate::provenance::{Evidence, Verified};
 use crate::runtime::HookEvent;
-use crate::source::version::tag_version;
-use crate::source::{FetchOptions, Resolved};
 use crate::store::{self, Arrival, Means, Receipt, Spool, Staged, Status, StoreError, StoreLock};
 use crate::text::Plain;
 
@@ -71,7 +71,6 @@ pub struct Update {
 
 /// How an update ended.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Outcome {
     /// The new version is in place, or would be without `dry_run`.
     Changed {
@@ -86,7 +85,6 @@ pub enum Outcome {
 
 /// Why nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Unchanged {
     /// It is what its source has.
     Newest,

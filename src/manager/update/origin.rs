@@ -1,8 +1,8 @@
 //! Where an installed plugin came from and what it follows there: its source and its version apart, since a receipt may have
 //! the version in the source's own text (`oci://...:1.0.0`, `name@~1`) or beside it.
 
-use crate::source::version::Range;
-use crate::source::{FetchOptions, OciReference, Source};
+use crate::intake::source::version::Range;
+use crate::intake::source::{FetchOptions, OciReference, Source};
 use crate::store::Receipt;
 
 /// The range that lets pre-releases into a range that it is added to: a range takes them only where it names one itself.
@@ -142,7 +142,7 @@ pub(super) fn installed_version(receipt: &Receipt) -> Option<semver::Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Known;
+    use crate::intake::source::Known;
 
     fn origin(asked: &str, constraint: Option<&str>) -> Origin {
         Origin::new(Source::parse(asked, &Known::default()).unwrap(), constraint)

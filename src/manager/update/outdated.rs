@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::look::Glance;
 use super::origin::with_pre_releases;
 use super::{Installed, Origin, Subjected, Unchanged, UpdateError, UpdateRequest, scratch};
+use crate::intake::package;
+use crate::intake::source::version::tag_version;
+use crate::intake::source::{self, Resolved, Source};
 use crate::manager::parallel::{Together, each};
 use crate::manager::record::Note;
 use crate::manager::{InstallError, Manager, Trust};
 use crate::manifest;
-use crate::package;
-use crate::source::version::tag_version;
-use crate::source::{self, Resolved, Source};
 use crate::store::StoreError;
 use crate::text::quoted;
 

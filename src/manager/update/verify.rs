@@ -1,11 +1,11 @@
 //! Verifying a new version as the installed one was, and by the same signer.
 
 use super::{UpdateError, UpdateRequest};
+use crate::intake::package::Fetched;
+use crate::intake::provenance::{Evidence, Requirement, Verified};
+use crate::intake::source::Source;
 use crate::manager::admit::{Admitted, Arriving, Word, pin_source};
 use crate::manager::{InstallError, Manager, Trust};
-use crate::package::Fetched;
-use crate::provenance::{Evidence, Requirement, Verified};
-use crate::source::Source;
 use crate::store::{Means, Receipt};
 use crate::text::Plain;
 

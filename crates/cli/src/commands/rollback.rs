@@ -1,0 +1,29 @@
+//! `plugin rollback`.
+
+use clap::Args;
+
+use super::install::label;
+use crate::Context;
+use crate::acts::{Action, OutputArguments, Row, act};
+use crate::error::Result;
+use plugsmith::text::Plain;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The plugin's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    act(arguments.output.output, context, Row::of_name(&arguments.name), |acts| {
+        let done = context.manager().rollback(&arguments.name)?;
+        let from = label(&done.name, done.from.as_deref());
+        let to = done.to.as_deref().unwrap_or("the previous version");
+        let text = format!("Rolled back {from} -> {}", Plain(to));
+        let row = acts.installed(Action::Restored, &done.name).said(text);
+        Ok(Row { previous_version: done.from, version: done.to, ..row })
+    })
+}

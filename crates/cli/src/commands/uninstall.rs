@@ -1,0 +1,38 @@
+//! `plugin uninstall`.
+
+use clap::Args;
+
+use crate::Context;
+use crate::acts::{Action, OutputArguments, Row, acts, shown};
+use crate::error::Result;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Names of installed plugins
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// Do not run the delete hook
+    #[arg(long)]
+    no_hooks: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
+    acts(arguments.output.output, context, |acts| {
+        acts.each(
+            &arguments.names,
+            |name| Row::of_name(name),
+            |acts, name| {
+                // Later nobody knows any more where it came from.
+                let was = acts.installed(Action::Removed, name);
+                let done = context.manager().uninstall(name, !arguments.no_hooks)?;
+                let version = Some(done.version).filter(|version| !version.is_empty());
+                let text = format!("Uninstalled {}", super::install::label(&done.name, version.as_deref()));
+                let path = Some(shown(&done.directory));
+                Ok(Row { name: Some(done.name), previous_version: version, version: None, path, ..was }.said(text))
+            },
+        );
+        Ok(())
+    })
+}
