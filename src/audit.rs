@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::files;
 use crate::host::Homes;
 use crate::settings::AuditSettings;
-use crate::text::{self, Plain};
+use crate::text::{self, Sanitized};
 
 /// The log's name in the data directory.
 pub const FILE_NAME: &str = "audit.jsonl";
@@ -32,7 +32,7 @@ const MAX_CHARS: usize = 2000;
 /// What is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Event {
+pub enum AuditEvent {
     /// A plugin was installed.
     Install,
     /// A plugin was updated.
@@ -60,7 +60,7 @@ pub enum Event {
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum AuditOutcome {
     /// It was done.
     Ok,
     /// It was not.
@@ -69,7 +69,7 @@ pub enum Outcome {
 
 /// What is known of the plugin that an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
+pub struct AuditSubject {
     /// Its name.
     pub plugin: Option<String>,
     /// Its version.
@@ -87,9 +87,9 @@ pub struct About {
 /// One line of the log: exactly these keys, in this order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a> {
+struct AuditRecord<'a> {
     time: String,
-    event: Event,
+    event: AuditEvent,
     plugin: Option<String>,
     version: Option<String>,
     source: Option<String>,
@@ -97,7 +97,7 @@ struct Record<'a> {
     signer: Option<String>,
     digest: Option<String>,
     user: String,
-    outcome: Outcome,
+    outcome: AuditOutcome,
     error: Option<String>,
 }
 
@@ -106,7 +106,7 @@ struct Record<'a> {
 #[non_exhaustive]
 pub enum AuditError {
     /// The system refused.
-    #[error("cannot write the audit log {}; check its mode and owner, or name another file in `audit.file` of config.yaml", Plain(&.path.to_string_lossy()))]
+    #[error("cannot write the audit log {}; check its mode and owner, or name another file in `audit.file` of config.yaml", Sanitized(&.path.to_string_lossy()))]
     Io {
         /// The log.
         path: PathBuf,
@@ -115,7 +115,7 @@ pub enum AuditError {
         source: io::Error,
     },
     /// What is there is nothing to append to: somebody may want another file to be written.
-    #[error("the audit log {} is {what}, and is not written to; remove it, or name another file in `audit.file` of config.yaml", Plain(&.path.to_string_lossy()))]
+    #[error("the audit log {} is {what}, and is not written to; remove it, or name another file in `audit.file` of config.yaml", Sanitized(&.path.to_string_lossy()))]
     Odd {
         /// The log.
         path: PathBuf,
@@ -134,12 +134,12 @@ pub enum AuditError {
 
 /// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
+pub struct AuditLog {
     path: PathBuf,
     max_bytes: u64,
 }
 
-impl Log {
+impl AuditLog {
     /// The log of a host. Nothing is opened.
     pub fn of(homes: &Homes, settings: &AuditSettings) -> Self {
         let data = &homes.data.path;
@@ -165,9 +165,14 @@ impl Log {
     ///
     /// # Errors
     /// See [`AuditError`].
-    pub fn write(&self, event: Event, about: &About, error: Option<&(dyn Error + 'static)>) -> Result<(), AuditError> {
-        let bounded = |text: &String| text::plain(text).chars().take(MAX_CHARS).collect::<String>();
-        let record = Record {
+    pub fn write(
+        &self,
+        event: AuditEvent,
+        about: &AuditSubject,
+        error: Option<&(dyn Error + 'static)>,
+    ) -> Result<(), AuditError> {
+        let bounded = |text: &String| text::sanitized(text).chars().take(MAX_CHARS).collect::<String>();
+        let record = AuditRecord {
             time: format!("{:.3}", Timestamp::now()),
             event,
             plugin: about.plugin.as_ref().map(bounded),
@@ -177,7 +182,7 @@ impl Log {
             signer: about.signer.as_ref().map(bounded),
             digest: about.digest.as_ref().map(bounded),
             user: user(),
-            outcome: if error.is_some() { Outcome::Failed } else { Outcome::Ok },
+            outcome: if error.is_some() { AuditOutcome::Failed } else { AuditOutcome::Ok },
             error: error.map(|error| bounded(&text::bare_urls(&chain(error)))),
         };
         let mut line = serde_json::to_vec(&record).map_err(|e| self.failed(e.into()))?;
@@ -252,7 +257,7 @@ impl Log {
 
     /// Puts the file aside that `full` describes, with the lock on it. Others may have done so before the lock was ours.
     fn rotate(&self, full: &fs::Metadata) -> io::Result<()> {
-        if !self.is_still(full) {
+        if !self.is_same_file(full) {
             return Ok(());
         }
         for number in (1..KEPT).rev() {
@@ -264,7 +269,7 @@ impl Log {
         fs::rename(&self.path, self.numbered(1))
     }
 
-    fn is_still(&self, metadata: &fs::Metadata) -> bool {
+    fn is_same_file(&self, metadata: &fs::Metadata) -> bool {
         let there = fs::symlink_metadata(&self.path);
         #[cfg(unix)]
         {
@@ -332,8 +337,8 @@ fn user() -> String {
 mod tests {
     use super::*;
 
-    fn log(dir: &Path, max_bytes: u64) -> Log {
-        Log { path: dir.join("deep/audit.jsonl"), max_bytes }
+    fn log(dir: &Path, max_bytes: u64) -> AuditLog {
+        AuditLog { path: dir.join("deep/audit.jsonl"), max_bytes }
     }
 
     fn lines(path: &Path) -> Vec<serde_json::Value> {
@@ -345,13 +350,13 @@ mod tests {
     fn a_record_has_exactly_its_keys() {
         let dir = tempfile::tempdir().unwrap();
         let log = log(dir.path(), 1 << 20);
-        let about = About {
+        let about = AuditSubject {
             plugin: Some("p".to_owned()),
             source: Some("https://ann:pw@h/p.tgz?token=1".to_owned()),
-            ..About::default()
+            ..AuditSubject::default()
         };
         let error = io::Error::other("cannot fetch `https://ann:pw@h/p.tgz?token=1`");
-        log.write(Event::VerifyFailed, &about, Some(&error)).unwrap();
+        log.write(AuditEvent::VerifyFailed, &about, Some(&error)).unwrap();
         let line = &lines(log.path())[0];
         let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
         assert_eq!(
@@ -376,8 +381,8 @@ mod tests {
     fn what_others_say_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let log = log(dir.path(), 1 << 20);
-        let about = About { plugin: Some("é\n".repeat(100_000)), ..About::default() };
-        log.write(Event::Install, &about, Some(&io::Error::other("x".repeat(100_000)))).unwrap();
+        let about = AuditSubject { plugin: Some("é\n".repeat(100_000)), ..AuditSubject::default() };
+        log.write(AuditEvent::Install, &about, Some(&io::Error::other("x".repeat(100_000)))).unwrap();
         assert!(fs::metadata(log.path()).unwrap().len() < 20_000);
         assert_eq!(lines(log.path()).len(), 1);
     }
@@ -387,8 +392,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = log(dir.path(), 1);
         for number in 0..10 {
-            let about = About { version: Some(number.to_string()), ..About::default() };
-            log.write(Event::Install, &about, None).unwrap();
+            let about = AuditSubject { version: Some(number.to_string()), ..AuditSubject::default() };
+            log.write(AuditEvent::Install, &about, None).unwrap();
         }
         assert_eq!(lines(log.path())[0]["version"], "9");
         for number in 1..=KEPT {
@@ -407,8 +412,8 @@ mod tests {
                 let log = &log;
                 scope.spawn(move || {
                     for number in 0..20 {
-                        let about = About { plugin: Some(format!("{writer}-{number}")), ..About::default() };
-                        log.write(Event::Install, &about, None).unwrap();
+                        let about = AuditSubject { plugin: Some(format!("{writer}-{number}")), ..AuditSubject::default() };
+                        log.write(AuditEvent::Install, &about, None).unwrap();
                     }
                 });
             }
@@ -433,7 +438,7 @@ mod tests {
         fs::create_dir(dir.path().join("deep")).unwrap();
         let precious = dir.path().join("precious");
         fs::write(&precious, "x").unwrap();
-        let write = || log.write(Event::Install, &About::default(), None).unwrap_err().to_string();
+        let write = || log.write(AuditEvent::Install, &AuditSubject::default(), None).unwrap_err().to_string();
 
         std::os::unix::fs::symlink(&precious, log.path()).unwrap();
         assert!(write().contains("a symbolic link"));

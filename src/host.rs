@@ -16,7 +16,9 @@ use std::sync::Arc;
 use semver::Version;
 
 pub use functions::HostFunctions;
-pub use runner::{Ended, Job, Level, Limits, ModuleFile, News, PAGE, Runner, Streams, WasmError};
+pub use runner::{
+    CallLimits, CallResult, LogLevel, ModuleCall, ModuleEvent, ModuleFile, ModuleStreams, PAGE, Runner, WasmError,
+};
 
 /// How Helm's variables begin.
 const HELM: &str = "HELM";
@@ -223,7 +225,7 @@ fn this_version() -> Version {
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// A flag of the command line.
     Flag(&'static str),
     /// An environment variable, by its full name.
@@ -236,44 +238,48 @@ pub enum Origin {
 
 /// A directory and who chose it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chosen {
+pub struct ChosenDirectory {
     /// The directory, absolute.
     pub path: PathBuf,
     /// Who chose it.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 /// The host's directories (life cycle, section 2). None of them need exist.
 #[derive(Debug, Clone)]
 pub struct Homes {
     /// `<data>`: plugins and the audit log.
-    pub data: Chosen,
+    pub data: ChosenDirectory,
     /// `<cache>`: whatever can be fetched or made again.
-    pub cache: Chosen,
+    pub cache: ChosenDirectory,
     /// `<config>`: settings, keyring, trust, policy.
-    pub config: Chosen,
+    pub config: ChosenDirectory,
     /// Plugin directories, in the order of search; never empty. The first is the one that is written to.
     pub plugins: Vec<PathBuf>,
     /// Who chose the plugin directories.
-    pub plugins_origin: Origin,
+    pub plugins_origin: SettingOrigin,
 }
 
 impl Homes {
     /// Finds the directories of `host` from its variables, then the platform's conventions.
     pub fn find(host: &Host) -> Self {
         let home = |key, xdg, platform: fn(&Path) -> PathBuf| match host.variable(key) {
-            Some((name, value)) => Chosen { path: absolute(value.into()), origin: Origin::Environment(name) },
+            Some((name, value)) => {
+                ChosenDirectory { path: absolute(value.into()), origin: SettingOrigin::Environment(name) }
+            }
             None => match absolute_variable(xdg) {
-                Some(base) => Chosen { path: base.join(&host.folder), origin: Origin::Environment(xdg.to_owned()) },
-                None => Chosen { path: platform(&user_home()).join(&host.folder), origin: Origin::Default },
+                Some(base) => {
+                    ChosenDirectory { path: base.join(&host.folder), origin: SettingOrigin::Environment(xdg.to_owned()) }
+                }
+                None => ChosenDirectory { path: platform(&user_home()).join(&host.folder), origin: SettingOrigin::Default },
             },
         };
         let data = home("DATA_HOME", "XDG_DATA_HOME", platform_data);
         let (plugins, plugins_origin) = match host.variable("PLUGINS") {
-            Some((name, list)) => (path_list(&list), Origin::Environment(name)),
-            None => (Vec::new(), Origin::Default),
+            Some((name, list)) => (path_list(&list), SettingOrigin::Environment(name)),
+            None => (Vec::new(), SettingOrigin::Default),
         };
-        let plugins_origin = if plugins.is_empty() { Origin::Default } else { plugins_origin };
+        let plugins_origin = if plugins.is_empty() { SettingOrigin::Default } else { plugins_origin };
         let plugins = if plugins.is_empty() { vec![data.path.join("plugins")] } else { plugins };
         Self {
             cache: home("CACHE_HOME", "XDG_CACHE_HOME", platform_cache),

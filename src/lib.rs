@@ -4,7 +4,7 @@
 //! arrow of that way is one module whose noun only the arrow before it can make:
 //!
 //! ```text
-//! use      argument -> Source -> Fetched -> Verified -> Staged -> Installed -> Plugin -> run
+//! use      argument -> Source -> FetchedPackage -> VerifiedPackage -> StagedPlugin -> InstalledPlugin -> Plugin -> run
 //!             parse      fetch     verify     unpack     commit      gate
 //! publish  directory -> Metadata -> Package (.tgz) -> Provenance (.prov)
 //!             load         pack           sign

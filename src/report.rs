@@ -2,7 +2,7 @@
 
 /// Something that happened during long work.
 #[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
+pub enum ReportEvent<'a> {
     /// A step begins, such as `downloading foo-1.0.0.tgz`; `total` is in bytes, where it is known.
     Started {
         /// What is done, in the present participle and already safe to show.
@@ -29,56 +29,56 @@ pub enum Event<'a> {
 
 /// What the user said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Consent {
     /// To do it.
     Yes,
     /// Not to do it.
     No,
     /// Nothing: nobody can be asked.
-    Nobody,
+    Unattended,
 }
 
 /// Receives events. Implementors must be quick: they are called from the thread that does the work.
 pub trait Report: Sync {
     /// Takes one event.
-    fn event(&self, event: Event<'_>);
+    fn event(&self, event: ReportEvent<'_>);
 
-    /// Shorthand for [`Event::Notice`].
+    /// Shorthand for [`ReportEvent::Notice`].
     fn notice(&self, text: &str) {
-        self.event(Event::Notice(text));
+        self.event(ReportEvent::Notice(text));
     }
 
-    /// Shorthand for [`Event::Warning`].
+    /// Shorthand for [`ReportEvent::Warning`].
     fn warning(&self, text: &str) {
-        self.event(Event::Warning(text));
+        self.event(ReportEvent::Warning(text));
     }
 
-    /// Shorthand for [`Event::Detail`].
+    /// Shorthand for [`ReportEvent::Detail`].
     fn detail(&self, text: &str) {
-        self.event(Event::Detail(text));
+        self.event(ReportEvent::Detail(text));
     }
 
-    /// Shorthand for [`Event::Step`].
+    /// Shorthand for [`ReportEvent::Step`].
     fn step(&self, text: &str) {
-        self.event(Event::Step(text));
+        self.event(ReportEvent::Step(text));
     }
 
     /// Whether standard output holds a document for a program: what hooks write to theirs then goes to standard error.
-    fn keeps_standard_output(&self) -> bool {
+    fn reserves_stdout(&self) -> bool {
         false
     }
 
     /// Shows `what` is about to be done and asks `question`: whether to do it. Both texts are safe to show.
-    fn agrees(&self, what: &str, question: &str) -> Answer {
+    fn ask_consent(&self, what: &str, question: &str) -> Consent {
         let _ = question;
         self.detail(what);
-        Answer::Nobody
+        Consent::Unattended
     }
 }
 
 /// Drops every event.
-pub struct Silent;
+pub struct NoReport;
 
-impl Report for Silent {
-    fn event(&self, _: Event<'_>) {}
+impl Report for NoReport {
+    fn event(&self, _: ReportEvent<'_>) {}
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::files::{self, Changeable, Keepers};
-use crate::host::Origin;
+use crate::files::{self, AllowedWriters, UntrustedFile};
+use crate::host::SettingOrigin;
 use crate::manifest::limits;
-use crate::text::Plain;
+use crate::text::Sanitized;
 use crate::yaml::{self, Node, Value, YamlError};
 
 pub use crate::manifest::limits::{Limits, parse_size};
@@ -31,7 +31,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Settings {
     /// What a plugin that changed since its install leads to.
-    pub gate: Gate,
+    pub gate: GateMode,
     /// Whether packages must be verified before they are installed.
     pub verify: bool,
     /// Bounds on archives and documents of others.
@@ -57,7 +57,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            gate: Gate::default(),
+            gate: GateMode::default(),
             verify: true,
             limits: Limits::default(),
             http: HttpSettings::default(),
@@ -74,7 +74,7 @@ impl Default for Settings {
 /// What happens where a plugin is not what was installed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Gate {
+pub enum GateMode {
     /// Nothing is checked.
     Off,
     /// It runs with a warning.
@@ -84,7 +84,7 @@ pub enum Gate {
     Require,
 }
 
-impl Gate {
+impl GateMode {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -210,15 +210,15 @@ impl Default for AuditSettings {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct OutputSettings {
     /// Whether there are colours.
-    pub color: When,
+    pub color: ShowWhen,
     /// Whether progress is shown.
-    pub progress: When,
+    pub progress: ShowWhen,
 }
 
 /// When something is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum When {
+pub enum ShowWhen {
     /// On a terminal.
     #[default]
     Auto,
@@ -233,7 +233,7 @@ pub enum When {
 #[non_exhaustive]
 pub enum SettingsError {
     /// The file is there and cannot be read.
-    #[error("cannot read the settings {}; check that it is a file and its permissions", Plain(&.path.to_string_lossy()))]
+    #[error("cannot read the settings {}; check that it is a file and its permissions", Sanitized(&.path.to_string_lossy()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -241,16 +241,16 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// The file is far too large.
-    #[error("the settings {} have more than {MAX_BYTES} bytes; is it the right file?", Plain(&.path.to_string_lossy()))]
+    #[error("the settings {} have more than {MAX_BYTES} bytes; is it the right file?", Sanitized(&.path.to_string_lossy()))]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// Others may change it.
     #[error(transparent)]
-    Changeable(#[from] Changeable),
+    Changeable(#[from] UntrustedFile),
     /// The file says something that is none of the settings.
-    #[error("{}:{}:{}: {}", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
+    #[error("{}:{}:{}: {}", Sanitized(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -266,13 +266,13 @@ impl Settings {
     /// The file cannot be read, is no YAML, or has a key or value that means nothing.
     pub fn load(config_home: &Path) -> Result<Self, SettingsError> {
         let path = config_home.join(FILE_NAME);
-        let (bytes, metadata) = match files::read_bounded_seen(&path, MAX_BYTES) {
+        let (bytes, metadata) = match files::read_bounded_with_metadata(&path, MAX_BYTES) {
             Ok(Some(read)) => read,
             Ok(None) => return Err(SettingsError::TooLarge { path }),
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(SettingsError::Read { path, source }),
         };
-        files::refuse_changeable(&path, &metadata, Keepers::Group, 1)?;
+        files::refuse_untrusted(&path, &metadata, AllowedWriters::Group, 1)?;
         match Self::parse(&bytes) {
             Ok(mut settings) => {
                 // A relative name must not depend on where the user is.
@@ -340,10 +340,10 @@ impl Settings {
     }
 
     /// Who set `key`, such as `gate` or `http.timeout`: a line of the file, or nobody.
-    pub fn origin(&self, key: &str) -> Origin {
+    pub fn origin(&self, key: &str) -> SettingOrigin {
         match self.keys.get(key) {
-            Some(line) => Origin::File(self.path.clone(), *line),
-            None => Origin::Default,
+            Some(line) => SettingOrigin::File(self.path.clone(), *line),
+            None => SettingOrigin::Default,
         }
     }
 }
@@ -391,7 +391,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
-        .ok_or_else(|| D::Error::custom(format!("`{}` is no duration; write one like 10m, 30s or 500ms", Plain(&text))))
+        .ok_or_else(|| D::Error::custom(format!("`{}` is no duration; write one like 10m, 30s or 500ms", Sanitized(&text))))
 }
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
@@ -405,7 +405,7 @@ fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yaml::Mark;
+    use crate::yaml::Position;
 
     fn parse(text: &str) -> Settings {
         Settings::parse(text.as_bytes()).unwrap()
@@ -416,9 +416,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings::load(dir.path()).unwrap();
         assert_eq!(settings, Settings::default());
-        assert_eq!((settings.gate, settings.verify), (Gate::Require, true));
+        assert_eq!((settings.gate, settings.verify), (GateMode::Require, true));
         assert_eq!(settings.hooks.timeout, Duration::from_secs(600));
-        assert_eq!(settings.origin("gate"), Origin::Default);
+        assert_eq!(settings.origin("gate"), SettingOrigin::Default);
         for empty in ["", "---\n", "# nothing\n", "gate:\nverify: ~\n"] {
             assert_eq!(parse(empty), Settings::default(), "{empty:?}");
         }
@@ -439,7 +439,7 @@ audit: {file: /var/log/a.jsonl, runs: true, maxBytes: 1MB}
 output: {color: never, progress: always}
 ",
         );
-        assert_eq!((settings.gate, settings.verify), (Gate::Off, false));
+        assert_eq!((settings.gate, settings.verify), (GateMode::Off, false));
         let limits = Limits {
             entries: 1,
             file_bytes: 2048,
@@ -462,26 +462,30 @@ output: {color: never, progress: always}
         assert_eq!(registry.token_hosts, ["auth.example.com"]);
         assert!(registry.plain_http);
         assert_eq!((settings.audit.runs, settings.audit.max_bytes), (true, 1_000_000));
-        assert_eq!((settings.output.color, settings.output.progress), (When::Never, When::Always));
-        assert_eq!(settings.origin("output.color"), Origin::File(PathBuf::new(), 10));
-        assert_eq!(settings.origin("hooks"), Origin::File(PathBuf::new(), 6));
+        assert_eq!((settings.output.color, settings.output.progress), (ShowWhen::Never, ShowWhen::Always));
+        assert_eq!(settings.origin("output.color"), SettingOrigin::File(PathBuf::new(), 10));
+        assert_eq!(settings.origin("hooks"), SettingOrigin::File(PathBuf::new(), 6));
     }
 
     #[test]
     fn mistakes_name_their_line() {
         let cases = [
-            ("gate: warn\nfoo: 1\n", Mark { line: 2, column: 1 }, "unknown field `foo`"),
-            ("limits:\n  entires: 1\n", Mark { line: 2, column: 3 }, "unknown field `entires`"),
-            ("http:\n  timeout: 10\n", Mark { line: 2, column: 12 }, "`10` is no duration"),
-            ("http:\n  timeout: 0s\n", Mark { line: 2, column: 12 }, "`0s` is no duration"),
-            ("limits: {fileBytes: 1XB}\n", Mark { line: 1, column: 21 }, "`1XB` is no size"),
-            ("http: {parallel: 0}\n", Mark { line: 1, column: 18 }, "invalid value: integer `0`, expected a nonzero usize"),
-            ("limits: {entries: -1}\n", Mark { line: 1, column: 19 }, "invalid value: integer `-1`"),
-            ("gate: maybe\n", Mark { line: 1, column: 7 }, "unknown variant `maybe`"),
-            ("verify: perhaps\n", Mark { line: 1, column: 9 }, "invalid type: string \"perhaps\""),
-            ("gate: warn\ngate: off\n", Mark { line: 2, column: 1 }, "mapping key `gate` already defined at line 1"),
-            ("- a\n", Mark { line: 1, column: 1 }, "invalid type: sequence, expected a mapping"),
-            ("registries: {a: {tokenHost: b}}\n", Mark { line: 1, column: 18 }, "unknown field `tokenHost`"),
+            ("gate: warn\nfoo: 1\n", Position { line: 2, column: 1 }, "unknown field `foo`"),
+            ("limits:\n  entires: 1\n", Position { line: 2, column: 3 }, "unknown field `entires`"),
+            ("http:\n  timeout: 10\n", Position { line: 2, column: 12 }, "`10` is no duration"),
+            ("http:\n  timeout: 0s\n", Position { line: 2, column: 12 }, "`0s` is no duration"),
+            ("limits: {fileBytes: 1XB}\n", Position { line: 1, column: 21 }, "`1XB` is no size"),
+            (
+                "http: {parallel: 0}\n",
+                Position { line: 1, column: 18 },
+                "invalid value: integer `0`, expected a nonzero usize",
+            ),
+            ("limits: {entries: -1}\n", Position { line: 1, column: 19 }, "invalid value: integer `-1`"),
+            ("gate: maybe\n", Position { line: 1, column: 7 }, "unknown variant `maybe`"),
+            ("verify: perhaps\n", Position { line: 1, column: 9 }, "invalid type: string \"perhaps\""),
+            ("gate: warn\ngate: off\n", Position { line: 2, column: 1 }, "mapping key `gate` already defined at line 1"),
+            ("- a\n", Position { line: 1, column: 1 }, "invalid type: sequence, expected a mapping"),
+            ("registries: {a: {tokenHost: b}}\n", Position { line: 1, column: 18 }, "unknown field `tokenHost`"),
         ];
         for (text, at, reason) in cases {
             let error = Settings::parse(text.as_bytes()).unwrap_err();

@@ -16,7 +16,7 @@ pub const CLOCK_TICK_NS: i64 = 10_000_000;
 
 /// What a file looks like from outside, but for its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct FileStamp {
     /// When its bytes changed, in nanoseconds since 1970.
     pub modified: i64,
     /// When its bytes, mode, owner or links changed; 0 where the system does not tell.
@@ -25,7 +25,7 @@ pub struct Stamp {
     pub inode: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     /// The stamp in `metadata`.
     #[cfg(unix)]
     pub fn of(metadata: &Metadata) -> Self {
@@ -58,31 +58,31 @@ impl Stamp {
 
 /// The files that a check found to be good, as they were then: what is executed must still be one of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checked(Vec<CheckedFile>);
+pub struct CheckedFiles(Vec<CheckedFile>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CheckedFile {
     path: String,
     sha256: Sha256Digest,
     size: u64,
-    stamp: Stamp,
+    stamp: FileStamp,
 }
 
-impl Checked {
+impl CheckedFiles {
     /// Notes that the file at `path`, relative to the plugin's directory and with `/`, had the bytes of `sha256` when it had
     /// `metadata`.
     pub fn add(&mut self, path: &str, sha256: Sha256Digest, metadata: &Metadata) {
-        self.0.push(CheckedFile { path: path.to_owned(), sha256, size: metadata.len(), stamp: Stamp::of(metadata) });
+        self.0.push(CheckedFile { path: path.to_owned(), sha256, size: metadata.len(), stamp: FileStamp::of(metadata) });
     }
 
     /// Whether the file that was checked at `path` looked like `metadata`; `None` where none was.
-    pub fn saw(&self, path: &str, metadata: &Metadata) -> Option<bool> {
+    pub fn looked_like(&self, path: &str, metadata: &Metadata) -> Option<bool> {
         Some(self.find(path)?.looks_like(metadata))
     }
 
     /// Whether the opened `file` is what was checked at `path`; `None` where nothing was. Its bytes are read only where it looks
     /// other than then.
-    pub fn is(&self, path: &str, file: &File, metadata: &Metadata) -> Option<io::Result<bool>> {
+    pub fn is_unchanged(&self, path: &str, file: &File, metadata: &Metadata) -> Option<io::Result<bool>> {
         let checked = self.find(path)?;
         if checked.looks_like(metadata) {
             return Some(Ok(true));
@@ -107,7 +107,7 @@ impl Checked {
 
 impl CheckedFile {
     fn looks_like(&self, metadata: &Metadata) -> bool {
-        self.size == metadata.len() && self.stamp == Stamp::of(metadata)
+        self.size == metadata.len() && self.stamp == FileStamp::of(metadata)
     }
 }
 
@@ -121,11 +121,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
         fs::write(&path, "good").unwrap();
-        let mut checked = Checked::default();
+        let mut checked = CheckedFiles::default();
         checked.add("run", Sha256Digest::of(b"good"), &fs::metadata(&path).unwrap());
         let is = |path: &std::path::Path| {
             let file = File::open(path).unwrap();
-            checked.is("run", &file, &file.metadata().unwrap()).unwrap().unwrap()
+            checked.is_unchanged("run", &file, &file.metadata().unwrap()).unwrap().unwrap()
         };
         assert!(is(&path));
         for (bytes, same) in [("evil", false), ("longer", false), ("good", true)] {
@@ -134,6 +134,6 @@ mod tests {
             assert_eq!(is(&other), same, "{bytes}");
         }
         let file = File::open(&path).unwrap();
-        assert!(checked.is("other", &file, &file.metadata().unwrap()).is_none());
+        assert!(checked.is_unchanged("other", &file, &file.metadata().unwrap()).is_none());
     }
 }

@@ -15,29 +15,30 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::digest::Sha256Digest;
-use crate::files::{self, Changeable, Keepers};
-use crate::policy::{Pattern, Place};
-use crate::text::Plain;
-use crate::yaml::{self, Mark, Node, Value, YamlError};
+use crate::files::{self, AllowedWriters, UntrustedFile};
+use crate::policy::{Pattern, SourceLocation};
+use crate::text::Sanitized;
+use crate::yaml::{self, Node, Position, Value, YamlError};
 
 /// The file's name in the host's configuration directory.
 pub const FILE_NAME: &str = "trust.yaml";
 
-/// Bytes of `trust.yaml`: a hundred thousand pins.
+/// Bytes of `trust.yaml`: a hundred thousand known signers.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// What `trust.yaml` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
-pub struct Trusted {
+pub struct TrustFile {
     /// The version of the format: there is one.
     api_version: Version,
     /// Which names and sources some keys may sign for. A key that is not here may sign for all.
-    pub signers: Vec<Limit>,
+    pub signers: Vec<SignerLimit>,
     /// Who signed a plugin when it was first installed from a source, or whom the user accepted since.
-    pub pins: Vec<Pin>,
+    #[serde(rename = "pins")]
+    pub known_signers: Vec<KnownSigner>,
     /// Changes of installed files that the user accepted.
-    pub accepted: Vec<Accepted>,
+    pub accepted: Vec<AcceptedChanges>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ enum Version {
 /// What a key may sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
-pub struct Limit {
+pub struct SignerLimit {
     /// The fingerprint of its certificate.
     pub fingerprint: String,
     /// Names of plugins, or patterns for them; where there are none, any name.
@@ -64,7 +65,7 @@ pub struct Limit {
 /// Who signs a plugin from a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
-pub struct Pin {
+pub struct KnownSigner {
     /// The plugin's name.
     pub name: String,
     /// The source without what changes from one version to the next.
@@ -82,7 +83,7 @@ pub struct Pin {
 /// The changes of one plugin's files that were accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
-pub struct Accepted {
+pub struct AcceptedChanges {
     /// The plugin's name.
     pub name: String,
     /// When the last of them was accepted.
@@ -124,9 +125,9 @@ pub struct InstalledFile {
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TrustedError {
+pub enum TrustFileError {
     /// It cannot be read.
-    #[error("cannot read {}, which says whom you trust; check its permissions", Plain(&.path.to_string_lossy()))]
+    #[error("cannot read {}, which says whom you trust; check its permissions", Sanitized(&.path.to_string_lossy()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -134,7 +135,7 @@ pub enum TrustedError {
         source: io::Error,
     },
     /// It cannot be written.
-    #[error("cannot write {}, which says whom you trust", Plain(&.path.to_string_lossy()))]
+    #[error("cannot write {}, which says whom you trust", Sanitized(&.path.to_string_lossy()))]
     Write {
         /// The file, or its directory.
         path: PathBuf,
@@ -142,16 +143,16 @@ pub enum TrustedError {
         source: io::Error,
     },
     /// It is far too large.
-    #[error("{} has more than {MAX_BYTES} bytes; is it the right file?", Plain(&.path.to_string_lossy()))]
+    #[error("{} has more than {MAX_BYTES} bytes; is it the right file?", Sanitized(&.path.to_string_lossy()))]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// Others may change it.
     #[error(transparent)]
-    Changeable(#[from] Changeable),
+    Changeable(#[from] UntrustedFile),
     /// Its text means nothing.
-    #[error("{}:{}:{}: {}", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
+    #[error("{}:{}:{}: {}", Sanitized(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -160,20 +161,20 @@ pub enum TrustedError {
     },
 }
 
-impl TrustedError {
+impl TrustFileError {
     /// The file that it is about.
     pub fn path(&self) -> &Path {
         match self {
             Self::Read { path, .. }
             | Self::Write { path, .. }
             | Self::TooLarge { path }
-            | Self::Changeable(Changeable { path, .. })
+            | Self::Changeable(UntrustedFile { path, .. })
             | Self::Invalid { path, .. } => path,
         }
     }
 
     /// Where in the file it is, where it has a place.
-    pub fn mark(&self) -> Option<Mark> {
+    pub fn mark(&self) -> Option<Position> {
         match self {
             Self::Invalid { error, .. } => Some(error.at()),
             _ => None,
@@ -181,24 +182,24 @@ impl TrustedError {
     }
 }
 
-impl Trusted {
-    /// Reads `trust.yaml` in `config_home`; without one nothing is limited, pinned or accepted.
+impl TrustFile {
+    /// Reads `trust.yaml` in `config_home`; without one nothing is limited, remembered or accepted.
     ///
     /// # Errors
-    /// See [`TrustedError`].
-    pub fn load(config_home: &Path) -> Result<Self, TrustedError> {
+    /// See [`TrustFileError`].
+    pub fn load(config_home: &Path) -> Result<Self, TrustFileError> {
         let path = config_home.join(FILE_NAME);
-        let read = |source| TrustedError::Read { path: path.clone(), source };
-        let (bytes, metadata) = match files::read_bounded_seen(&path, MAX_BYTES) {
+        let read = |source| TrustFileError::Read { path: path.clone(), source };
+        let (bytes, metadata) = match files::read_bounded_with_metadata(&path, MAX_BYTES) {
             Ok(Some(read)) => read,
-            Ok(None) => return Err(TrustedError::TooLarge { path }),
+            Ok(None) => return Err(TrustFileError::TooLarge { path }),
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(Self::default());
             }
             Err(e) => return Err(read(e)),
         };
-        files::refuse_changeable(&path, &metadata, Keepers::Nobody, 1)?;
-        Self::parse(&bytes).map_err(|error| TrustedError::Invalid { path, error })
+        files::refuse_untrusted(&path, &metadata, AllowedWriters::Nobody, 1)?;
+        Self::parse(&bytes).map_err(|error| TrustFileError::Invalid { path, error })
     }
 
     /// Reads the bytes of a `trust.yaml`.
@@ -226,11 +227,11 @@ impl Trusted {
     /// nothing changes.
     ///
     /// # Errors
-    /// See [`TrustedError`]; the file is then as it was.
-    pub fn change<R>(config_home: &Path, change: impl FnOnce(&mut Self) -> R) -> Result<R, TrustedError> {
+    /// See [`TrustFileError`]; the file is then as it was.
+    pub fn change<R>(config_home: &Path, change: impl FnOnce(&mut Self) -> R) -> Result<R, TrustFileError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| TrustedError::Write { path, source }
+            move |source| TrustFileError::Write { path, source }
         };
         files::create_private_dir(config_home).map_err(failed(config_home))?;
         let _lock = lock(config_home).map_err(failed(config_home))?;
@@ -250,12 +251,12 @@ impl Trusted {
     /// The same lines in the same order each time.
     fn sort(&mut self) {
         self.signers.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
-        self.pins.sort_by(|a, b| (&a.name, &a.source).cmp(&(&b.name, &b.source)));
+        self.known_signers.sort_by(|a, b| (&a.name, &a.source).cmp(&(&b.name, &b.source)));
         self.accepted.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     /// What the key `fingerprint` may sign, where that is limited.
-    pub fn limit(&self, fingerprint: &str) -> Option<&Limit> {
+    pub fn limit(&self, fingerprint: &str) -> Option<&SignerLimit> {
         self.signers.iter().find(|limit| limit.fingerprint.eq_ignore_ascii_case(fingerprint))
     }
 
@@ -263,15 +264,15 @@ impl Trusted {
     pub fn set_limit(&mut self, fingerprint: &str, names: Vec<String>, sources: Vec<String>) -> bool {
         let before = self.limit(fingerprint).cloned();
         self.signers.retain(|limit| !limit.fingerprint.eq_ignore_ascii_case(fingerprint));
-        let limit = Limit { fingerprint: fingerprint.to_owned(), names, sources };
+        let limit = SignerLimit { fingerprint: fingerprint.to_owned(), names, sources };
         let limit = (!limit.names.is_empty() || !limit.sources.is_empty()).then_some(limit);
         self.signers.extend(limit.clone());
         limit != before
     }
 
     /// Who signs the plugin `name` from `source`, where that is known.
-    pub fn pin(&self, name: &str, source: &str) -> Option<&Pin> {
-        self.pins.iter().find(|pin| pin.name == name && pin.source == source)
+    pub fn known_signer(&self, name: &str, source: &str) -> Option<&KnownSigner> {
+        self.known_signers.iter().find(|signer| signer.name == name && signer.source == source)
     }
 
     /// The paths of the files of the plugin `name` whose changes were accepted.
@@ -281,24 +282,24 @@ impl Trusted {
     }
 
     /// Remembers who signs a plugin from a source, in the place of whoever did before.
-    pub fn set_pin(&mut self, pin: Pin) {
-        self.pins.retain(|other| (&other.name, &other.source) != (&pin.name, &pin.source));
-        self.pins.push(pin);
+    pub fn set_known_signer(&mut self, signer: KnownSigner) {
+        self.known_signers.retain(|other| (&other.name, &other.source) != (&signer.name, &signer.source));
+        self.known_signers.push(signer);
     }
 }
 
-impl Limit {
+impl SignerLimit {
     /// Whether the key may sign the plugin `name`, which comes from all of `places`.
-    pub fn allows(&self, name: &str, places: &[Place]) -> bool {
+    pub fn allows(&self, name: &str, places: &[SourceLocation]) -> bool {
         let by_name = self.names.is_empty() || self.names.iter().any(|own| own == name || name_matches(own, name));
         let patterns: Vec<Pattern> = self.sources.iter().filter_map(|text| Pattern::source(text).ok()).collect();
-        let allowed = |place: &Place| patterns.iter().any(|pattern| pattern.surely_matches(place));
+        let allowed = |place: &SourceLocation| patterns.iter().any(|pattern| pattern.surely_matches(place));
         by_name && (self.sources.is_empty() || (!places.is_empty() && places.iter().all(allowed)))
     }
 }
 
 /// What the key may sign, in words; not yet safe to show.
-impl fmt::Display for Limit {
+impl fmt::Display for SignerLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.names.is_empty() {
             write!(f, "plugins called {}", self.names.join(", "))?;
@@ -381,35 +382,35 @@ mod tests {
 
     const KEY: &str = "E73208FE0133B7C8A809E83E27415E8C12120722";
 
-    fn parse(text: &str) -> Trusted {
-        Trusted::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"))
+    fn parse(text: &str) -> TrustFile {
+        TrustFile::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"))
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("config");
-        assert_eq!(Trusted::load(&home).unwrap(), Trusted::default());
+        assert_eq!(TrustFile::load(&home).unwrap(), TrustFile::default());
         let since: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-        let pin = |name: &str, fingerprint: &str| Pin {
+        let signer = |name: &str, fingerprint: &str| KnownSigner {
             name: name.to_owned(),
             source: "https://h/".to_owned(),
             fingerprint: fingerprint.to_owned(),
             user_id: "Ann: \"x\" <a@h>".to_owned(),
             since,
         };
-        Trusted::change(&home, |trusted| {
+        TrustFile::change(&home, |trusted| {
             trusted.set_limit(KEY, vec!["secrets".to_owned(), "s3-*".to_owned()], vec!["https://h/**".to_owned()]);
-            trusted.set_pin(pin("z", "A"));
-            trusted.set_pin(pin("a", "B"));
-            trusted.set_pin(pin("a", "C"));
+            trusted.set_known_signer(signer("z", "A"));
+            trusted.set_known_signer(signer("a", "B"));
+            trusted.set_known_signer(signer("a", "C"));
             let installed = InstalledFile { sha256: Sha256Digest::of(b"x"), size: 1, mode: 0o755, link: false };
             let file = AcceptedFile { path: "run.sh".to_owned(), sha256: None, installed: Some(installed) };
-            trusted.accepted.push(Accepted { name: "a".to_owned(), since, files: vec![file] });
+            trusted.accepted.push(AcceptedChanges { name: "a".to_owned(), since, files: vec![file] });
         })
         .unwrap();
-        let trusted = Trusted::load(&home).unwrap();
-        assert_eq!(trusted.pins, [pin("a", "C"), pin("z", "A")]);
+        let trusted = TrustFile::load(&home).unwrap();
+        assert_eq!(trusted.known_signers, [signer("a", "C"), signer("z", "A")]);
         assert_eq!(trusted.limit(&KEY.to_lowercase()).unwrap().names, ["secrets", "s3-*"]);
         assert_eq!(trusted.accepted[0].files[0].path, "run.sh");
         #[cfg(unix)]
@@ -418,20 +419,20 @@ mod tests {
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
             assert_eq!((mode(&home), mode(&home.join(FILE_NAME))), (0o700, 0o600));
             fs::set_permissions(home.join(FILE_NAME), PermissionsExt::from_mode(0o666)).unwrap();
-            let error = Trusted::load(&home).unwrap_err();
-            assert!(matches!(error, TrustedError::Changeable(_)), "{error}");
+            let error = TrustFile::load(&home).unwrap_err();
+            assert!(matches!(error, TrustFileError::Changeable(_)), "{error}");
         }
     }
 
     #[test]
     fn a_limit_is_kept_by_name_and_by_every_place() {
-        let limit = |names: &[&str], sources: &[&str]| Limit {
+        let limit = |names: &[&str], sources: &[&str]| SignerLimit {
             fingerprint: KEY.to_owned(),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             sources: sources.iter().map(|source| (*source).to_owned()).collect(),
         };
         let both = limit(&["secrets", "s3-*"], &["https://h/**"]);
-        let (home, away) = (Place::of("https://h/x.tgz"), Place::of("https://cdn.test/x.tgz"));
+        let (home, away) = (SourceLocation::of("https://h/x.tgz"), SourceLocation::of("https://cdn.test/x.tgz"));
         assert!(both.allows("secrets", std::slice::from_ref(&home)));
         assert!(both.allows("s3-get", std::slice::from_ref(&home)));
         assert!(!both.allows("Secrets", std::slice::from_ref(&home)));
@@ -456,17 +457,17 @@ mod tests {
             ("pins: [{name: a, source: b, fingerprint: c, since: yesterday}]", 1, "year"),
             ("signers: {}", 1, "invalid type"),
         ] {
-            let error = Trusted::parse(text.as_bytes()).unwrap_err();
+            let error = TrustFile::parse(text.as_bytes()).unwrap_err();
             assert!(error.reason().contains(why), "{text}: {error}");
             assert_eq!(error.at().line, line, "{text}: {error}");
         }
-        assert_eq!(parse(""), Trusted::default());
-        assert_eq!(parse("apiVersion: v1"), Trusted::default());
+        assert_eq!(parse(""), TrustFile::default());
+        assert_eq!(parse("apiVersion: v1"), TrustFile::default());
     }
 
     #[test]
     fn a_limit_can_be_lifted() {
-        let mut trusted = Trusted::default();
+        let mut trusted = TrustFile::default();
         assert!(trusted.set_limit(KEY, vec!["a".to_owned()], Vec::new()));
         assert!(!trusted.set_limit(KEY, vec!["a".to_owned()], Vec::new()));
         assert!(trusted.set_limit(KEY, Vec::new(), Vec::new()));

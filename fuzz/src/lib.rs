@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use plugsmith::intake::package;
-use plugsmith::intake::provenance::{self, Evidence, Keyring, Message, Requirement, Verified};
+use plugsmith::intake::provenance::{self, Evidence, Keyring, Message, Requirement, VerifiedPackage};
 use plugsmith::intake::source::{self, FetchOptions};
 use plugsmith::policy::PolicyFile;
-use plugsmith::report::Silent;
+use plugsmith::report::NoReport;
 use plugsmith::settings::Limits;
-use plugsmith_protocol::{self as messages, Answer as _};
+use plugsmith_protocol::{self as messages, OutputMessage as _};
 use sequoia_openpgp as openpgp;
 
 use openpgp::Cert;
@@ -46,7 +46,7 @@ pub fn answers(data: &[u8]) {
 pub fn records(data: &[u8]) {
     plugsmith::manager::read_foreign(data);
     plugsmith::store::read_foreign(data);
-    let _ = plugsmith::trust::Trusted::parse(data);
+    let _ = plugsmith::trust::TrustFile::parse(data);
     let _ = PolicyFile::parse(data, Path::new("policy.yaml"));
 }
 
@@ -116,14 +116,14 @@ fn requirement(keys: &[&[u8]]) -> Requirement {
 }
 
 /// Verifies the package with `provenance` beside it.
-fn verify(provenance: &[u8], requirement: &Requirement) -> Result<Verified, ()> {
+fn verify(provenance: &[u8], requirement: &Requirement) -> Result<VerifiedPackage, ()> {
     let limits = Limits::default();
     let dir = directory();
     let package = dir.path().join("p-1.0.0.tgz");
     fs::write(&package, PACKAGE).expect("the directory can be written");
     fs::write(dir.path().join("p-1.0.0.tgz.prov"), provenance).expect("the directory can be written");
     let options = FetchOptions { want_provenance: true, limits: limits.clone(), ..FetchOptions::default() };
-    let fetched = source::examine(&package, &options, &Silent).map_err(drop)?;
+    let fetched = source::examine(&package, &options, &NoReport).map_err(drop)?;
     assert_eq!(fetched.digest().to_string(), DIGEST);
     provenance::verify(fetched, requirement, &limits).map_err(drop)
 }
@@ -157,7 +157,7 @@ pub fn archive(data: &[u8]) {
     }
     let limits = Limits { entries: 1000, file_bytes: 1 << 20, total_bytes: 4 << 20, ..Limits::default() };
     let inspected = package::inspect(&archive, &limits);
-    let unpacked = package::unpack(&archive, &archive, &into, &limits, &Silent);
+    let unpacked = package::unpack(&archive, &archive, &into, &limits, &NoReport);
     if let Ok(unpacked) = &unpacked {
         assert!(unpacked.root.starts_with(&into) && unpacked.root.join("plugin.yaml").is_file());
         assert!(inspected.is_ok());

@@ -23,12 +23,12 @@ pub trait Runner: Send + Sync {
     ///
     /// # Errors
     /// The module could not be read, is not what `job` says, or came to no end of its own.
-    fn run(&self, job: Job, hear: &mut dyn FnMut(&News)) -> Result<Ended, WasmError>;
+    fn run(&self, job: ModuleCall, hear: &mut dyn FnMut(&ModuleEvent)) -> Result<CallResult, WasmError>;
 }
 
 /// Everything that a call needs.
 #[derive(Debug)]
-pub struct Job {
+pub struct ModuleCall {
     /// The plugin's name, by which the module is called, too.
     pub name: String,
     /// The module.
@@ -36,13 +36,13 @@ pub struct Job {
     /// What the manifest asks for: the entry function, hosts, settings, functions of the host.
     pub manifest: Extism,
     /// What the module may use.
-    pub limits: Limits,
+    pub limits: CallLimits,
     /// The message.
     pub input: Vec<u8>,
     /// The variables of its environment.
     pub environment: Vec<(String, String)>,
     /// What it finds at its standard streams.
-    pub streams: Streams,
+    pub streams: ModuleStreams,
     /// The directory that it sees as `/tmp`.
     pub temp_dir: Option<PathBuf>,
     /// The directory below which compiled modules may be kept.
@@ -50,7 +50,7 @@ pub struct Job {
     /// The functions of the host that it may call, as far as its manifest lists them.
     pub functions: HostFunctions,
     /// From which level on somebody listens.
-    pub level: Level,
+    pub level: LogLevel,
 }
 
 /// A module's file, and the digest that it must have; without one it is used as it is.
@@ -64,16 +64,16 @@ pub struct ModuleFile {
 
 /// What a module finds at its standard streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Streams {
+pub enum ModuleStreams {
     /// Ours: it is a command.
     Inherited,
     /// No input; output goes nowhere, and the end of what it says about errors comes back in [`Ended::stderr`].
-    Kept,
+    Captured,
 }
 
 /// What a module may use. Helm documents the defaults, and passes none of them on.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct CallLimits {
     /// Pages of memory, and as many again for what goes in and out.
     pub pages: u32,
     /// Bytes of a response that it requests.
@@ -84,7 +84,7 @@ pub struct Limits {
     pub time: Duration,
 }
 
-impl Limits {
+impl CallLimits {
     /// The limits that a manifest sets. A negative number of bytes is Extism's word for its own limits.
     pub fn of(config: &Extism) -> Self {
         let bytes = |set: Option<i64>, extism: u64| match set {
@@ -107,7 +107,7 @@ impl Limits {
 
 /// How much it matters what a module says, as Extism numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum LogLevel {
     /// Every step.
     Trace,
     /// For who looks for an error.
@@ -123,21 +123,21 @@ pub enum Level {
 /// What happens while a module runs.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum News {
+pub enum ModuleEvent {
     /// The module has been compiled, or was in the cache, and begins.
-    Begun {
+    Started {
         /// Whether it was in the cache.
         from_cache: bool,
     },
     /// The module says something.
-    Log(Level, String),
+    Log(LogLevel, String),
     /// The runner itself warns of something that does not stop it.
     Warning(String),
 }
 
 /// How a call ended that came to an end by itself.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct CallResult {
     /// The code that its entry function returned, or with which it exited.
     pub code: i32,
     /// Its answer.
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn w4_what_nobody_sets_is_what_helm_documents() {
-        let limits = Limits::of(&Extism::default());
+        let limits = CallLimits::of(&Extism::default());
         assert_eq!((limits.pages, limits.response_bytes, limits.variable_bytes), (4, 4096, 4096));
         assert_eq!(limits.time, Duration::from_secs(60));
         let config = Extism {
@@ -166,10 +166,10 @@ mod tests {
             timeout: Some(u64::MAX),
             ..Extism::default()
         };
-        let limits = Limits::of(&config);
+        let limits = CallLimits::of(&config);
         assert_eq!((limits.pages, limits.response_bytes, limits.variable_bytes), (65536, 0, 1 << 20));
         assert!(Instant::now().checked_add(limits.time).is_some());
         let unset = Extism { max_pages: Some(0), timeout: Some(0), ..Extism::default() };
-        assert_eq!((Limits::of(&unset).pages, Limits::of(&unset).time), (4, Duration::from_secs(60)));
+        assert_eq!((CallLimits::of(&unset).pages, CallLimits::of(&unset).time), (4, Duration::from_secs(60)));
     }
 }

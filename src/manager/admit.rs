@@ -8,16 +8,16 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{Manager, Trust};
-use crate::intake::package::{Fetched, Origin};
+use super::{Manager, VerificationMode};
+use crate::intake::package::{FetchedPackage, PackageOrigin};
 use crate::intake::provenance::{
-    self, Evidence, Keyring, KeyringError, Otherwise, Requirement, Signature, SignerState, Verified, VerifyError,
+    self, Alternatives, Evidence, Keyring, KeyringError, Requirement, Signature, SignerState, VerifiedPackage, VerifyError,
 };
 use crate::intake::source::{FetchOptions, GitUrl, Source};
-use crate::policy::{At, Place, Policy, Proof, Refusal, Subject, Verification};
+use crate::policy::{Policy, PolicyRequest, Proof, Refusal, RulePosition, SourceLocation, VerificationLevel};
 use crate::store::Receipt;
-use crate::text::{Plain, plain};
-use crate::trust::{Pin, Trusted, TrustedError};
+use crate::text::{Sanitized, sanitized};
+use crate::trust::{KnownSigner, TrustFile, TrustFileError};
 
 /// The option that accepts another signer.
 pub(super) const ACCEPT_SIGNER: &str = "--accept-signer";
@@ -38,9 +38,9 @@ pub enum AdmitError {
     #[error("the policy {at} asks for {}, whatever else is said", least_in_words(*.least))]
     Raised {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// What it asks for.
-        least: Verification,
+        least: VerificationLevel,
         /// What failed.
         source: Box<UnverifiedError>,
     },
@@ -48,7 +48,7 @@ pub enum AdmitError {
     #[error(transparent)]
     Unverified(#[from] UnverifiedError),
     /// The user lets the key sign other plugins only.
-    #[error("{} is signed by {signer}, who may only sign {limits}; `{host} plugin keyring limit {fingerprint}` changes that", Plain(.name))]
+    #[error("{} is signed by {signer}, who may only sign {limits}; `{host} plugin keyring limit {fingerprint}` changes that", Sanitized(.name))]
     Limited {
         /// The plugin's name.
         name: String,
@@ -64,7 +64,7 @@ pub enum AdmitError {
     /// The key of whoever signed it no longer counts.
     #[error(
         "{} was signed by {signer}, whose key {}; ask its author what happened, and for a version that another key signed",
-        Plain(.name), if *.revoked { "is revoked" } else { "no longer counts" }
+        Sanitized(.name), if *.revoked { "is revoked" } else { "no longer counts" }
     )]
     Revoked {
         /// The plugin's name.
@@ -77,9 +77,9 @@ pub enum AdmitError {
     /// Somebody signed it before, and nobody does now.
     #[error(
         "{} was signed by {old} until now, and nobody signed this; ask its author, then accept that with `{way}`",
-        Plain(.name)
+        Sanitized(.name)
     )]
-    NoSigner {
+    SignerMissing {
         /// The plugin's name.
         name: String,
         /// Who signed it before, safe to show.
@@ -90,9 +90,9 @@ pub enum AdmitError {
     /// Somebody else signed it before.
     #[error(
         "{} was signed by {old} until now, and this is signed by {new}; ask its author, then accept the new signer with `{way}`",
-        Plain(.name)
+        Sanitized(.name)
     )]
-    OtherSigner {
+    SignerChanged {
         /// The plugin's name.
         name: String,
         /// Who signed it before, safe to show.
@@ -104,24 +104,26 @@ pub enum AdmitError {
     },
     /// What the user trusts is not known.
     #[error(transparent)]
-    Trusted(#[from] TrustedError),
+    Trusted(#[from] TrustFileError),
 }
 
 impl AdmitError {
     /// The same where no more than `others` may be named instead of a signature.
-    pub(super) fn otherwise(self, others: Otherwise) -> Self {
+    pub(super) fn with_alternatives(self, others: Alternatives) -> Self {
         match self {
-            Self::Unverified(UnverifiedError::Verify(error)) => UnverifiedError::Verify(error.otherwise(others)).into(),
+            Self::Unverified(UnverifiedError::Verify(error)) => {
+                UnverifiedError::Verify(error.with_alternatives(others)).into()
+            }
             other => other,
         }
     }
 
     /// The same for who only looks at the plugin: what accepts another signer is the command `command` then.
-    pub(super) fn for_looking(mut self, command: &str) -> Self {
-        if let Self::NoSigner { way, .. } | Self::OtherSigner { way, .. } = &mut self {
+    pub(super) fn for_preview(mut self, command: &str) -> Self {
+        if let Self::SignerMissing { way, .. } | Self::SignerChanged { way, .. } = &mut self {
             *way = format!("{command} {ACCEPT_SIGNER}");
         }
-        self.otherwise(Otherwise::Nothing)
+        self.with_alternatives(Alternatives::Nothing)
     }
 }
 
@@ -137,25 +139,25 @@ pub enum UnverifiedError {
     Verify(#[from] VerifyError),
 }
 
-fn least_in_words(least: Verification) -> &'static str {
+fn least_in_words(least: VerificationLevel) -> &'static str {
     match least {
-        Verification::Signature => "a signature",
-        Verification::Digest | Verification::None => "a signature or a digest",
+        VerificationLevel::Signature => "a signature",
+        VerificationLevel::Digest | VerificationLevel::None => "a signature or a digest",
     }
 }
 
 /// A plugin that is about to come in.
-pub(super) struct Arriving<'a> {
+pub(super) struct AdmissionRequest<'a> {
     /// Its name.
     pub(super) name: &'a str,
     /// Everywhere that it comes from.
-    pub(super) places: &'a [Place],
-    /// The source by which a pin is found; see [`pin_source`].
+    pub(super) locations: &'a [SourceLocation],
+    /// What the source is called where signers are remembered; see [`source_identity`].
     pub(super) source: String,
     /// Why it is trusted; `None` for a directory of the user's own.
     pub(super) evidence: Option<&'a Evidence>,
     /// Who says so, where nobody signed it.
-    pub(super) word: Word,
+    pub(super) voucher: Voucher,
     /// The receipt of what it replaces.
     pub(super) replaced: Option<&'a Receipt>,
     /// Whether another signer than before is fine.
@@ -164,76 +166,81 @@ pub(super) struct Arriving<'a> {
 
 /// Who says that something which nobody signed may be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum Voucher {
     /// The user, who named a digest or a commit, or said that nothing is to be verified.
     User,
     /// A lock file, or the checksums of a release.
-    Another,
+    ThirdParty,
 }
 
-impl Word {
+impl Voucher {
     /// Who vouches for what comes from `source` in `version`, where `trust` is asked for and there is no signature.
-    pub(super) fn of(trust: &Trust, source: &Source, version: Option<&str>) -> Self {
+    pub(super) fn of(trust: &VerificationMode, source: &Source, version: Option<&str>) -> Self {
         match trust {
-            Trust::Digest(_) | Trust::Nothing => Self::User,
-            Trust::Signature { .. } if source.is_pinned(version) => Self::User,
-            Trust::Signature { .. } => Self::Another,
+            VerificationMode::Digest(_) | VerificationMode::Nothing => Self::User,
+            VerificationMode::Signature { .. } if source.is_exact(version) => Self::User,
+            VerificationMode::Signature { .. } => Self::ThirdParty,
         }
     }
 }
 
 /// Somebody who signed a plugin before. It is shown as `user id (fingerprint)`, safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KnownSigner {
+pub(super) struct SignerIdentity {
     pub(super) fingerprint: String,
     pub(super) user_id: String,
 }
 
-impl KnownSigner {
-    pub(super) fn is(&self, signature: &Signature) -> bool {
+impl SignerIdentity {
+    pub(super) fn made(&self, signature: &Signature) -> bool {
         self.fingerprint.eq_ignore_ascii_case(&signature.fingerprint)
     }
 }
 
-impl fmt::Display for KnownSigner {
+impl fmt::Display for SignerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.user_id {
             "" => f.pad(&self.fingerprint),
-            user_id => write!(f, "{} ({})", Plain(user_id), self.fingerprint),
+            user_id => write!(f, "{} ({})", Sanitized(user_id), self.fingerprint),
         }
     }
 }
 
 /// What is remembered of a plugin once it has come in.
-#[must_use = "a signer is only pinned once this is remembered"]
+#[must_use = "a signer is known only once this is remembered"]
 #[derive(Debug, Default)]
-pub(super) struct Admitted {
-    pin: Option<Pin>,
+pub(super) struct Admission {
+    new_signer: Option<KnownSigner>,
 }
 
 impl Manager<'_> {
-    /// Decides whether a plugin may come in. Nothing is changed: [`Manager::remember`] does that once it is there.
-    pub(super) fn admit(&self, arriving: &Arriving<'_>) -> Result<Admitted, AdmitError> {
-        let Arriving { name, places, evidence, .. } = *arriving;
-        self.admit_package(name, places, evidence)?;
+    /// Decides whether a plugin may come in. Nothing is changed: [`Manager::remember_signer`] does that once it is there.
+    pub(super) fn admit(&self, request: &AdmissionRequest<'_>) -> Result<Admission, AdmitError> {
+        let AdmissionRequest { name, locations, evidence, .. } = *request;
+        self.admit_package(name, locations, evidence)?;
         match evidence {
-            Some(evidence) => self.check_signer(&Trusted::load(&self.homes.config.path)?, evidence, arriving),
+            Some(evidence) => self.check_signer(&TrustFile::load(&self.homes.config.path)?, evidence, request),
             // A directory of the user's own has no signer.
-            None => Ok(Admitted::default()),
+            None => Ok(Admission::default()),
         }
     }
 
     /// Decides whether a version that was kept may come back, by what is known of its signer today. The policy is asked by the
     /// store.
-    pub(super) fn admit_kept(&self, receipt: &Receipt) -> Result<(), AdmitError> {
+    pub(super) fn admit_previous(&self, receipt: &Receipt) -> Result<(), AdmitError> {
         let Some((fingerprint, user_id)) = receipt.verified.signed_by() else { return Ok(()) };
-        let signer = KnownSigner { fingerprint: fingerprint.to_owned(), user_id: user_id.to_owned() };
-        self.check_standing(&receipt.name, &receipt.places(), &signer)
+        let signer = SignerIdentity { fingerprint: fingerprint.to_owned(), user_id: user_id.to_owned() };
+        self.check_signer_state(&receipt.name, &receipt.locations(), &signer)
     }
 
     /// Refuses a signer whose key was revoked since, or who may not sign this plugin: for what is not verified anew.
-    pub(super) fn check_standing(&self, name: &str, places: &[Place], signer: &KnownSigner) -> Result<(), AdmitError> {
-        self.check_limit(&Trusted::load(&self.homes.config.path)?, signer, name, places)?;
+    pub(super) fn check_signer_state(
+        &self,
+        name: &str,
+        locations: &[SourceLocation],
+        signer: &SignerIdentity,
+    ) -> Result<(), AdmitError> {
+        self.check_limit(&TrustFile::load(&self.homes.config.path)?, signer, name, locations)?;
         let keyring = match Keyring::locate(&[], self.host, self.homes) {
             // What only GnuPG can read is not our keyring: nothing is known of its keys.
             Err(KeyringError::KeyboxDaemon { .. }) => return Ok(()),
@@ -250,39 +257,50 @@ impl Manager<'_> {
         }
     }
 
-    /// Who is known to sign the plugin `name` from the source `source` of pins: whoever signed what it replaces, and whoever is
-    /// pinned, also after an uninstall.
+    /// Who is known to sign the plugin `name` from the source `source`: whoever signed what it replaces, and whoever is
+    /// remembered, also after an uninstall.
     pub(super) fn known_signers(
         &self,
         name: &str,
         source: &str,
         replaced: Option<&Receipt>,
-    ) -> Result<Vec<KnownSigner>, AdmitError> {
-        Ok(known_signers(&Trusted::load(&self.homes.config.path)?, name, source, replaced))
+    ) -> Result<Vec<SignerIdentity>, AdmitError> {
+        Ok(known_signers(&TrustFile::load(&self.homes.config.path)?, name, source, replaced))
     }
 
     /// Decides whether a package is fine by itself, whatever was there before.
-    pub(super) fn admit_package(&self, name: &str, places: &[Place], evidence: Option<&Evidence>) -> Result<(), AdmitError> {
-        let proof = evidence.map_or(Proof::Nothing, proof_of);
-        let subject = Subject { name: Some(name), places, proof: Some(proof), ..Subject::default() };
-        self.ask_policy(&subject, || format!("plugin `{}`", Plain(name)))?;
+    pub(super) fn admit_package(
+        &self,
+        name: &str,
+        locations: &[SourceLocation],
+        evidence: Option<&Evidence>,
+    ) -> Result<(), AdmitError> {
+        let proof = evidence.map_or(Proof::Nothing, policy_proof);
+        let request = PolicyRequest { name: Some(name), locations, proof: Some(proof), ..PolicyRequest::default() };
+        self.ask_policy(&request, || format!("plugin `{}`", Sanitized(name)))?;
         match evidence {
             Some(Evidence::Signature(signature)) => {
-                self.check_limit(&Trusted::load(&self.homes.config.path)?, &signature.into(), name, places)
+                self.check_limit(&TrustFile::load(&self.homes.config.path)?, &signature.into(), name, locations)
             }
             Some(Evidence::Digest(_) | Evidence::Skipped) | None => Ok(()),
         }
     }
 
     /// Refuses a key that the user lets sign other plugins only.
-    fn check_limit(&self, trusted: &Trusted, signer: &KnownSigner, name: &str, places: &[Place]) -> Result<(), AdmitError> {
-        let Some(limit) = trusted.limit(&signer.fingerprint).filter(|limit| !limit.allows(name, places)) else {
+    fn check_limit(
+        &self,
+        trusted: &TrustFile,
+        signer: &SignerIdentity,
+        name: &str,
+        locations: &[SourceLocation],
+    ) -> Result<(), AdmitError> {
+        let Some(limit) = trusted.limit(&signer.fingerprint).filter(|limit| !limit.allows(name, locations)) else {
             return Ok(());
         };
         Err(AdmitError::Limited {
             name: name.to_owned(),
             signer: signer.to_string(),
-            limits: plain(&limit.to_string()).into_owned(),
+            limits: sanitized(&limit.to_string()).into_owned(),
             fingerprint: signer.fingerprint.clone(),
             host: self.host.name().to_owned(),
         })
@@ -290,44 +308,55 @@ impl Manager<'_> {
 
     /// Refuses another signer than that of what is replaced, or of what first came from there under that name; and nobody in their
     /// place, unless the user says so.
-    fn check_signer(&self, trusted: &Trusted, evidence: &Evidence, arriving: &Arriving<'_>) -> Result<Admitted, AdmitError> {
-        let Arriving { name, source, replaced, .. } = arriving;
+    fn check_signer(
+        &self,
+        trusted: &TrustFile,
+        evidence: &Evidence,
+        request: &AdmissionRequest<'_>,
+    ) -> Result<Admission, AdmitError> {
+        let AdmissionRequest { name, source, replaced, .. } = request;
         let signature = match evidence {
             Evidence::Signature(signature) => Some(signature),
             Evidence::Digest(_) | Evidence::Skipped => None,
         };
         let known = known_signers(trusted, name, source, *replaced);
-        if let Some(old) = known.iter().find(|known| !signature.is_some_and(|signature| known.is(signature))) {
-            self.check_change(old, evidence, arriving)?;
+        if let Some(old) = known.iter().find(|known| !signature.is_some_and(|signature| known.made(signature))) {
+            self.check_signer_change(old, evidence, request)?;
         }
-        let Some(signature) = signature else { return Ok(Admitted::default()) };
-        let is_pinned =
-            trusted.pin(name, source).is_some_and(|pin| pin.fingerprint.eq_ignore_ascii_case(&signature.fingerprint));
-        let pin = (!is_pinned).then(|| Pin {
+        let Some(signature) = signature else { return Ok(Admission::default()) };
+        let is_known = trusted
+            .known_signer(name, source)
+            .is_some_and(|known_signer| known_signer.fingerprint.eq_ignore_ascii_case(&signature.fingerprint));
+        let known_signer = (!is_known).then(|| KnownSigner {
             name: (*name).to_owned(),
             source: source.clone(),
             fingerprint: signature.fingerprint.clone(),
             user_id: signature.user_id.clone(),
             since: Timestamp::now(),
         });
-        Ok(Admitted { pin })
+        Ok(Admission { new_signer: known_signer })
     }
 
     /// Whether what `old` signed until now may be what `evidence` speaks of: where the user accepts that, or said it by themselves.
-    fn check_change(&self, old: &KnownSigner, evidence: &Evidence, arriving: &Arriving<'_>) -> Result<(), AdmitError> {
-        let Arriving { name, accept_signer, word, .. } = *arriving;
-        let shown = Plain(name);
+    fn check_signer_change(
+        &self,
+        old: &SignerIdentity,
+        evidence: &Evidence,
+        request: &AdmissionRequest<'_>,
+    ) -> Result<(), AdmitError> {
+        let AdmissionRequest { name, accept_signer, voucher, .. } = *request;
+        let shown = Sanitized(name);
         match evidence {
             Evidence::Signature(new) if accept_signer => {
                 self.report.notice(&format!("the signer of {shown} was {old} and is now {new}, which you accepted"));
             }
             Evidence::Signature(new) => {
                 let (old, new) = (old.to_string(), new.to_string());
-                return Err(AdmitError::OtherSigner { name: name.to_owned(), old, new, way: ACCEPT_SIGNER.to_owned() });
+                return Err(AdmitError::SignerChanged { name: name.to_owned(), old, new, way: ACCEPT_SIGNER.to_owned() });
             }
-            Evidence::Digest(_) | Evidence::Skipped if word == Word::Another && !accept_signer => {
+            Evidence::Digest(_) | Evidence::Skipped if voucher == Voucher::ThirdParty && !accept_signer => {
                 let way = ACCEPT_SIGNER.to_owned();
-                return Err(AdmitError::NoSigner { name: name.to_owned(), old: old.to_string(), way });
+                return Err(AdmitError::SignerMissing { name: name.to_owned(), old: old.to_string(), way });
             }
             Evidence::Digest(_) | Evidence::Skipped => {
                 let how = match evidence {
@@ -340,63 +369,63 @@ impl Manager<'_> {
         Ok(())
     }
 
-    /// Pins the signer of what has come in.
-    pub(super) fn remember(&self, admitted: Admitted) {
-        let Some(pin) = admitted.pin else { return };
+    /// Remembers the signer of what has come in.
+    pub(super) fn remember_signer(&self, admission: Admission) {
+        let Some(known_signer) = admission.new_signer else { return };
         // The plugin is in place: that its signer could not be written down does not undo it.
-        if let Err(error) = Trusted::change(&self.homes.config.path, |trusted| trusted.set_pin(pin)) {
+        if let Err(error) = TrustFile::change(&self.homes.config.path, |trusted| trusted.set_known_signer(known_signer)) {
             self.report.warning(&format!("the signer is not remembered: {error}"));
         }
     }
 
     /// Refuses a source that a policy does not let in, before anything is asked of it.
     pub(super) fn admit_source(&self, source: &Source) -> Result<(), AdmitError> {
-        self.admit_places(&self.places_of(source), source)
+        self.admit_locations(&self.locations_of(source), source)
     }
 
     /// Refuses what came from elsewhere than it was asked for, where a policy does not let that in.
-    pub(super) fn admit_origin(&self, source: &Source, origin: &Origin) -> Result<(), AdmitError> {
-        self.admit_places(&self.places_of_fetched(source, origin), source)
+    pub(super) fn admit_origin(&self, source: &Source, origin: &PackageOrigin) -> Result<(), AdmitError> {
+        self.admit_locations(&self.locations_of_fetched(source, origin), source)
     }
 
     /// Everywhere that `source` may mean before it is fetched.
-    pub(super) fn places_of(&self, source: &Source) -> Vec<Place> {
-        let mut places = named_places(source);
+    pub(super) fn locations_of(&self, source: &Source) -> Vec<SourceLocation> {
+        let mut locations = named_locations(source);
         // Where a variable says that GitHub is elsewhere, that is where everything comes from.
         if let (Source::GitHub { .. }, Some((_, address))) = (source, self.host.variable("GITHUB_API")) {
-            add(&mut places, Place::of(&format!("{}/", address.to_string_lossy().trim_end_matches('/'))));
+            add(&mut locations, SourceLocation::of(&format!("{}/", address.to_string_lossy().trim_end_matches('/'))));
         }
-        places
+        locations
     }
 
     /// Everywhere that a fetched package came from: what was asked for, and what that led to.
-    pub(super) fn places_of_fetched(&self, source: &Source, origin: &Origin) -> Vec<Place> {
-        let git = |place: Place| if origin.git.is_some() { place.as_git() } else { place };
-        let mut places: Vec<Place> = self.places_of(source).into_iter().map(git).collect();
+    pub(super) fn locations_of_fetched(&self, source: &Source, origin: &PackageOrigin) -> Vec<SourceLocation> {
+        let git = |place: SourceLocation| if origin.git.is_some() { place.as_git() } else { place };
+        let mut locations: Vec<SourceLocation> = self.locations_of(source).into_iter().map(git).collect();
         for text in [&origin.asked, &origin.resolved] {
             // The text of a source that has no place of its own, a name in an index, says nothing either.
             let is_place = text.contains("://") || text.starts_with('/') || text.contains('@');
             if is_place {
-                add(&mut places, git(Place::of(text)));
+                add(&mut locations, git(SourceLocation::of(text)));
             }
         }
-        places
+        locations
     }
 
-    fn admit_places(&self, places: &[Place], source: &Source) -> Result<(), AdmitError> {
-        self.ask_policy(&Subject { places, ..Subject::default() }, || format!("the source `{source}`"))
+    fn admit_locations(&self, locations: &[SourceLocation], source: &Source) -> Result<(), AdmitError> {
+        self.ask_policy(&PolicyRequest { locations, ..PolicyRequest::default() }, || format!("the source `{source}`"))
     }
 
-    fn ask_policy(&self, subject: &Subject<'_>, what: impl Fn() -> String) -> Result<(), AdmitError> {
+    fn ask_policy(&self, request: &PolicyRequest<'_>, what: impl Fn() -> String) -> Result<(), AdmitError> {
         if !self.policy.is_empty() {
             self.report.step(&format!("asking the policy about {}", what()));
         }
-        self.policy.judge(subject).map_err(|source| AdmitError::Policy { what: what(), source: Box::new(source) })
+        self.policy.judge(request).map_err(|source| AdmitError::Policy { what: what(), source: Box::new(source) })
     }
 
     /// The options of a fetch, with the provenance that a policy may ask for.
     pub(super) fn options_under_policy(&self, options: &FetchOptions, source: &Source) -> FetchOptions {
-        let wanted = options.want_provenance || self.policy.may_ask_for_a_signature(&self.places_of(source));
+        let wanted = options.want_provenance || self.policy.may_ask_for_a_signature(&self.locations_of(source));
         let refuse_git_redirects = self.policy.judges_sources();
         FetchOptions { want_provenance: wanted, refuse_git_redirects, ..options.clone() }
     }
@@ -405,31 +434,31 @@ impl Manager<'_> {
     /// that the user names and a lock file make no less of it. `name` is the plugin's, where it is known already.
     pub(super) fn verify_under_policy(
         &self,
-        mut fetched: Fetched,
+        mut fetched: FetchedPackage,
         requirement: &Requirement,
         source: &Source,
         name: Option<&str>,
-    ) -> Result<Verified, AdmitError> {
+    ) -> Result<VerifiedPackage, AdmitError> {
         let verify = |fetched, requirement: &Requirement| {
             let verified = provenance::verify(fetched, requirement, &self.settings.limits).map_err(UnverifiedError::from)?;
             self.report.step(&format!(
                 "verified {} ({}, sha256:{}): {}",
-                Plain(&verified.fetched().file_name),
-                Plain(&crate::text::masked_source(&verified.fetched().origin.resolved)),
+                Sanitized(&verified.fetched().file_name),
+                Sanitized(&crate::text::masked_source(&verified.fetched().origin.resolved)),
                 verified.fetched().digest(),
                 verified.evidence()
             ));
             if let Evidence::Signature(Signature { other_name: Some(name), .. }) = verified.evidence() {
-                let file_name = Plain(&verified.fetched().file_name);
-                self.report.notice(&format!("the provenance of `{file_name}` lists it as `{}`", Plain(name)));
+                let file_name = Sanitized(&verified.fetched().file_name);
+                self.report.notice(&format!("the provenance of `{file_name}` lists it as `{}`", Sanitized(name)));
             }
             Ok::<_, UnverifiedError>(verified)
         };
-        let places = self.places_of_fetched(source, &fetched.origin);
-        let Some(rule) = self.policy.least(name, &places) else { return Ok(verify(fetched, requirement)?) };
+        let locations = self.locations_of_fetched(source, &fetched.origin);
+        let Some(rule) = self.policy.required_level(name, &locations) else { return Ok(verify(fetched, requirement)?) };
         let enough = match requirement {
-            Requirement::Signature { .. } => rule.value < Verification::Signature || !fetched.origin.pinned,
-            Requirement::Digest(digest) => rule.value < Verification::Signature || *digest != fetched.digest(),
+            Requirement::Signature { .. } => rule.value < VerificationLevel::Signature || !fetched.origin.exact,
+            Requirement::Digest(digest) => rule.value < VerificationLevel::Signature || *digest != fetched.digest(),
             Requirement::Bytes(digest) => *digest != fetched.digest(),
             Requirement::Nothing => false,
         };
@@ -437,51 +466,54 @@ impl Manager<'_> {
             return Ok(verify(fetched, requirement)?);
         }
         // A commit or a manifest that is named by its id is as good as a digest, and no better.
-        fetched.origin.pinned &= rule.value < Verification::Signature;
+        fetched.origin.exact &= rule.value < VerificationLevel::Signature;
         let raised = |source| AdmitError::Raised { at: rule.at.clone(), least: rule.value, source: Box::new(source) };
         let signature = match requirement {
             Requirement::Signature { .. } => requirement.clone(),
-            _ => self.requirement(&Trust::signature()).map_err(|e| raised(e.into()))?,
+            _ => self.requirement(&VerificationMode::signature()).map_err(|e| raised(e.into()))?,
         };
-        let otherwise = if rule.value == Verification::Signature { Otherwise::Nothing } else { Otherwise::Digest };
+        let otherwise =
+            if rule.value == VerificationLevel::Signature { Alternatives::Nothing } else { Alternatives::Digest };
         verify(fetched, &signature).map_err(|error| match error {
-            UnverifiedError::Verify(error) => raised(error.otherwise(otherwise).into()),
+            UnverifiedError::Verify(error) => raised(error.with_alternatives(otherwise).into()),
             error => raised(error),
         })
     }
 }
 
-impl Trust {
+impl VerificationMode {
     /// A signature by a key of the default keyring, which has not expired.
     pub fn signature() -> Self {
         Self::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false }
     }
 }
 
-impl From<&Signature> for KnownSigner {
+impl From<&Signature> for SignerIdentity {
     fn from(signature: &Signature) -> Self {
         Self { fingerprint: signature.fingerprint.clone(), user_id: signature.user_id.clone() }
     }
 }
 
-fn known_signers(trusted: &Trusted, name: &str, source: &str, replaced: Option<&Receipt>) -> Vec<KnownSigner> {
+fn known_signers(trusted: &TrustFile, name: &str, source: &str, replaced: Option<&Receipt>) -> Vec<SignerIdentity> {
     let installed = replaced.and_then(|receipt| receipt.verified.signed_by());
-    let pinned = trusted.pin(name, source).map(|pin| (pin.fingerprint.as_str(), pin.user_id.as_str()));
-    let known = installed.into_iter().chain(pinned);
+    let remembered = trusted
+        .known_signer(name, source)
+        .map(|known_signer| (known_signer.fingerprint.as_str(), known_signer.user_id.as_str()));
+    let known = installed.into_iter().chain(remembered);
     known
-        .map(|(fingerprint, user_id)| KnownSigner { fingerprint: fingerprint.to_owned(), user_id: user_id.to_owned() })
+        .map(|(fingerprint, user_id)| SignerIdentity { fingerprint: fingerprint.to_owned(), user_id: user_id.to_owned() })
         .collect()
 }
 
 impl Policy {
     /// Whether a signature may be asked for of what comes from `places`, whatever it is called.
-    fn may_ask_for_a_signature(&self, places: &[Place]) -> bool {
-        self.has_signers_by_name() || self.least(None, places).is_some()
+    fn may_ask_for_a_signature(&self, locations: &[SourceLocation]) -> bool {
+        self.has_signers_by_name() || self.required_level(None, locations).is_some()
     }
 }
 
 /// What `evidence` is to a policy.
-pub(super) fn proof_of(evidence: &Evidence) -> Proof<'_> {
+pub(super) fn policy_proof(evidence: &Evidence) -> Proof<'_> {
     match evidence {
         Evidence::Signature(signature) => {
             Proof::Signature { fingerprint: &signature.fingerprint, subkey: signature.subkey.as_deref() }
@@ -492,41 +524,41 @@ pub(super) fn proof_of(evidence: &Evidence) -> Proof<'_> {
 }
 
 /// Everywhere that `source` may mean before it is fetched. A name in an index is judged by where the index sends us.
-fn named_places(source: &Source) -> Vec<Place> {
-    let mut places = Vec::new();
+fn named_locations(source: &Source) -> Vec<SourceLocation> {
+    let mut locations = Vec::new();
     match source {
         Source::Directory(path) | Source::Archive(path) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            places.push(Place::path(&path));
+            locations.push(SourceLocation::path(&path));
             // Both the link and what it leads to: either could be changed by somebody else.
             if let Ok(real) = path.canonicalize() {
-                add(&mut places, Place::path(&real));
+                add(&mut locations, SourceLocation::path(&real));
             }
         }
         Source::Index { .. } => {}
         Source::Git(GitUrl::Plain(url)) if url.starts_with("file://") => {
-            places.push(Place::of(&source.asked()));
+            locations.push(SourceLocation::of(&source.asked()));
             let path = percent_encoding::percent_decode_str(url.trim_start_matches("file://")).decode_utf8_lossy();
             if let Ok(real) = std::path::Path::new(&*path).canonicalize() {
-                add(&mut places, Place::path(&real).as_git());
+                add(&mut locations, SourceLocation::path(&real).as_git());
             }
         }
-        Source::GitHub { owner, repo, .. } => places.push(Place::of(&format!("{owner}/{repo}"))),
-        other => places.push(Place::of(&other.asked())),
+        Source::GitHub { owner, repo, .. } => locations.push(SourceLocation::of(&format!("{owner}/{repo}"))),
+        other => locations.push(SourceLocation::of(&other.asked())),
     }
-    places
+    locations
 }
 
-fn add(places: &mut Vec<Place>, place: Place) {
-    if !places.contains(&place) {
-        places.push(place);
+fn add(locations: &mut Vec<SourceLocation>, place: SourceLocation) {
+    if !locations.contains(&place) {
+        locations.push(place);
     }
 }
 
-/// The source by which the signer of a plugin is pinned: what stays the same from one version to the next.
-pub(super) fn pin_source(source: &Source) -> String {
+/// What the source of a plugin is called where its signer is remembered: what stays the same from one version to the next.
+pub(super) fn source_identity(source: &Source) -> String {
     match source {
         Source::Index { index, name, .. } => index.as_ref().map_or_else(|| name.clone(), |index| format!("{index}/{name}")),
-        source => named_places(source).first().map(Place::without_version).unwrap_or_default(),
+        source => named_locations(source).first().map(SourceLocation::without_version).unwrap_or_default(),
     }
 }

@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 
 use super::Manager;
 use crate::manifest::PluginName;
-use crate::report::Event;
-use crate::scaffold::{self, File, Flavour, Kind};
+use crate::report::ReportEvent;
+use crate::scaffold::{self, File, PluginType, Toolchain};
 use crate::store::interrupt;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// How much of what a failed build says is shown: the end, where the reason stands.
 const SAID_BYTES: usize = 8 << 10;
@@ -24,9 +24,9 @@ pub struct CreateRequest {
     /// The plugin's name, and its directory's.
     pub name: PluginName,
     /// What it is for.
-    pub kind: Kind,
+    pub kind: PluginType,
     /// What runs it, and what it is written in.
-    pub flavour: Flavour,
+    pub flavour: Toolchain,
     /// Where its directory is made.
     pub destination: PathBuf,
     /// Whether a program that has to be built is built, where Cargo is there.
@@ -60,7 +60,7 @@ pub enum Readiness {
 #[non_exhaustive]
 pub enum CreateError {
     /// The host has a command of that name.
-    #[error("`{name}` is a command of {} itself, and no plugin can take its place; choose another name", Plain(host))]
+    #[error("`{name}` is a command of {} itself, and no plugin can take its place; choose another name", Sanitized(host))]
     Reserved {
         /// The name.
         name: PluginName,
@@ -69,13 +69,13 @@ pub enum CreateError {
     },
     /// Something is there already.
     #[error("{} is there already, and not an empty directory; choose another name, or another place with `--destination DIR`",
-        Plain(&path.to_string_lossy()))]
+        Sanitized(&path.to_string_lossy()))]
     Exists {
         /// Where the plugin was to be.
         path: PathBuf,
     },
     /// The system refused something.
-    #[error("cannot {action} {}", Plain(&path.to_string_lossy()))]
+    #[error("cannot {action} {}", Sanitized(&path.to_string_lossy()))]
     Io {
         /// What was to be done.
         action: &'static str,
@@ -94,7 +94,7 @@ pub enum CreateError {
 
 /// Each line on one of its own, set off as somebody else's.
 fn indented(said: &str) -> String {
-    said.lines().map(|line| format!("\n  {}", Plain(line))).collect()
+    said.lines().map(|line| format!("\n  {}", Sanitized(line))).collect()
 }
 
 impl Manager<'_> {
@@ -104,25 +104,25 @@ impl Manager<'_> {
     /// See [`CreateError`]. Nothing is left of it then, and nothing is ever overwritten.
     pub fn create(&self, request: &CreateRequest) -> Result<Created, CreateError> {
         let CreateRequest { name, kind, flavour, destination, .. } = request;
-        if *kind == Kind::Cli && self.host.is_reserved(name.as_str()) {
+        if *kind == PluginType::Cli && self.host.is_reserved(name.as_str()) {
             return Err(CreateError::Reserved { name: name.clone(), host: self.host.name().to_owned() });
         }
         let directory = destination.join(name.as_str());
         if !is_free(&directory) {
             return Err(CreateError::Exists { path: directory });
         }
-        let made = Made::new(destination)?;
+        let made = NewDirectory::new(destination)?;
         let staged = made.staging.path().join(name.as_str());
         create_dir(&staged)?;
         let files = scaffold::files(name, *kind, *flavour, self.host);
         files.iter().try_for_each(|file| write(&staged, file))?;
         let program = match flavour {
-            Flavour::Sh | Flavour::Module => Readiness::Ready,
-            Flavour::Rust if !request.build => Readiness::NotBuilt,
-            Flavour::Rust => self.build(name, &staged, made.staging.path())?,
+            Toolchain::Sh | Toolchain::Module => Readiness::Ready,
+            Toolchain::Rust if !request.build => Readiness::NotBuilt,
+            Toolchain::Rust => self.build(name, &staged, made.staging.path())?,
         };
         let mut files: Vec<String> = files.into_iter().map(|file| file.path).collect();
-        if *flavour == Flavour::Rust && program == Readiness::Ready {
+        if *flavour == Toolchain::Rust && program == Readiness::Ready {
             files.extend(["Cargo.lock".to_owned(), scaffold::program(name)]);
             files.sort();
         }
@@ -134,12 +134,12 @@ impl Manager<'_> {
     fn build(&self, name: &PluginName, staged: &Path, scratch: &Path) -> Result<Readiness, CreateError> {
         let target = scratch.join("target");
         let what = format!("building {name} with cargo");
-        self.report.event(Event::Started { what: &what, total: None });
+        self.report.event(ReportEvent::Started { what: &what, total: None });
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--release", "--offline", "--quiet", "--color", "never", "--target-dir"]).arg(&target);
         cargo.current_dir(staged).env_remove("CARGO_BUILD_TARGET").stdin(Stdio::null());
         let ended = cargo.output();
-        self.report.event(Event::Finished);
+        self.report.event(ReportEvent::Finished);
         let output = match ended {
             Ok(output) => output,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Readiness::NoCargo),
@@ -165,13 +165,13 @@ impl Manager<'_> {
 }
 
 /// A plugin in the making, and whatever had to be made for it: all of it goes, unless it is moved to its place.
-struct Made {
+struct NewDirectory {
     staging: tempfile::TempDir,
     /// The first directory that was not there, where the destination was none.
     parent: Option<PathBuf>,
 }
 
-impl Made {
+impl NewDirectory {
     fn new(destination: &Path) -> Result<Self, CreateError> {
         let failed = |source| CreateError::Io { action: "create a directory in", path: destination.to_owned(), source };
         let missing = destination.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).last();
@@ -201,7 +201,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for NewDirectory {
     fn drop(&mut self) {
         interrupt::unregister(self.staging.path());
         if let Some(parent) = self.parent.take() {

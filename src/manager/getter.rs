@@ -4,15 +4,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::intake::package::Fetched;
-use crate::intake::source::{self, FetchOptions, Known, Source, SourceError};
-use crate::policy::Place;
+use crate::intake::package::FetchedPackage;
+use crate::intake::source::{self, FetchOptions, Source, SourceContext, SourceError};
+use crate::policy::SourceLocation;
 use crate::report::Report;
-use crate::runtime::{self, Environment, Input, InvokeError};
+use crate::runtime::{self, Environment, InvokeError, InvokeInput};
 use crate::store::{GateError, Spool, StoreError};
-use crate::text::Plain;
+use crate::text::Sanitized;
 
-use super::record::Note;
+use super::audit::AuditNote;
 use super::{AdmitError, Manager};
 
 /// Why something was not downloaded.
@@ -60,7 +60,7 @@ pub enum GetError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// What was downloaded cannot be put in its place.
-    #[error("cannot write `{}`", Plain(&path.to_string_lossy()))]
+    #[error("cannot write `{}`", Sanitized(&path.to_string_lossy()))]
     Write {
         /// The file.
         path: PathBuf,
@@ -71,12 +71,12 @@ pub enum GetError {
 
 /// A file that was downloaded for its own sake, in a private place; it goes with this.
 #[derive(Debug)]
-pub struct Downloaded {
-    fetched: Fetched,
+pub struct DownloadedFile {
+    fetched: FetchedPackage,
     _spool: Spool,
 }
 
-impl Downloaded {
+impl DownloadedFile {
     /// Where it is for now.
     pub fn path(&self) -> &Path {
         &self.fetched.path
@@ -125,26 +125,26 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// See [`GetError`]; nothing is left then.
-    pub fn get(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<Downloaded, GetError> {
-        self.refusal_recorded(Note::of_source(None, url), |_| self.download(url, options, directory))
+    pub fn get(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<DownloadedFile, GetError> {
+        self.with_refusal_audit(AuditNote::of_source(None, url), |_| self.download(url, options, directory))
     }
 
-    fn download(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<Downloaded, GetError> {
+    fn download(&self, url: &str, options: &FetchOptions, directory: &Path) -> Result<DownloadedFile, GetError> {
         let source = Source::parse_download(url, &self.known(url))?;
         if options.version.is_some() && !matches!(source, Source::Oci(_)) {
             let reason = "a URL names one file; only a registry has several versions of it";
             return Err(SourceError::Option { option: "--version", what: source.to_string(), reason }.into());
         }
         // What is allowed is about plugins; what is denied is not fetched at all.
-        let judge = |places: &[Place]| {
+        let judge = |locations: &[SourceLocation]| {
             let what = format!("the source `{source}`");
-            self.policy.judge_denied(places).map_err(|source| AdmitError::Policy { what, source: Box::new(source) })
+            self.policy.judge_denied(locations).map_err(|source| AdmitError::Policy { what, source: Box::new(source) })
         };
-        judge(&self.places_of(&source))?;
+        judge(&self.locations_of(&source))?;
         let spool = Spool::within(directory)?;
         let fetched = self.fetch_any(&source, options, spool.path(), self.report)?;
-        judge(&self.places_of_fetched(&source, &fetched.origin))?;
-        Ok(Downloaded { fetched, _spool: spool })
+        judge(&self.locations_of_fetched(&source, &fetched.origin))?;
+        Ok(DownloadedFile { fetched, _spool: spool })
     }
 
     /// Fetches the package of `source` into `spool`, a private directory: [`source::fetch`], and getter plugins too. The policy is
@@ -158,7 +158,7 @@ impl Manager<'_> {
         options: &FetchOptions,
         spool: &Path,
         report: &dyn Report,
-    ) -> Result<Fetched, GetError> {
+    ) -> Result<FetchedPackage, GetError> {
         self.admit_source(source)?;
         let fetched = self.fetch_any(source, &self.options_under_policy(options, source), spool, report)?;
         self.admit_origin(source, &fetched.origin)?;
@@ -172,7 +172,7 @@ impl Manager<'_> {
         options: &FetchOptions,
         spool: &Path,
         report: &dyn Report,
-    ) -> Result<Fetched, GetError> {
+    ) -> Result<FetchedPackage, GetError> {
         let Source::Getter { plugin: name, url } = source else {
             return Ok(source::fetch(source, options, spool, report)?);
         };
@@ -195,7 +195,7 @@ impl Manager<'_> {
                 max_bytes: asked.max_bytes,
                 timeout: asked.timeout,
             };
-            match plugin.invoke(Input::Getter { request: &request, into }, &environment, report) {
+            match plugin.invoke(InvokeInput::Getter { request: &request, into }, &environment, report) {
                 Ok(_) => Ok(()),
                 Err(source) if asked.is_provenance => {
                     Err(GetError::Provenance { plugin: name.clone(), at: asked.shown(), source: source.into() })
@@ -206,8 +206,8 @@ impl Manager<'_> {
     }
 
     /// What the grammar has to know for `argument`. The plugins are looked at only where one of them may be meant.
-    fn known(&self, argument: &str) -> Known {
-        let mut known = Known::default();
+    fn known(&self, argument: &str) -> SourceContext {
+        let mut known = SourceContext::default();
         if !Source::wants_getter(argument) || self.host.plugins_off().is_some() {
             return known;
         }

@@ -3,14 +3,14 @@
 //! What a hook that failed means for the verb is the verb's to say.
 
 use crate::manifest::Metadata;
-use crate::policy::Hooks;
-use crate::report::Answer;
+use crate::policy::HookPolicy;
+use crate::report::Consent;
 use crate::runtime::{
-    Confinement, Environment, HookError, HookEvent, HookOutcome, Results, Subject, has_hook, hook_line, run_hook,
+    Confinement, Environment, HookError, HookEvent, HookOutcome, RunTarget, StdoutUse, has_hook, hook_line, run_hook,
 };
 use crate::settings::Sandbox;
-use crate::store::{GateError, Means, Store};
-use crate::text::{Plain, shown_word};
+use crate::store::{GateError, Store, VerificationMethod};
+use crate::text::{Sanitized, shown_word};
 
 use super::Manager;
 
@@ -31,14 +31,14 @@ impl Manager<'_> {
         &self,
         metadata: &Metadata,
         event: HookEvent,
-        verified: Means,
+        verified: VerificationMethod,
         hooks: bool,
     ) -> Result<bool, HookError> {
         if !hooks || !has_hook(metadata, event) {
             return Ok(false);
         }
         let plugin = || metadata.name.clone();
-        if let Some(rule) = self.policy.hooks().filter(|rule| rule.value == Hooks::Forbid) {
+        if let Some(rule) = self.policy.hooks().filter(|rule| rule.value == HookPolicy::Forbid) {
             return Err(HookError::Forbidden { plugin: plugin(), event, at: rule.at.to_string() });
         }
         if let Some(variable) = self.host.plugins_off() {
@@ -49,13 +49,17 @@ impl Manager<'_> {
         let words: Vec<String> = line.into_iter().map(shown_word).collect();
         let what = format!("the {event} hook of plugin `{}` runs:\n  {}", metadata.name, words.join(" "));
         let question = match self.settings.hooks.sandbox {
-            Sandbox::Off if self.hook_policy() == Hooks::Allow => "run it, with all your rights?",
+            Sandbox::Off if self.hook_policy() == HookPolicy::Allow => "run it, with all your rights?",
             _ => "run it?",
         };
-        match (self.report.agrees(&what, question), verified) {
-            (Answer::Yes, _) | (Answer::Nobody, Means::Signature | Means::Digest | Means::Local) => Ok(true),
-            (Answer::Nobody, Means::None) => Err(HookError::Unasked { plugin: plugin(), event }),
-            (Answer::No, _) => Err(HookError::Declined { plugin: plugin(), event }),
+        match (self.report.ask_consent(&what, question), verified) {
+            (Consent::Yes, _)
+            | (
+                Consent::Unattended,
+                VerificationMethod::Signature | VerificationMethod::Digest | VerificationMethod::Local,
+            ) => Ok(true),
+            (Consent::Unattended, VerificationMethod::None) => Err(HookError::Unasked { plugin: plugin(), event }),
+            (Consent::No, _) => Err(HookError::Declined { plugin: plugin(), event }),
         }
     }
 
@@ -66,24 +70,24 @@ impl Manager<'_> {
         let environment = Environment::new(self.host, self.homes, self.debug);
         let mut settings = self.settings.hooks.clone();
         // The user may ask for more than the organisation does, and not for less.
-        let asked = self.policy.hooks().filter(|rule| rule.value >= Hooks::Sandbox);
+        let asked = self.policy.hooks().filter(|rule| rule.value >= HookPolicy::Sandbox);
         if asked.is_some() {
             settings.sandbox = Sandbox::Require;
         }
-        let results = if self.report.keeps_standard_output() { Results::Document } else { Results::Lines };
-        let ran = run_hook(Subject::from(&plugin), event, &environment, &settings, results).map_err(|error| {
+        let results = if self.report.reserves_stdout() { StdoutUse::Document } else { StdoutUse::Text };
+        let ran = run_hook(RunTarget::from(&plugin), event, &environment, &settings, results).map_err(|error| {
             asked.map(|rule| rule.at.to_string()).into_iter().fold(error, |error, at| error.confined_by(&at))
         });
         if let HookOutcome::Ran(confinement @ (Confinement::Impossible | Confinement::ExceptTruncation)) =
             ran.map_err(HookFailure::Hook)?
         {
-            self.report.detail(&format!("about the {event} hook of plugin `{}`: {confinement}", Plain(name)));
+            self.report.detail(&format!("about the {event} hook of plugin `{}`: {confinement}", Sanitized(name)));
         }
         Ok(())
     }
 
     /// What the organisation lets hooks do.
-    fn hook_policy(&self) -> Hooks {
-        self.policy.hooks().map_or(Hooks::Allow, |rule| rule.value)
+    fn hook_policy(&self) -> HookPolicy {
+        self.policy.hooks().map_or(HookPolicy::Allow, |rule| rule.value)
     }
 }

@@ -2,21 +2,24 @@
 
 use std::path::PathBuf;
 
-use crate::audit::{AuditError, Event};
+use crate::audit::{AuditError, AuditEvent};
 use crate::digest::Sha256Digest;
-use crate::intake::provenance::{Evidence, Keyring, KeyringError, Otherwise, Requirement, VerifyError};
+use crate::intake::provenance::{Alternatives, Evidence, Keyring, KeyringError, Requirement, VerifyError};
 use crate::intake::source::version::Range;
 use crate::intake::source::{FetchOptions, Source, SourceError};
 use crate::manifest::PluginName;
-use crate::policy::Place;
+use crate::policy::SourceLocation;
 use crate::runtime::{HookError, HookEvent};
-use crate::store::{Arrival, Found, GateError, Means, Receipt, ReceiptError, Staged, StoreError, StoreLock};
+use crate::store::{
+    GateError, InstallDetails, InstalledPlugin, Receipt, ReceiptError, StagedPlugin, StoreError, StoreLock,
+    VerificationMethod,
+};
 
-use super::admit::{Arriving, Word, pin_source};
+use super::admit::{AdmissionRequest, Voucher, source_identity};
+use super::audit::AuditNote;
+use super::conflict::InstallConflict;
 use super::hooks::HookFailure;
-use super::network::remembered;
-use super::present::Meeting;
-use super::record::Note;
+use super::network::network_settings;
 use super::{AdmitError, GetError, Manager};
 
 /// What to install, and how.
@@ -27,7 +30,7 @@ pub struct InstallRequest {
     /// How to fetch it.
     pub fetch: FetchOptions,
     /// What makes it trusted.
-    pub trust: Trust,
+    pub trust: VerificationMode,
     /// Whether an installed version, or whatever is in the way, is replaced.
     pub force: bool,
     /// Whether a directory is copied rather than linked.
@@ -40,7 +43,7 @@ pub struct InstallRequest {
 
 /// What makes a package trusted.
 #[derive(Debug, Clone)]
-pub enum Trust {
+pub enum VerificationMode {
     /// A signature by a key of these keyrings; of the default keyring where there are none.
     Signature {
         /// Paths of keyrings.
@@ -101,7 +104,7 @@ pub enum InstallError {
     Store(#[from] StoreError),
     /// Another plugin of that name is there.
     #[error("plugin `{name}` is already installed in {there}, and this is {offered}: {next}")]
-    InPlace {
+    Conflict {
         /// The plugin's name.
         name: PluginName,
         /// What is there, safe to show.
@@ -131,18 +134,18 @@ pub enum InstallError {
 
 impl InstallError {
     /// The same where no more than `others` may be named instead of a signature.
-    pub(super) fn otherwise(self, others: Otherwise) -> Self {
+    pub(super) fn with_alternatives(self, others: Alternatives) -> Self {
         match self {
-            Self::Verify(error) => Self::Verify(error.otherwise(others)),
-            Self::Admit(error) => Self::Admit(error.otherwise(others)),
+            Self::Verify(error) => Self::Verify(error.with_alternatives(others)),
+            Self::Admit(error) => Self::Admit(error.with_alternatives(others)),
             other => other,
         }
     }
 
     /// The same for who only looks at the plugin, which `command` would update.
-    pub(super) fn for_looking(self, command: &str) -> Self {
-        match self.otherwise(Otherwise::Nothing) {
-            Self::Admit(error) => Self::Admit(error.for_looking(command)),
+    pub(super) fn for_preview(self, command: &str) -> Self {
+        match self.with_alternatives(Alternatives::Nothing) {
+            Self::Admit(error) => Self::Admit(error.for_preview(command)),
             other => other,
         }
     }
@@ -154,16 +157,16 @@ impl Manager<'_> {
     /// # Errors
     /// Any [`InstallError`]; the store is then as it was before.
     pub fn install(&self, request: &InstallRequest) -> Result<Installation, InstallError> {
-        let note = Note::of_source(Some(Event::Install), &request.source);
-        self.recorded(note, |note| self.fetch_and_install(request, note))
+        let note = AuditNote::of_source(Some(AuditEvent::Install), &request.source);
+        self.with_audit(note, |note| self.fetch_and_install(request, note))
     }
 
-    fn fetch_and_install(&self, request: &InstallRequest, note: &mut Note) -> Result<Installation, InstallError> {
+    fn fetch_and_install(&self, request: &InstallRequest, note: &mut AuditNote) -> Result<Installation, InstallError> {
         let source = self.parse_source(&request.source)?;
         let store = self.store();
         let staged;
         let lock;
-        let mut places = self.places_of(&source);
+        let mut locations = self.locations_of(&source);
         if let Source::Directory(directory) = &source {
             request.fetch.check(&source)?;
             self.admit_source(&source)?;
@@ -172,8 +175,8 @@ impl Manager<'_> {
                 if request.copy { lock.stage_directory_copy(directory, self.report)? } else { lock.stage_link(directory)? };
         } else {
             // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
-            let signed = matches!(request.trust, Trust::Signature { .. });
-            let may_vouch = signed && source.may_vouch(request.fetch.version.as_deref());
+            let signed = matches!(request.trust, VerificationMode::Signature { .. });
+            let may_vouch = signed && source.may_give_digest(request.fetch.version.as_deref());
             let requirement = if may_vouch { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
@@ -181,12 +184,12 @@ impl Manager<'_> {
             let requirement = match requirement {
                 Some(requirement) => requirement,
                 // Its source vouches for the digest of what came, by an id that the user gave or by its checksums.
-                None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
+                None if fetched.has_trusted_digest() => Requirement::Digest(fetched.digest()),
                 None => self.requirement(&request.trust)?,
             };
             let origin = fetched.origin.clone();
             note.about.digest = Some(format!("sha256:{}", fetched.digest()));
-            places = self.places_of_fetched(&source, &origin);
+            locations = self.locations_of_fetched(&source, &origin);
             let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
             if matches!(verified.evidence(), Evidence::Skipped) {
                 self.report.warning(&format!("{source} is not verified, as you asked"));
@@ -194,13 +197,13 @@ impl Manager<'_> {
             staged = lock.stage(verified, self.report)?;
             request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         }
-        self.settle(&lock, staged, request, &source, &places, note)
+        self.admit_and_commit(&lock, staged, request, &source, &locations, note)
     }
 
     /// What `trust` asks of a package.
-    pub(super) fn requirement(&self, trust: &Trust) -> Result<Requirement, KeyringError> {
+    pub(super) fn requirement(&self, trust: &VerificationMode) -> Result<Requirement, KeyringError> {
         Ok(match trust {
-            Trust::Signature { keyrings, allowed_signers, allow_expired_key } => {
+            VerificationMode::Signature { keyrings, allowed_signers, allow_expired_key } => {
                 if let Some(path) = allowed_signers.as_ref().filter(|path| !path.exists()) {
                     return Err(KeyringError::MissingSigners { path: path.clone() });
                 }
@@ -213,20 +216,20 @@ impl Manager<'_> {
                     allow_expired_key: *allow_expired_key,
                 }
             }
-            Trust::Digest(digest) => Requirement::Digest(*digest),
-            Trust::Nothing => Requirement::Nothing,
+            VerificationMode::Digest(digest) => Requirement::Digest(*digest),
+            VerificationMode::Nothing => Requirement::Nothing,
         })
     }
 
     /// Puts a staged plugin in place, if it may come in, and runs its install hook.
-    fn settle(
+    fn admit_and_commit(
         &self,
         lock: &StoreLock<'_>,
-        staged: Staged,
+        staged: StagedPlugin,
         request: &InstallRequest,
         source: &Source,
-        places: &[Place],
-        note: &mut Note,
+        locations: &[SourceLocation],
+        note: &mut AuditNote,
     ) -> Result<Installation, InstallError> {
         note.staged(&staged);
         let metadata = staged.metadata().clone();
@@ -235,57 +238,58 @@ impl Manager<'_> {
         let evidence = staged.evidence().cloned();
         let installed = lock.store().find(name.as_str())?;
         let replaced = self.replaced_receipt(installed.as_ref())?;
-        let admitted = self.admit(&Arriving {
+        let admission = self.admit(&AdmissionRequest {
             name: name.as_str(),
-            places,
-            source: pin_source(source),
+            locations,
+            source: source_identity(source),
             evidence: evidence.as_ref(),
-            word: Word::of(&request.trust, source, request.fetch.version.as_deref()),
+            voucher: Voucher::of(&request.trust, source, request.fetch.version.as_deref()),
             replaced: replaced.as_ref().filter(|_| request.force),
             accept_signer: request.accept_signer,
         })?;
         if let (Some(found), false) = (&installed, request.force) {
-            let there = self.meet(lock, &Meeting { found, receipt: replaced.as_ref(), staged, source }, note)?;
-            self.remember(admitted);
+            let there =
+                self.resolve_conflict(lock, &InstallConflict { found, receipt: replaced.as_ref(), staged, source }, note)?;
+            self.remember_signer(admission);
             return Ok(there);
         }
         let was_there = installed.map(|found| found.version_text()).filter(|version| !version.is_empty());
-        let arrival = arrival(request, source, &staged, replaced);
-        let directory = self.put(lock, staged, arrival, request.force, request.hooks, note)?;
-        self.remember(admitted);
+        let details = install_details(request, source, &staged, replaced);
+        let directory = self.commit_new(lock, staged, details, request.force, request.hooks, note)?;
+        self.remember_signer(admission);
         Ok(Installation { name, version, directory, evidence, already_there: false, replaced: was_there })
     }
 
     /// Puts a staged plugin in place as a new one, runs its install hook, and says where it is.
-    pub(super) fn put(
+    pub(super) fn commit_new(
         &self,
         lock: &StoreLock<'_>,
-        staged: Staged,
-        arrival: Arrival,
+        staged: StagedPlugin,
+        details: InstallDetails,
         replace: bool,
         hooks: bool,
-        note: &mut Note,
+        note: &mut AuditNote,
     ) -> Result<PathBuf, InstallError> {
         let name = staged.metadata().name.clone();
         let hook = self
-            .agreed_hook(staged.metadata(), HookEvent::Install, Means::of(staged.evidence()), hooks)
+            .agreed_hook(staged.metadata(), HookEvent::Install, VerificationMethod::of(staged.evidence()), hooks)
             .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
-        let committed = lock.commit(staged, arrival, replace, hook)?;
-        let directory = committed.directory();
-        committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
+        let transaction = lock.commit(staged, details, replace, hook)?;
+        let directory = transaction.directory();
+        transaction.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
         if hook && let Err(failure) = self.run_hook(lock.store(), name.as_str(), HookEvent::Install) {
-            committed.undo()?;
+            transaction.undo()?;
             return Err(match failure {
                 HookFailure::Gate(source) => InstallError::Gate { name, source },
                 HookFailure::Hook(source) => InstallError::Hook { name, source },
             });
         }
-        committed.finish()?;
+        transaction.finish()?;
         Ok(directory)
     }
 
     /// The receipt of what is replaced.
-    fn replaced_receipt(&self, replaced: Option<&Found>) -> Result<Option<Receipt>, StoreError> {
+    fn replaced_receipt(&self, replaced: Option<&InstalledPlugin>) -> Result<Option<Receipt>, StoreError> {
         match replaced.map(|found| self.store().receipt(found)) {
             // A damaged receipt is one of the reasons to install by force.
             None | Some(Err(StoreError::Receipt(ReceiptError::Damaged { .. } | ReceiptError::TooLarge { .. }))) => Ok(None),
@@ -294,17 +298,22 @@ impl Manager<'_> {
     }
 }
 
-/// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays pinned,
+/// What the receipt of an install says beyond what the package knows. Where an installed plugin is replaced it stays held,
 /// and follows the range that it followed as long as what came is in it, from the same source, and nobody says otherwise.
-fn arrival(request: &InstallRequest, source: &Source, staged: &Staged, replaced: Option<Receipt>) -> Arrival {
+fn install_details(
+    request: &InstallRequest,
+    source: &Source,
+    staged: &StagedPlugin,
+    replaced: Option<Receipt>,
+) -> InstallDetails {
     let constraint = request.fetch.version.clone();
-    let network = remembered(&request.fetch, source);
-    let Some(receipt) = replaced else { return Arrival { constraint, network, ..Arrival::default() } };
+    let network = network_settings(&request.fetch, source);
+    let Some(receipt) = replaced else { return InstallDetails { constraint, network, ..InstallDetails::default() } };
     let same = staged.source().asked == receipt.source.asked;
     let version = staged.metadata().version.as_ref();
     let still = |range: &String| {
         same && Range::parse(range).is_ok_and(|range| version.is_some_and(|version| range.matches(version)))
     };
     let constraint = constraint.or_else(|| receipt.constraint.filter(still));
-    Arrival { constraint, network, pinned: receipt.pinned, ..Arrival::default() }
+    InstallDetails { constraint, network, held: receipt.held, ..InstallDetails::default() }
 }

@@ -3,17 +3,17 @@
 use serde::Serialize;
 
 use crate::manifest::{Extism, Metadata, PlatformCommand, RuntimeConfig};
-use crate::store::{Listed, Listing, StoreError};
+use crate::store::{ListedPlugin, Listing, StoreError};
 
 use super::Manager;
 
 /// Everything that is known of one installed plugin: what a list says, and more.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Details {
+pub struct PluginDetails {
     /// What a list says of it.
     #[serde(flatten)]
-    pub listed: Listed,
+    pub listed: ListedPlugin,
     /// The help that its manifest has.
     pub description: String,
     /// Where its manifest says that its source is.
@@ -31,13 +31,13 @@ pub struct Details {
     /// Its commands for each platform, and a getter's for each scheme.
     pub commands: Vec<DetailedCommand>,
     /// What a module of WebAssembly may reach; nothing for a program, which may do what its user may.
-    pub reach: Option<Reach>,
+    pub reach: Option<ModuleAccess>,
 }
 
 /// What a module of WebAssembly may reach and use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Reach {
+pub struct ModuleAccess {
     /// The hosts that it may call over HTTP, as its manifest has them.
     pub hosts: Vec<String>,
     /// How many bytes of memory it may have.
@@ -114,7 +114,7 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// See [`InfoError`].
-    pub fn details(&self, name: &str) -> Result<Details, InfoError> {
+    pub fn details(&self, name: &str) -> Result<PluginDetails, InfoError> {
         let store = self.store();
         let found = store.find(name)?;
         let listed = store.list()?.plugins.into_iter();
@@ -133,7 +133,7 @@ impl Manager<'_> {
             sha256: file.sha256,
             executable: file.is_executable(),
         });
-        let mut details = Details {
+        let mut details = PluginDetails {
             listed,
             description: String::new(),
             source_url: None,
@@ -152,14 +152,14 @@ impl Manager<'_> {
     }
 }
 
-impl Details {
+impl PluginDetails {
     fn describe(&mut self, metadata: &Metadata) {
         self.source_url.clone_from(&metadata.source_url);
         if let Some(cli) = metadata.cli() {
             self.description = if cli.long_help.is_empty() { cli.short_help.clone() } else { cli.long_help.clone() };
         }
         if let RuntimeConfig::Extism(extism) = &metadata.runtime {
-            self.reach = Some(Reach::of(extism));
+            self.reach = Some(ModuleAccess::of(extism));
         }
         let Some(subprocess) = metadata.subprocess() else { return };
         self.commands.extend(subprocess.platform_commands.iter().map(DetailedCommand::new));
@@ -174,7 +174,7 @@ impl Details {
     }
 }
 
-impl Reach {
+impl ModuleAccess {
     fn of(extism: &Extism) -> Self {
         Self {
             hosts: extism.allowed_hosts.clone(),

@@ -8,13 +8,13 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::Manager;
-use super::record::Note;
-use crate::audit::{About, AuditError, Event};
+use super::audit::AuditNote;
+use crate::audit::{AuditError, AuditEvent, AuditSubject};
 use crate::files;
 use crate::intake::provenance::{FullFingerprint, Keyring, KeyringError, Signer, SignerState};
 use crate::intake::source::{self, FetchOptions, SourceError};
 use crate::spelling::did_you_mean;
-use crate::text::{Plain, plain, quoted};
+use crate::text::{Sanitized, quoted, sanitized};
 
 /// Bytes that a server may send. The `KEYS` files of large projects have less than a tenth.
 const MAX_DOWNLOAD: u64 = 16 << 20;
@@ -207,13 +207,13 @@ impl Manager<'_> {
     ) -> Result<Vec<AddedKey>, OwnKeyringError> {
         let name = match from {
             KeySource::Path(path) => show(path),
-            KeySource::Bytes(_, name) => plain(name).into_owned(),
+            KeySource::Bytes(_, name) => sanitized(name).into_owned(),
             KeySource::Url { url, .. } => crate::text::masked_source(url),
         };
-        self.recorded(Note::of_source(Some(Event::Keyring), &name), |note| {
+        self.with_audit(AuditNote::of_source(Some(AuditEvent::Keyring), &name), |note| {
             let keys = self.read_and_add_keys(from, &name, fingerprint)?;
             let changed = keys.iter().filter(|key| key.change != KeyChange::Unchanged);
-            let mut abouts = changed.map(|key| About { signer: Some(describe(&key.signer)), ..note.about.clone() });
+            let mut abouts = changed.map(|key| AuditSubject { signer: Some(describe(&key.signer)), ..note.about.clone() });
             match abouts.next() {
                 Some(first) => (note.about, note.others) = (first, abouts.collect()),
                 None => note.event = None,
@@ -246,14 +246,14 @@ impl Manager<'_> {
         }
         // An empty keyring would count from now on: it is not made for nothing.
         if !path.is_dir() {
-            Plan::make(Keyring::from_bytes(&[], &path)?, &incoming, fingerprint.is_some(), name)?;
+            KeyringPlan::make(Keyring::from_bytes(&[], &path)?, &incoming, fingerprint.is_some(), name)?;
         }
-        let displaced = self.displaced_by_own().filter(|gnupg| !is_from(from, gnupg));
+        let displaced = self.gnupg_keyring_in_use().filter(|gnupg| !is_from(from, gnupg));
         let _lock = self.lock_keyring(&path)?;
         if let Some(gnupg) = displaced {
-            self.report.warning(&self.says_displaced(&gnupg));
+            self.report.warning(&self.displaced_warning(&gnupg));
         }
-        let plan = Plan::make(self.read_own_keyring(&path)?, &incoming, fingerprint.is_some(), name)?;
+        let plan = KeyringPlan::make(self.read_own_keyring(&path)?, &incoming, fingerprint.is_some(), name)?;
         if incoming.has_secrets() {
             self.report.warning(&format!(
                 "{name} holds a secret key: only public parts are kept, and the secret stays where it is"
@@ -275,11 +275,11 @@ impl Manager<'_> {
     }
 
     /// GnuPG's keyring, where it counts until the host has a keyring of its own.
-    pub fn displaced_by_own(&self) -> Option<PathBuf> {
+    pub fn gnupg_keyring_in_use(&self) -> Option<PathBuf> {
         if self.keyring_path().exists() { None } else { Keyring::of_gnupg() }
     }
 
-    fn says_displaced(&self, gnupg: &Path) -> String {
+    fn displaced_warning(&self, gnupg: &Path) -> String {
         format!(
             "from now on {} is the keyring where none is named: signatures of keys that only GnuPG has ({}) no longer count; \
              `{} plugin keyring add {}` takes them along",
@@ -310,9 +310,9 @@ impl Manager<'_> {
     /// # Errors
     /// See [`OwnKeyringError`].
     pub fn remove_key(&self, selector: &str) -> Result<Signer, OwnKeyringError> {
-        let note = Note { event: Some(Event::Keyring), ..Note::default() };
-        self.recorded(note, |note| {
-            note.about.signer = Some(plain(selector).into_owned());
+        let note = AuditNote { event: Some(AuditEvent::Keyring), ..AuditNote::default() };
+        self.with_audit(note, |note| {
+            note.about.signer = Some(sanitized(selector).into_owned());
             let signer = self.find_and_remove_key(selector)?;
             note.about.signer = Some(describe(&signer));
             Ok(signer)
@@ -389,13 +389,13 @@ impl Manager<'_> {
             (Some(last), false) => {
                 candidates.push(last);
                 let candidates = candidates.iter().map(describe).collect();
-                Err(OwnKeyringError::Ambiguous { selector: plain(selector).into_owned(), candidates })
+                Err(OwnKeyringError::Ambiguous { selector: sanitized(selector).into_owned(), candidates })
             }
         }
     }
 
     fn unknown_key(&self, selector: &str, path: &Path) -> OwnKeyringError {
-        let selector = plain(selector).into_owned();
+        let selector = sanitized(selector).into_owned();
         OwnKeyringError::Unknown { selector, path: show(path), host: self.host.name().to_owned() }
     }
 
@@ -449,7 +449,7 @@ impl Manager<'_> {
             KeySource::Path(path) => {
                 let failed = |source: io::Error| match source.kind() {
                     io::ErrorKind::NotFound => {
-                        let nearest = source::near_paths(&path.to_string_lossy(), |_| true);
+                        let nearest = source::similar_paths(&path.to_string_lossy(), |_| true);
                         OwnKeyringError::NotThere { path: name.to_owned(), nearest }
                     }
                     _ => OwnKeyringError::Input { path: name.to_owned(), source },
@@ -468,14 +468,14 @@ impl Manager<'_> {
 }
 
 /// What adding will do.
-struct Plan {
+struct KeyringPlan {
     /// The certificates that it is about, each as its file will be.
     keys: Vec<(AddedKey, Vec<u8>)>,
     /// Why others are left out.
     useless: Vec<String>,
 }
 
-impl Plan {
+impl KeyringPlan {
     /// What becomes of `own` when `incoming`, which messages call `name`, is added. `only` its certificates may change then, and
     /// not others that it holds revocations of.
     fn make(mut own: Keyring, incoming: &Keyring, only: bool, name: &str) -> Result<Self, OwnKeyringError> {
@@ -526,13 +526,13 @@ fn is_from(from: &KeySource<'_>, gnupg: &Path) -> bool {
 /// A key for a message: its fingerprint and its first user id.
 fn describe(signer: &Signer) -> String {
     match signer.user_ids.first() {
-        Some(user_id) => format!("{} ({})", Plain(user_id), signer.fingerprint),
+        Some(user_id) => format!("{} ({})", Sanitized(user_id), signer.fingerprint),
         None => signer.fingerprint.clone(),
     }
 }
 
 fn show(path: &Path) -> String {
-    plain(&path.to_string_lossy()).into_owned()
+    sanitized(&path.to_string_lossy()).into_owned()
 }
 
 /// Reasons for a message, where there are any.

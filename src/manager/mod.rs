@@ -3,6 +3,8 @@
 //! Nothing is printed here and no argument is read: `plugsmith-cli` does both.
 
 mod admit;
+mod audit;
+mod conflict;
 mod create;
 mod doctor;
 mod getter;
@@ -10,44 +12,43 @@ mod hooks;
 mod install;
 mod installed;
 mod keyring;
-mod lock;
+mod lock_file;
 mod network;
 mod parallel;
-mod pin;
-mod present;
 mod pull;
 mod push;
-mod record;
 mod restore;
 mod sign;
 mod trust;
 mod uninstall;
 mod update;
 mod verify;
+mod versions;
 
 pub use admit::{AdmitError, UnverifiedError};
+pub use audit::ChangeError;
 pub use create::{CreateError, CreateRequest, Created, Readiness};
-pub use doctor::{Diagnosis, ExplainError, Explained, ExplainedGate, ExplainedRule, Finding, Severity};
-pub use getter::{Downloaded, GetError};
-pub use install::{InstallError, InstallRequest, Installation, Trust};
-pub use installed::{DetailedCommand, DetailedFile, Details, InfoError, Reach};
+pub use doctor::{Diagnosis, ExplainError, ExplainedGate, ExplainedRule, Finding, FindingSeverity, PolicyExplanation};
+pub use getter::{DownloadedFile, GetError};
+pub use install::{InstallError, InstallRequest, Installation, VerificationMode};
+pub use installed::{DetailedCommand, DetailedFile, InfoError, ModuleAccess, PluginDetails};
 pub use keyring::{AddedKey, KeyChange, KeySource, OwnKeyringError};
 #[doc(hidden)]
-pub use lock::read_foreign;
-pub use lock::{
-    Change, ExportError, Exported, LOCK_FILE_NAME, LeftOut, LockError, LockFile, LockFileError, LockWritten, Locked,
-    ObtainError, Signer, SyncError, SyncRequest, SyncResults, Synced, Vouched,
+pub use lock_file::read_foreign;
+pub use lock_file::{
+    ExportError, Exported, FetchLockedError, LOCK_FILE_NAME, LockFile, LockFileError, LockFileWritten, LockedPlugin,
+    LockedSigner, LockedVerification, SyncChange, SyncError, SyncRequest, SyncResults, Synced, UnlockablePlugin,
+    WriteLockFileError,
 };
-pub use pin::RolledBack;
 pub use pull::{PullError, PullRequest, Pulled};
 pub use push::{PushError, PushRequest};
-pub use record::ChangeError;
 pub use restore::{RestoreError, Restored};
 pub use sign::SignPackageError;
-pub use trust::{LimitError, TrustError, Untrusted};
+pub use trust::{LimitError, TrustError, UntrustedPlugin};
 pub use uninstall::UninstallError;
-pub use update::{Held, LookedUp, Outcome, Outdated, Unchanged, Update, UpdateError, UpdateRequest};
-pub use verify::{VerifiedPackage, VerifiedPlugin, VerifyInstalledError, VerifyPackageError};
+pub use update::{Outdated, OutdatedResult, Unchanged, Update, UpdateBlocker, UpdateError, UpdateOutcome, UpdateRequest};
+pub use verify::{PackageVerification, PluginVerification, VerifyInstalledError, VerifyPackageError};
+pub use versions::RolledBack;
 
 use crate::host::{Homes, Host};
 use crate::policy::Policy;
@@ -74,6 +75,6 @@ pub struct Manager<'a> {
 impl Manager<'_> {
     /// The plugins on disk.
     pub fn store(&self) -> Store {
-        Store::open(self.host, self.homes, self.settings.limits.clone()).under(self.policy.clone())
+        Store::open(self.host, self.homes, self.settings.limits.clone()).with_policy(self.policy.clone())
     }
 }

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::report::{Event, Report};
+use crate::report::{Report, ReportEvent};
 use crate::store::interrupt;
 
 /// Does `work` for every item on up to `at_once` threads, and hands each result with its place to `take`, on this thread, as
 /// they come. After an interrupt no more are begun.
-pub(super) fn each<T: Sync, R: Send>(
+pub(super) fn for_each<T: Sync, R: Send>(
     items: &[T],
     at_once: usize,
     work: impl Fn(&T) -> R + Sync,
@@ -38,50 +38,52 @@ pub(super) fn each<T: Sync, R: Send>(
 }
 
 /// One progress display for work on several threads: the bytes of all parts together.
-pub(super) struct Together<'a> {
+pub(super) struct SharedProgress<'a> {
     report: &'a dyn Report,
     done: AtomicU64,
 }
 
-impl<'a> Together<'a> {
+impl<'a> SharedProgress<'a> {
     /// Begins the step `what`, which ends when this is dropped.
     pub(super) fn start(report: &'a dyn Report, what: &str) -> Self {
-        report.event(Event::Started { what, total: None });
+        report.event(ReportEvent::Started { what, total: None });
         Self { report, done: AtomicU64::new(0) }
     }
 
     /// The report of one part.
-    pub(super) fn part(&self) -> Part<'_> {
-        Part { together: self, done: AtomicU64::new(0) }
+    pub(super) fn part(&self) -> ProgressPart<'_> {
+        ProgressPart { shared: self, done: AtomicU64::new(0) }
     }
 }
 
-impl Drop for Together<'_> {
+impl Drop for SharedProgress<'_> {
     fn drop(&mut self) {
-        self.report.event(Event::Finished);
+        self.report.event(ReportEvent::Finished);
     }
 }
 
 /// What one thread reports to.
-pub(super) struct Part<'a> {
-    together: &'a Together<'a>,
+pub(super) struct ProgressPart<'a> {
+    shared: &'a SharedProgress<'a>,
     /// Bytes of its present step.
     done: AtomicU64,
 }
 
-impl Report for Part<'_> {
-    fn event(&self, event: Event<'_>) {
+impl Report for ProgressPart<'_> {
+    fn event(&self, event: ReportEvent<'_>) {
         match event {
-            Event::Started { .. } => self.done.store(0, Ordering::Relaxed),
-            Event::Advanced { done } => {
+            ReportEvent::Started { .. } => self.done.store(0, Ordering::Relaxed),
+            ReportEvent::Advanced { done } => {
                 // A download that begins again counts from the beginning: then nothing is added until it is past that.
                 let before = self.done.fetch_max(done, Ordering::Relaxed);
                 let more = done.saturating_sub(before);
-                let all = self.together.done.fetch_add(more, Ordering::Relaxed) + more;
-                self.together.report.event(Event::Advanced { done: all });
+                let all = self.shared.done.fetch_add(more, Ordering::Relaxed) + more;
+                self.shared.report.event(ReportEvent::Advanced { done: all });
             }
-            Event::Finished => {}
-            Event::Notice(_) | Event::Warning(_) | Event::Detail(_) | Event::Step(_) => self.together.report.event(event),
+            ReportEvent::Finished => {}
+            ReportEvent::Notice(_) | ReportEvent::Warning(_) | ReportEvent::Detail(_) | ReportEvent::Step(_) => {
+                self.shared.report.event(event);
+            }
         }
     }
 }
@@ -98,7 +100,7 @@ mod tests {
         let items: Vec<u64> = (0..50).collect();
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let mut results = BTreeMap::new();
-        each(
+        for_each(
             &items,
             4,
             |item| {
@@ -111,33 +113,36 @@ mod tests {
         );
         assert_eq!(results.into_values().collect::<Vec<_>>(), items.iter().map(|item| item * 2).collect::<Vec<_>>());
         assert!((1..=4).contains(&most.load(Ordering::SeqCst)));
-        each(&[] as &[u64], 0, |item| *item, |_, _| panic!("nothing to do"));
+        for_each(&[] as &[u64], 0, |item| *item, |_, _| panic!("nothing to do"));
     }
 
     #[test]
     fn parts_show_as_one_step() {
         struct Log(Mutex<Vec<String>>);
         impl Report for Log {
-            fn event(&self, event: Event<'_>) {
+            fn event(&self, event: ReportEvent<'_>) {
                 let text = match event {
-                    Event::Started { what, .. } => what.to_owned(),
-                    Event::Advanced { done } => done.to_string(),
-                    Event::Finished => "end".to_owned(),
-                    Event::Notice(text) | Event::Warning(text) | Event::Detail(text) | Event::Step(text) => text.to_owned(),
+                    ReportEvent::Started { what, .. } => what.to_owned(),
+                    ReportEvent::Advanced { done } => done.to_string(),
+                    ReportEvent::Finished => "end".to_owned(),
+                    ReportEvent::Notice(text)
+                    | ReportEvent::Warning(text)
+                    | ReportEvent::Detail(text)
+                    | ReportEvent::Step(text) => text.to_owned(),
                 };
                 self.0.lock().unwrap().push(text);
             }
         }
         let log = Log(Mutex::default());
-        let together = Together::start(&log, "many");
-        let (a, b) = (together.part(), together.part());
-        a.event(Event::Started { what: "a", total: None });
-        a.event(Event::Advanced { done: 5 });
-        b.event(Event::Advanced { done: 7 });
-        a.event(Event::Advanced { done: 3 });
+        let progress = SharedProgress::start(&log, "many");
+        let (a, b) = (progress.part(), progress.part());
+        a.event(ReportEvent::Started { what: "a", total: None });
+        a.event(ReportEvent::Advanced { done: 5 });
+        b.event(ReportEvent::Advanced { done: 7 });
+        a.event(ReportEvent::Advanced { done: 3 });
         a.notice("hello");
-        a.event(Event::Finished);
-        drop(together);
+        a.event(ReportEvent::Finished);
+        drop(progress);
         assert_eq!(*log.0.lock().unwrap(), ["many", "5", "12", "12", "hello", "end"]);
     }
 }

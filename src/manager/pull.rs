@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::admit::{Arriving, Word, pin_source};
+use super::admit::{AdmissionRequest, Voucher, source_identity};
+use super::audit::AuditNote;
 use super::install::InstallError;
-use super::record::Note;
 use super::update::scratch;
-use super::{Manager, Trust};
+use super::{Manager, VerificationMode};
 use crate::files;
 use crate::intake::package::{self, UnpackError, is_archive_name};
 use crate::intake::provenance::{Evidence, Requirement};
@@ -22,7 +22,7 @@ pub struct PullRequest {
     /// How to fetch it.
     pub fetch: FetchOptions,
     /// What makes it trusted.
-    pub trust: Trust,
+    pub trust: VerificationMode,
     /// Whether another signer than before is fine.
     pub accept_signer: bool,
     /// Where the package and its provenance go.
@@ -75,24 +75,25 @@ impl Manager<'_> {
     /// # Errors
     /// See [`PullError`].
     pub fn pull(&self, request: &PullRequest) -> Result<Pulled, PullError> {
-        self.refusal_recorded(Note::of_source(None, &request.source), |note| self.fetch_and_write(request, note))
+        self.with_refusal_audit(AuditNote::of_source(None, &request.source), |note| self.fetch_and_write(request, note))
     }
 
-    fn fetch_and_write(&self, request: &PullRequest, note: &mut Note) -> Result<Pulled, PullError> {
+    fn fetch_and_write(&self, request: &PullRequest, note: &mut AuditNote) -> Result<Pulled, PullError> {
         let PullRequest { source: argument, fetch, trust, directory, .. } = request;
         let failed = |e: InstallError| PullError::Fetch(e);
         let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
-        let may_vouch = matches!(trust, Trust::Signature { .. }) && source.may_vouch(fetch.version.as_deref());
+        let may_vouch =
+            matches!(trust, VerificationMode::Signature { .. }) && source.may_give_digest(fetch.version.as_deref());
         let requirement = if may_vouch { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
         let scratch = scratch().map_err(|e| failed(e.into()))?;
         let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
         note.about.digest = Some(format!("sha256:{}", fetched.digest()));
         let requirement = match requirement {
             Some(requirement) => requirement,
-            None if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
+            None if fetched.has_trusted_digest() => Requirement::Digest(fetched.digest()),
             None => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let places = self.places_of_fetched(&source, &fetched.origin);
+        let locations = self.locations_of_fetched(&source, &fetched.origin);
         let verified = self.verify_under_policy(fetched, &requirement, &source, None).map_err(|e| failed(e.into()))?;
         if matches!(verified.evidence(), Evidence::Skipped) {
             self.report.warning(&format!("{source} is not verified, as you asked"));
@@ -101,16 +102,16 @@ impl Manager<'_> {
         let metadata = package::inspect(&fetched.path, &self.settings.limits)
             .map_err(|e| PullError::Package { source_text: source.to_string(), source: e })?;
         verified.check_manifest(&metadata).map_err(|e| failed(e.into()))?;
-        let arriving = Arriving {
+        let arriving = AdmissionRequest {
             name: metadata.name.as_str(),
-            places: &places,
-            source: pin_source(&source),
+            locations: &locations,
+            source: source_identity(&source),
             evidence: Some(verified.evidence()),
-            word: Word::of(trust, &source, fetch.version.as_deref()),
+            voucher: Voucher::of(trust, &source, fetch.version.as_deref()),
             replaced: None,
             accept_signer: request.accept_signer,
         };
-        // Nothing is installed, and so nobody is pinned.
+        // Nothing is installed, and so no signer is remembered.
         drop(self.admit(&arriving).map_err(|e| failed(e.into()))?);
         fetch.check_version(&fetched.origin, metadata.version.as_ref()).map_err(|e| failed(e.into()))?;
 
@@ -123,7 +124,7 @@ impl Manager<'_> {
             None => format!("{}.tgz", metadata.name),
         };
         let package = directory.join(file_name);
-        let prov = super::lock::with_prov(&package);
+        let prov = super::lock_file::with_prov(&package);
         let failed_to_write = |path: &Path| {
             let path = path.to_owned();
             move |source| PullError::Write { path, source }

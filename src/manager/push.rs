@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::intake::package::{self, Fetched, UnpackError};
+use crate::intake::package::{self, FetchedPackage, UnpackError};
 use crate::intake::provenance::{self, VerifyError};
 use crate::intake::source::{self, FetchOptions, OciReference, Publication, Pushed, SourceError};
-use crate::text::{plain, quoted};
+use crate::text::{quoted, sanitized};
 
 use super::Manager;
 
@@ -77,7 +77,7 @@ impl Manager<'_> {
     pub fn push(&self, request: &PushRequest) -> Result<Pushed, PushError> {
         let PushRequest { file, fetch: options, .. } = request;
         let reference = OciReference::from_argument(&request.reference)?;
-        let shown = || plain(&file.to_string_lossy()).into_owned();
+        let shown = || sanitized(&file.to_string_lossy()).into_owned();
         let wanted = FetchOptions { want_provenance: true, limits: options.limits.clone(), ..FetchOptions::default() };
         let fetched = source::examine(file, &wanted, self.report)?;
         let metadata =
@@ -106,9 +106,9 @@ impl Manager<'_> {
     }
 
     /// What is published can be verified, unless the user knows that it cannot.
-    fn check_signed(&self, fetched: &Fetched, request: &PushRequest) -> Result<(), PushError> {
+    fn check_signed(&self, fetched: &FetchedPackage, request: &PushRequest) -> Result<(), PushError> {
         let name = request.file.to_string_lossy();
-        let file = plain(&name).into_owned();
+        let file = sanitized(&name).into_owned();
         if fetched.provenance.is_some() {
             return provenance::check_provenance(fetched, &self.settings.limits)
                 .map_err(|source| PushError::Provenance { file, source: Box::new(source) });

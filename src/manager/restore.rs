@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use crate::audit::{AuditError, Event};
+use crate::audit::{AuditError, AuditEvent};
 use crate::digest::Sha256Digest;
 use crate::intake::provenance::{self, Requirement};
 use crate::intake::source::{self, FetchOptions, GitHubAccess, Source, SourceError};
-use crate::store::{Damage, Difference, Kind, PreviousDamage, Receipt, Staged, StoreError, StoreLock};
-use crate::text::{Plain, quoted};
+use crate::store::{Damage, Difference, InstallKind, PreviousDamage, Receipt, StagedPlugin, StoreError, StoreLock};
+use crate::text::{Sanitized, quoted};
 
-use super::network::with_remembered;
-use super::record::Note;
-use super::{AdmitError, Manager, ObtainError};
+use super::audit::AuditNote;
+use super::network::with_network_settings;
+use super::{AdmitError, FetchLockedError, Manager};
 
 /// What became of a plugin that was to be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum RestoreError {
     /// The kept package is gone, and its source gave none.
     #[error(
         "the package of plugin `{}` is no longer kept, and its source does not give it; `{host} plugin trust {}` accepts the files as they are",
-        Plain(name),
+        Sanitized(name),
         quoted(name)
     )]
     Unavailable {
@@ -66,7 +66,7 @@ pub enum RestoreError {
         /// The host's name.
         host: String,
         /// Why the source does not give it.
-        source: Box<ObtainError>,
+        source: Box<FetchLockedError>,
     },
 }
 
@@ -83,7 +83,7 @@ impl Manager<'_> {
     }
 
     /// The options of a fetch that the settings alone say.
-    pub(super) fn own_options(&self) -> FetchOptions {
+    pub(super) fn default_fetch_options(&self) -> FetchOptions {
         FetchOptions {
             http: self.settings.http.clone(),
             limits: self.settings.limits.clone(),
@@ -99,8 +99,8 @@ impl Manager<'_> {
     /// # Errors
     /// Any [`RestoreError`].
     pub fn restore(&self, name: &str, fetch: &FetchOptions) -> Result<Restored, RestoreError> {
-        self.recorded(Note::of_plugin(Event::Restore, name), |note| {
-            let restored = self.put_back(name, fetch, note)?;
+        self.with_audit(AuditNote::of_plugin(AuditEvent::Restore, name), |note| {
+            let restored = self.restore_files(name, fetch, note)?;
             if !restored.is_changed() {
                 note.event = None;
             }
@@ -108,22 +108,22 @@ impl Manager<'_> {
         })
     }
 
-    fn put_back(&self, name: &str, fetch: &FetchOptions, note: &mut Note) -> Result<Restored, RestoreError> {
+    fn restore_files(&self, name: &str, fetch: &FetchOptions, note: &mut AuditNote) -> Result<Restored, RestoreError> {
         let store = self.store();
         // Looked at without the lock: where there is nothing to do, nothing must be writable.
         let damage = store.damage(name)?;
         note.receipt(&damage.receipt);
-        if damage.is_none() || damage.receipt.kind == Kind::Link {
+        if damage.is_none() || damage.receipt.kind == InstallKind::Link {
             return Ok(restored(&damage));
         }
-        self.may_come_back(&damage.receipt)?;
+        self.admit_restored(&damage.receipt)?;
         let lock = store.lock(self.report)?;
         // Another program may have changed it while we waited.
-        lock.give_name_back(name)?;
+        lock.restore_directory_name(name)?;
         let damage = store.damage(name)?;
         let done = restored(&damage);
         if let Some(previous) = &damage.previous {
-            self.put_previous_back(&lock, &damage, previous)?;
+            self.restore_previous_files(&lock, &damage, previous)?;
         }
         if !damage.differences.is_empty() || damage.lacks_package() {
             let staged = self.stage_again(&lock, &damage, fetch)?;
@@ -134,15 +134,20 @@ impl Manager<'_> {
     }
 
     /// Refuses what a policy, a limit of its signer's key or that key's revocation would keep out today.
-    fn may_come_back(&self, receipt: &Receipt) -> Result<(), RestoreError> {
-        self.admit_package(&receipt.name, &receipt.places(), receipt.evidence().as_ref())?;
-        Ok(self.admit_kept(receipt)?)
+    fn admit_restored(&self, receipt: &Receipt) -> Result<(), RestoreError> {
+        self.admit_package(&receipt.name, &receipt.locations(), receipt.evidence().as_ref())?;
+        Ok(self.admit_previous(receipt)?)
     }
 
     /// The installed version in staging once more.
-    fn stage_again(&self, lock: &StoreLock<'_>, damage: &Damage, fetch: &FetchOptions) -> Result<Staged, RestoreError> {
+    fn stage_again(
+        &self,
+        lock: &StoreLock<'_>,
+        damage: &Damage,
+        fetch: &FetchOptions,
+    ) -> Result<StagedPlugin, RestoreError> {
         let receipt = &damage.receipt;
-        if receipt.kind == Kind::Copy {
+        if receipt.kind == InstallKind::Copy {
             return Ok(lock.stage_directory_copy(Path::new(&receipt.source.asked), self.report)?);
         }
         match (&damage.package, &receipt.archive) {
@@ -151,7 +156,7 @@ impl Manager<'_> {
         }
     }
 
-    fn put_previous_back(
+    fn restore_previous_files(
         &self,
         lock: &StoreLock<'_>,
         damage: &Damage,
@@ -162,9 +167,9 @@ impl Manager<'_> {
     }
 
     /// The package that is kept at `path`, which must have `digest`: it came in under the policy, and was verified then.
-    fn stage_kept(&self, lock: &StoreLock<'_>, path: &Path, digest: Sha256Digest) -> Result<Staged, RestoreError> {
+    fn stage_kept(&self, lock: &StoreLock<'_>, path: &Path, digest: Sha256Digest) -> Result<StagedPlugin, RestoreError> {
         let spool = lock.spool()?;
-        let options = FetchOptions { want_provenance: true, ..self.own_options() };
+        let options = FetchOptions { want_provenance: true, ..self.default_fetch_options() };
         let fetched = source::fetch(&Source::Archive(path.to_owned()), &options, spool.path(), self.report)?;
         let verified = provenance::verify(fetched, &Requirement::Digest(digest), &self.settings.limits);
         Ok(lock.stage(verified.map_err(StoreError::from)?, self.report)?)
@@ -176,14 +181,14 @@ impl Manager<'_> {
         lock: &StoreLock<'_>,
         receipt: &Receipt,
         fetch: &FetchOptions,
-    ) -> Result<Staged, RestoreError> {
+    ) -> Result<StagedPlugin, RestoreError> {
         let spool = lock.spool()?;
-        let fetch = with_remembered(fetch, &receipt.network);
+        let fetch = with_network_settings(fetch, &receipt.network);
         let name = receipt.name.clone();
         let locked = self.entry(receipt).map_err(|_| self.store().no_receipt(&name))?;
         let signed = receipt.archive.as_ref().is_some_and(|archive| archive.provenance);
         let host = self.host.name().to_owned();
-        let fetched = self.fetch_again(&locked, signed, &fetch, spool.path());
+        let fetched = self.refetch(&locked, signed, &fetch, spool.path());
         let fetched = fetched.map_err(|source| RestoreError::Unavailable { name, host, source: Box::new(source) })?;
         let requirement = Requirement::Digest(fetched.digest());
         let verified = provenance::verify(fetched, &requirement, &self.settings.limits).map_err(StoreError::from)?;
@@ -194,7 +199,7 @@ impl Manager<'_> {
 /// What is put back of `damage`.
 fn restored(damage: &Damage) -> Restored {
     let Damage { receipt, differences, previous, .. } = damage;
-    let link = receipt.kind == Kind::Link;
+    let link = receipt.kind == InstallKind::Link;
     let previous = previous.iter().filter(|previous| previous.package.is_some());
     Restored {
         name: receipt.name.clone(),

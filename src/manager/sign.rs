@@ -59,7 +59,7 @@ impl Manager<'_> {
         file: &Path,
         sign: impl FnOnce(&Metadata, &str, &Sha256Digest) -> Result<Vec<u8>, SignError>,
     ) -> Result<PathBuf, SignPackageError> {
-        let shown = || crate::text::plain(&file.to_string_lossy()).into_owned();
+        let shown = || crate::text::sanitized(&file.to_string_lossy()).into_owned();
         let examined = source::examine(file, &FetchOptions::default(), self.report)?;
         let metadata = package::inspect(file, &self.settings.limits)
             .map_err(|source| SignPackageError::Package { file: shown(), source })?;

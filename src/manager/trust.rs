@@ -3,22 +3,22 @@
 use jiff::Timestamp;
 
 use super::Manager;
+use super::audit::AuditNote;
 use super::keyring::OwnKeyringError;
-use super::record::Note;
-use crate::audit::{AuditError, Event};
+use crate::audit::{AuditError, AuditEvent};
 use crate::intake::provenance::FullFingerprint;
 use crate::spelling::did_you_mean;
-use crate::store::{ChangedFile, Difference, Found, Receipt, Store, StoreError, TakenBack};
-use crate::text::Plain;
-use crate::trust::{Accepted, AcceptedFile, Limit, Pin, Trusted, TrustedError};
+use crate::store::{ChangedFile, Difference, InstalledPlugin, Receipt, Store, StoreError, WithdrawnChanges};
+use crate::text::Sanitized;
+use crate::trust::{AcceptedChanges, AcceptedFile, KnownSigner, SignerLimit, TrustFile, TrustFileError};
 
 /// What was taken back.
 #[derive(Debug, Clone, Default)]
-pub struct Untrusted {
+pub struct UntrustedPlugin {
     /// The files whose changes are no longer accepted.
     pub files: Vec<String>,
-    /// The signers who are no longer pinned.
-    pub pins: Vec<Pin>,
+    /// The signers who are no longer known.
+    pub signers: Vec<KnownSigner>,
 }
 
 /// Why trust was not changed.
@@ -28,7 +28,7 @@ pub enum TrustError {
     /// Nothing of that name is trusted, and nothing is installed.
     #[error(
         "plugin `{}` is not installed, and nothing is trusted under this name; {}",
-        Plain(.name), did_you_mean(.nearest).unwrap_or_else(|| format!("`{host} plugin trust` shows what is"))
+        Sanitized(.name), did_you_mean(.nearest).unwrap_or_else(|| format!("`{host} plugin trust` shows what is"))
     )]
     Unknown {
         /// The name.
@@ -41,8 +41,8 @@ pub enum TrustError {
     /// Changes are still accepted, since nobody knows any more what they replaced.
     #[error(
         "what was installed of plugin `{}` in place of {} is not written down any more; `{restore}` puts it back",
-        Plain(.name),
-        .paths.iter().map(|path| format!("`{}`", Plain(path))).collect::<Vec<_>>().join(", ")
+        Sanitized(.name),
+        .paths.iter().map(|path| format!("`{}`", Sanitized(path))).collect::<Vec<_>>().join(", ")
     )]
     NotKnown {
         /// The plugin's name.
@@ -57,7 +57,7 @@ pub enum TrustError {
     Store(#[from] StoreError),
     /// `trust.yaml` cannot be read or written.
     #[error(transparent)]
-    File(#[from] TrustedError),
+    File(#[from] TrustFileError),
     /// A policy wants it written down, and that cannot be.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -72,7 +72,7 @@ pub enum LimitError {
     Key(#[from] OwnKeyringError),
     /// `trust.yaml` cannot be read or written.
     #[error(transparent)]
-    File(#[from] TrustedError),
+    File(#[from] TrustFileError),
     /// A policy wants it written down, and that cannot be.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -82,9 +82,9 @@ impl Manager<'_> {
     /// What the user trusts.
     ///
     /// # Errors
-    /// See [`TrustedError`].
-    pub fn trusted(&self) -> Result<Trusted, TrustedError> {
-        Trusted::load(&self.homes.config.path)
+    /// See [`TrustFileError`].
+    pub fn trusted(&self) -> Result<TrustFile, TrustFileError> {
+        TrustFile::load(&self.homes.config.path)
     }
 
     /// Accepts the changes that were made to the files of the plugin `name`, and says which they were. What was installed is
@@ -93,7 +93,7 @@ impl Manager<'_> {
     /// # Errors
     /// See [`TrustError`].
     pub fn trust(&self, name: &str) -> Result<Vec<Difference>, TrustError> {
-        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
+        self.with_audit(AuditNote::of_plugin(AuditEvent::Trust, name), |note| {
             let store = self.store();
             store.installed(name)?;
             // A file that cannot be used is said before anything is accepted.
@@ -105,16 +105,16 @@ impl Manager<'_> {
             }
             if let Some(receipt) = store.receipt(&store.installed(name)?)? {
                 note.receipt(&receipt);
-                if let Some(rule) = self.policy.least(Some(name), &receipt.places()) {
+                if let Some(rule) = self.policy.required_level(Some(name), &receipt.locations()) {
                     let way_out = store.restore_command(&receipt.name);
                     self.report.warning(&format!(
                         "the policy {} wants what was verified, so plugin `{}` does not run with the change; restore it with `{way_out}`",
                         rule.at,
-                        Plain(name)
+                        Sanitized(name)
                     ));
                 }
             }
-            let changed = Trusted::change(&self.homes.config.path, |trusted| accept(trusted, name, accepted.files));
+            let changed = TrustFile::change(&self.homes.config.path, |trusted| accept(trusted, name, accepted.files));
             if let Err(error) = changed {
                 self.report.warning(&format!("the change is accepted, but cannot be taken back: {error}"));
             }
@@ -122,44 +122,44 @@ impl Manager<'_> {
         })
     }
 
-    /// Takes back what was trusted under the name `name`: accepted changes of its files, and the pins of its signers.
+    /// Takes back what was trusted under the name `name`: accepted changes of its files, and its known signers.
     ///
     /// # Errors
     /// See [`TrustError`].
-    pub fn untrust(&self, name: &str) -> Result<Untrusted, TrustError> {
-        self.recorded(Note::of_plugin(Event::Trust, name), |note| {
-            let untrusted = self.take_back(name)?;
-            if untrusted.files.is_empty() && untrusted.pins.is_empty() {
+    pub fn untrust(&self, name: &str) -> Result<UntrustedPlugin, TrustError> {
+        self.with_audit(AuditNote::of_plugin(AuditEvent::Trust, name), |note| {
+            let untrusted = self.withdraw_trust(name)?;
+            if untrusted.files.is_empty() && untrusted.signers.is_empty() {
                 note.event = None;
             }
             Ok(untrusted)
         })
     }
 
-    fn take_back(&self, name: &str) -> Result<Untrusted, TrustError> {
+    fn withdraw_trust(&self, name: &str) -> Result<UntrustedPlugin, TrustError> {
         let store = self.store();
         let trusted = self.trusted()?;
         let accepted = trusted.accepted.iter().find(|accepted| accepted.name == name);
         let found = store.find(name)?;
-        if found.is_none() && accepted.is_none() && trusted.pins.iter().all(|pin| pin.name != name) {
+        if found.is_none() && accepted.is_none() && trusted.known_signers.iter().all(|known| known.name != name) {
             let (host, nearest) = (self.host.name().to_owned(), store.near(name));
             return Err(TrustError::Unknown { name: name.to_owned(), host, nearest });
         }
         let files = accepted.map(|accepted| accepted.files.clone()).unwrap_or_default();
         let taken = match found {
             Some(found) if !files.is_empty() || has_accepted(&store, &found)? => {
-                store.lock(self.report)?.take_back(name, &files)?
+                store.lock(self.report)?.withdraw_accepted(name, &files)?
             }
-            _ => TakenBack::default(),
+            _ => WithdrawnChanges::default(),
         };
-        let pins = Trusted::change(&self.homes.config.path, |trusted| {
+        let signers = TrustFile::change(&self.homes.config.path, |trusted| {
             trusted.accepted.retain(|accepted| accepted.name != name);
-            let (gone, kept) = std::mem::take(&mut trusted.pins).into_iter().partition(|pin| pin.name == name);
-            trusted.pins = kept;
+            let (gone, kept) = std::mem::take(&mut trusted.known_signers).into_iter().partition(|known| known.name == name);
+            trusted.known_signers = kept;
             gone
         })?;
         if taken.unknown.is_empty() {
-            return Ok(Untrusted { files: taken.files, pins });
+            return Ok(UntrustedPlugin { files: taken.files, signers });
         }
         let (name, paths) = (name.to_owned(), taken.unknown);
         let restore = store.restore_command(&name);
@@ -168,14 +168,14 @@ impl Manager<'_> {
 
     /// Forgets which changes of the plugin `name` were accepted, since it is gone. Its signer is remembered: it may come back.
     pub(super) fn forget_accepted(&self, name: &str) {
-        let is_it = |accepted: &Accepted| accepted.name == name;
+        let is_it = |accepted: &AcceptedChanges| accepted.name == name;
         // Where that cannot be done nothing is lost by it: `doctor` tells of what is left.
         if self.trusted().is_ok_and(|trusted| trusted.accepted.iter().any(is_it)) {
-            let _ = Trusted::change(&self.homes.config.path, |trusted| trusted.accepted.retain(|one| !is_it(one)));
+            let _ = TrustFile::change(&self.homes.config.path, |trusted| trusted.accepted.retain(|one| !is_it(one)));
         }
     }
 
-    /// Pins the signer of `restored` wherever that of `replaced` was pinned for the plugin `name`: whoever goes back takes back
+    /// Remembers the signer of `restored` wherever that of `replaced` was known for the plugin `name`: whoever goes back takes back
     /// that another signer was accepted, so that the next version must be signed as the one that is there.
     pub(super) fn follow_signer(&self, name: &str, replaced: Option<&Receipt>, restored: Option<&Receipt>) {
         let signer = |receipt: Option<&Receipt>| {
@@ -183,13 +183,13 @@ impl Manager<'_> {
             Some((fingerprint.to_owned(), user_id.to_owned()))
         };
         let (Some((from, _)), Some((to, user_id))) = (signer(replaced), signer(restored)) else { return };
-        let is_it = |pin: &Pin| pin.name == name && pin.fingerprint.eq_ignore_ascii_case(&from);
-        if from.eq_ignore_ascii_case(&to) || !self.trusted().is_ok_and(|trusted| trusted.pins.iter().any(is_it)) {
+        let is_it = |known: &KnownSigner| known.name == name && known.fingerprint.eq_ignore_ascii_case(&from);
+        if from.eq_ignore_ascii_case(&to) || !self.trusted().is_ok_and(|trusted| trusted.known_signers.iter().any(is_it)) {
             return;
         }
-        let changed = Trusted::change(&self.homes.config.path, |trusted| {
-            for pin in trusted.pins.iter_mut().filter(|pin| is_it(pin)) {
-                (pin.fingerprint, pin.user_id, pin.since) = (to.clone(), user_id.clone(), Timestamp::now());
+        let changed = TrustFile::change(&self.homes.config.path, |trusted| {
+            for known in trusted.known_signers.iter_mut().filter(|known| is_it(known)) {
+                (known.fingerprint, known.user_id, known.since) = (to.clone(), user_id.clone(), Timestamp::now());
             }
         });
         if let Err(error) = changed {
@@ -222,11 +222,11 @@ impl Manager<'_> {
         if names.is_empty() && sources.is_empty() && self.trusted()?.limit(fingerprint).is_none() {
             return Ok(());
         }
-        let mut note = Note { event: Some(Event::Keyring), ..Note::default() };
+        let mut note = AuditNote { event: Some(AuditEvent::Keyring), ..AuditNote::default() };
         note.about.signer = Some(fingerprint.to_owned());
-        self.recorded(note, |note| {
-            let set = |trusted: &mut Trusted| trusted.set_limit(fingerprint, names.to_vec(), sources.to_vec());
-            if !Trusted::change(&self.homes.config.path, set)? {
+        self.with_audit(note, |note| {
+            let set = |trusted: &mut TrustFile| trusted.set_limit(fingerprint, names.to_vec(), sources.to_vec());
+            if !TrustFile::change(&self.homes.config.path, set)? {
                 note.event = None;
             }
             Ok(())
@@ -236,25 +236,25 @@ impl Manager<'_> {
     /// What the key `fingerprint` may sign, where that is limited.
     ///
     /// # Errors
-    /// See [`TrustedError`].
-    pub fn limit_of(&self, fingerprint: &str) -> Result<Option<Limit>, TrustedError> {
+    /// See [`TrustFileError`].
+    pub fn limit_of(&self, fingerprint: &str) -> Result<Option<SignerLimit>, TrustFileError> {
         Ok(self.trusted()?.limit(fingerprint).cloned())
     }
 }
 
 /// Whether changes of the plugin in `found`, or of the version before it, were accepted.
-fn has_accepted(store: &Store, found: &Found) -> Result<bool, StoreError> {
+fn has_accepted(store: &Store, found: &InstalledPlugin) -> Result<bool, StoreError> {
     let receipts = [store.receipt(found)?, store.previous_receipt(found)?];
     Ok(receipts.iter().flatten().any(|receipt| !receipt.accepted.is_empty()))
 }
 
 /// Notes that `files` of the plugin `name` were accepted.
-fn accept(trusted: &mut Trusted, name: &str, files: Vec<ChangedFile>) {
+fn accept(trusted: &mut TrustFile, name: &str, files: Vec<ChangedFile>) {
     let since = Timestamp::now();
     let at = match trusted.accepted.iter().position(|accepted| accepted.name == name) {
         Some(at) => at,
         None => {
-            trusted.accepted.push(Accepted { name: name.to_owned(), since, files: Vec::new() });
+            trusted.accepted.push(AcceptedChanges { name: name.to_owned(), since, files: Vec::new() });
             trusted.accepted.len() - 1
         }
     };

@@ -1,12 +1,12 @@
 //! `plugin uninstall`: the delete hook while its files are there, then the plugin, its package and its receipt.
 
-use crate::audit::{AuditError, Event};
+use crate::audit::{AuditError, AuditEvent};
 use crate::runtime::{HookError, HookEvent};
-use crate::store::{GateError, Means, Removed, StoreError};
+use crate::store::{GateError, RemovedPlugin, StoreError, VerificationMethod};
 
 use super::Manager;
+use super::audit::AuditNote;
 use super::hooks::HookFailure;
-use super::record::Note;
 
 /// Why an uninstall failed. The plugin is still there then.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +41,11 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// Any [`UninstallError`]; the plugin is then as it was.
-    pub fn uninstall(&self, name: &str, hooks: bool) -> Result<Removed, UninstallError> {
-        self.recorded(Note::of_plugin(Event::Uninstall, name), |note| self.remove(name, hooks, note))
+    pub fn uninstall(&self, name: &str, hooks: bool) -> Result<RemovedPlugin, UninstallError> {
+        self.with_audit(AuditNote::of_plugin(AuditEvent::Uninstall, name), |note| self.remove(name, hooks, note))
     }
 
-    fn remove(&self, name: &str, hooks: bool, note: &mut Note) -> Result<Removed, UninstallError> {
+    fn remove(&self, name: &str, hooks: bool, note: &mut AuditNote) -> Result<RemovedPlugin, UninstallError> {
         let store = self.store();
         // Without a look first, a wrong name would make an empty store.
         store.installed(name)?;
@@ -54,7 +54,7 @@ impl Manager<'_> {
         // A damaged receipt must not keep its plugin, and has nothing to tell. What was copied in by hand is the user's own.
         let receipt = store.receipt(&found).ok().flatten();
         receipt.iter().for_each(|receipt| note.receipt(receipt));
-        let verified = receipt.map_or(Means::Local, |receipt| receipt.verified.by);
+        let verified = receipt.map_or(VerificationMethod::Local, |receipt| receipt.verified.by);
         let failed = |source| UninstallError::Hook { name: name.to_owned(), source };
         if let Ok(metadata) = &found.metadata
             && self.agreed_hook(metadata, HookEvent::Delete, verified, hooks).map_err(failed)?

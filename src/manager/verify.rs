@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use crate::audit::Event;
+use crate::audit::AuditEvent;
 use crate::intake::package::{self, UnpackError};
-use crate::intake::provenance::{self, Evidence, KeyringError, Otherwise, VerifyError};
+use crate::intake::provenance::{self, Alternatives, Evidence, KeyringError, VerifyError};
 use crate::intake::source::{self, FetchOptions, SourceError};
 use crate::spelling::did_you_mean;
-use crate::store::{Comparison, Difference, Found, GateError, Means, StoreError};
+use crate::store::{Comparison, Difference, GateError, InstalledPlugin, StoreError, VerificationMethod};
 
-use super::record::Note;
-use super::{Manager, Trust};
+use super::audit::AuditNote;
+use super::{Manager, VerificationMode};
 
 /// What is known of a package that was verified.
 #[derive(Debug, Clone)]
-pub struct VerifiedPackage {
+pub struct PackageVerification {
     /// The plugin's name.
     pub name: String,
     /// Its version.
@@ -29,7 +29,7 @@ pub struct VerifiedPackage {
 
 /// What is known of an installed plugin that was verified.
 #[derive(Debug, Clone)]
-pub struct VerifiedPlugin {
+pub struct PluginVerification {
     /// The plugin's name.
     pub name: String,
     /// Its version.
@@ -41,7 +41,7 @@ pub struct VerifiedPlugin {
     /// The files that it made beside its own when it ran; not yet safe to show.
     pub made: Vec<String>,
     /// Why its package is trusted, where a package is kept; `None` for a copy of a directory.
-    pub package: Option<VerifiedPackage>,
+    pub package: Option<PackageVerification>,
 }
 
 /// Why a package is not verified.
@@ -124,14 +124,19 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// See [`VerifyPackageError`].
-    pub fn verify_package(&self, file: &Path, trust: &Trust) -> Result<VerifiedPackage, VerifyPackageError> {
-        let note = Note::of_source(None, &file.to_string_lossy());
-        self.refusal_recorded(note, |note| self.examine_package(file, trust, note))
+    pub fn verify_package(&self, file: &Path, trust: &VerificationMode) -> Result<PackageVerification, VerifyPackageError> {
+        let note = AuditNote::of_source(None, &file.to_string_lossy());
+        self.with_refusal_audit(note, |note| self.examine_package(file, trust, note))
     }
 
-    fn examine_package(&self, file: &Path, trust: &Trust, note: &mut Note) -> Result<VerifiedPackage, VerifyPackageError> {
+    fn examine_package(
+        &self,
+        file: &Path,
+        trust: &VerificationMode,
+        note: &mut AuditNote,
+    ) -> Result<PackageVerification, VerifyPackageError> {
         let options = FetchOptions {
-            want_provenance: matches!(trust, Trust::Signature { .. }),
+            want_provenance: matches!(trust, VerificationMode::Signature { .. }),
             limits: self.settings.limits.clone(),
             ..FetchOptions::default()
         };
@@ -140,7 +145,7 @@ impl Manager<'_> {
         note.about.digest = Some(format!("sha256:{digest}"));
         let requirement = self.requirement(trust)?;
         let verified = provenance::verify(fetched, &requirement, &self.settings.limits)
-            .map_err(|error| error.otherwise(Otherwise::Digest))?;
+            .map_err(|error| error.with_alternatives(Alternatives::Digest))?;
         let (name, version, is_plugin) = match (package::inspect(file, &self.settings.limits), verified.signed_as()) {
             (Ok(metadata), _) => {
                 verified.check_manifest(&metadata)?;
@@ -151,11 +156,11 @@ impl Manager<'_> {
                 (name.to_owned(), Some(version.to_owned()), false)
             }
             (Err(source), _) => {
-                let file = crate::text::plain(&file.to_string_lossy()).into_owned();
+                let file = crate::text::sanitized(&file.to_string_lossy()).into_owned();
                 return Err(VerifyPackageError::Package { file, source });
             }
         };
-        Ok(VerifiedPackage { name, version, is_plugin, digest, evidence: verified.evidence().clone() })
+        Ok(PackageVerification { name, version, is_plugin, digest, evidence: verified.evidence().clone() })
     }
 
     /// Verifies the installed plugin `name`: every file against the receipt, and the package that is kept of it against what
@@ -163,16 +168,27 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// See [`VerifyInstalledError`].
-    pub fn verify_installed(&self, name: &str, trust: &Trust) -> Result<VerifiedPlugin, VerifyInstalledError> {
-        let note = Note { event: None, ..Note::of_plugin(Event::VerifyFailed, name) };
-        self.refusal_recorded(note, |note| self.store().look_at(name, || self.examine_installed(name, trust, note)))
+    pub fn verify_installed(
+        &self,
+        name: &str,
+        trust: &VerificationMode,
+    ) -> Result<PluginVerification, VerifyInstalledError> {
+        let note = AuditNote { event: None, ..AuditNote::of_plugin(AuditEvent::VerifyFailed, name) };
+        self.with_refusal_audit(note, |note| {
+            self.store().read_with_retries(name, || self.examine_installed(name, trust, note))
+        })
     }
 
-    fn examine_installed(&self, name: &str, asked: &Trust, note: &mut Note) -> Result<VerifiedPlugin, VerifyInstalledError> {
+    fn examine_installed(
+        &self,
+        name: &str,
+        asked: &VerificationMode,
+        note: &mut AuditNote,
+    ) -> Result<PluginVerification, VerifyInstalledError> {
         let store = self.store();
         let Some(found) = store.find(name)? else {
             return Err(VerifyInstalledError::NotThere {
-                name: crate::text::plain(name).into_owned(),
+                name: crate::text::sanitized(name).into_owned(),
                 host: self.host.name().to_owned(),
                 nearest: store.near(name),
             });
@@ -187,10 +203,10 @@ impl Manager<'_> {
         }
         let Comparison { differences, made } = store.check_all_files(name)?;
         if !differences.is_empty() {
-            let next = store.ways_out(name, &receipt);
+            let next = store.remedies(name, &receipt);
             return Err(VerifyInstalledError::Changed { name: receipt.name, differences, next });
         }
-        let mut plugin = VerifiedPlugin {
+        let mut plugin = PluginVerification {
             files: receipt.all_files().len(),
             accepted: self.trusted().map(|trusted| trusted.accepted_files(name)).unwrap_or_default(),
             made,
@@ -202,11 +218,13 @@ impl Manager<'_> {
             // What signed a commit is its tag, which stays in the repository: the receipt remembers that it was good.
             let remembered = receipt.verified.signature().filter(|_| !archive.provenance);
             let trust = match receipt.verified.by {
-                _ if matches!(asked, Trust::Digest(_)) => asked.clone(),
-                Means::Signature if remembered.is_some() => Trust::Digest(archive.sha256),
-                Means::Signature => asked.clone(),
+                _ if matches!(asked, VerificationMode::Digest(_)) => asked.clone(),
+                VerificationMethod::Signature if remembered.is_some() => VerificationMode::Digest(archive.sha256),
+                VerificationMethod::Signature => asked.clone(),
                 // There is no signature: the digest of the receipt is what was verified, or all that there is.
-                Means::Digest | Means::Local | Means::None => Trust::Digest(archive.sha256),
+                VerificationMethod::Digest | VerificationMethod::Local | VerificationMethod::None => {
+                    VerificationMode::Digest(archive.sha256)
+                }
             };
             // Beside the plugin, which may be in another than the first of several directories.
             let kept = found.directory.with_file_name(file);
@@ -224,15 +242,15 @@ impl Manager<'_> {
                 self.report.notice("the signature of its git tag or commit was verified when it was installed");
                 package.evidence = Evidence::Signature(signature);
             }
-            if receipt.verified.by == Means::None && matches!(asked, Trust::Signature { .. }) {
+            if receipt.verified.by == VerificationMethod::None && matches!(asked, VerificationMode::Signature { .. }) {
                 // The digest of the receipt says that these are the bytes that came, and nothing of who made them.
                 package.evidence = Evidence::Skipped;
             }
             plugin.package = Some(package);
         }
-        if receipt.verified.by == Means::None {
+        if receipt.verified.by == VerificationMethod::None {
             // Files that are as they came are not the same as files that somebody signed (CVE-2025-25204).
-            let name = crate::text::plain(name);
+            let name = crate::text::sanitized(name);
             let warning = format!("plugin `{name}` was installed without verification, so only its files could be checked");
             self.report.warning(&warning);
         }
@@ -244,12 +262,14 @@ impl Manager<'_> {
     fn verify_without_receipt(
         &self,
         name: &str,
-        found: &Found,
-        trust: &Trust,
-        note: &mut Note,
-    ) -> Result<VerifiedPlugin, VerifyInstalledError> {
-        let nothing =
-            |why: &str| VerifyInstalledError::Nothing { name: crate::text::plain(name).into_owned(), why: why.to_owned() };
+        found: &InstalledPlugin,
+        trust: &VerificationMode,
+        note: &mut AuditNote,
+    ) -> Result<PluginVerification, VerifyInstalledError> {
+        let nothing = |why: &str| VerifyInstalledError::Nothing {
+            name: crate::text::sanitized(name).into_owned(),
+            why: why.to_owned(),
+        };
         let metadata = found.metadata.as_ref().map_err(|_| nothing("it is broken and has no receipt"))?;
         let kept = found.directory.with_file_name(format!("{}-{}.tgz", metadata.name, metadata.version_text()));
         if !kept.is_file() || found.link {
@@ -265,7 +285,7 @@ impl Manager<'_> {
         std::fs::create_dir(&into).map_err(|source| StoreError::Io { action: "create", path: into.clone(), source })?;
         let unpacked = package::unpack(&kept, &kept, &into, &self.settings.limits, self.report).map_err(|source| {
             package_error(VerifyPackageError::Package {
-                file: crate::text::plain(&kept.to_string_lossy()).into_owned(),
+                file: crate::text::sanitized(&kept.to_string_lossy()).into_owned(),
                 source,
             })
         })?;
@@ -281,7 +301,7 @@ impl Manager<'_> {
             );
             return Err(VerifyInstalledError::Changed { name: metadata.name.to_string(), differences, next });
         }
-        Ok(VerifiedPlugin {
+        Ok(PluginVerification {
             name: metadata.name.to_string(),
             version: metadata.version.as_ref().map(ToString::to_string),
             files: unpacked.files.len(),

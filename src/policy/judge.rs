@@ -4,16 +4,16 @@ use std::fmt;
 
 use semver::Version;
 
-use super::{At, Pattern, Place, Policy, Ruled, SignerRule, Verification};
-use crate::text::Plain;
+use super::{Pattern, Policy, Rule, RulePosition, SignerRule, SourceLocation, VerificationLevel};
+use crate::text::Sanitized;
 
 /// What is judged, as far as it is known. What is not known yet is not judged.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Subject<'a> {
+pub struct PolicyRequest<'a> {
     /// The plugin's name.
     pub name: Option<&'a str>,
     /// Everywhere that it comes from: as it was asked for, as that was resolved, after redirects. Each must be allowed.
-    pub places: &'a [Place],
+    pub locations: &'a [SourceLocation],
     /// How it is verified.
     pub proof: Option<Proof<'a>>,
     /// The command that brings back what was installed, where the user accepted changes of it since: no proof is one of those.
@@ -40,11 +40,11 @@ pub enum Proof<'a> {
 
 impl Proof<'_> {
     /// How much it counts.
-    pub fn verification(&self) -> Verification {
+    pub fn verification(&self) -> VerificationLevel {
         match self {
-            Self::Signature { .. } => Verification::Signature,
-            Self::Digest => Verification::Digest,
-            Self::Nothing => Verification::None,
+            Self::Signature { .. } => VerificationLevel::Signature,
+            Self::Digest => VerificationLevel::Digest,
+            Self::Nothing => VerificationLevel::None,
         }
     }
 }
@@ -55,24 +55,24 @@ pub struct Decision {
     /// The rule, as the policy has it: `sources.deny: git+**`. Not yet safe to show.
     pub rule: String,
     /// Where it stands.
-    pub at: At,
+    pub at: RulePosition,
     /// What it says.
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
 }
 
 /// What a rule says about a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// It is about something else.
-    Silent,
+    NotApplicable,
     /// It is kept.
-    Kept,
+    Satisfied,
     /// It is not.
     Refused(Box<Refusal>),
     /// It can only be said once the package is here, with its name and its signature.
-    Later,
+    Undecided,
     /// It refuses nothing by itself: it binds what the program does with it.
-    Binds,
+    Binding,
 }
 
 /// Why a policy refuses something.
@@ -80,10 +80,10 @@ pub enum Verdict {
 #[non_exhaustive]
 pub enum Refusal {
     /// The source is denied.
-    #[error("the policy {at} denies the source `{place}` (`{}`); take another source, or ask whoever keeps the policy", Plain(.pattern))]
+    #[error("the policy {at} denies the source `{place}` (`{}`); take another source, or ask whoever keeps the policy", Sanitized(.pattern))]
     SourceDenied {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// The source, safe to show.
         place: String,
         /// The pattern that matches.
@@ -95,35 +95,35 @@ pub enum Refusal {
     )]
     SourceNotAllowed {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// The source, safe to show.
         place: String,
     },
     /// The plugin is denied.
-    #[error("the policy {at} denies the plugin `{}`; ask whoever keeps the policy", Plain(.name))]
+    #[error("the policy {at} denies the plugin `{}`; ask whoever keeps the policy", Sanitized(.name))]
     PluginDenied {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// The plugin's name.
         name: String,
     },
     /// The plugin is not verified well enough.
-    #[error("the policy {at} asks for {}, but {} is {}; {}", asked(*.least), subject(.name), weakly(*.found), next(*.least))]
+    #[error("the policy {at} asks for {}, but {} is {}; {}", required_words(*.least), shown_name(.name), found_level(*.found), next_step(*.least))]
     TooWeak {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// The plugin's name, or its source; safe to show.
         name: String,
         /// The least that counts.
-        least: Verification,
+        least: VerificationLevel,
         /// What there is.
-        found: Verification,
+        found: VerificationLevel,
     },
     /// Somebody signed the plugin who may not, or nobody did.
-    #[error("the policy {at} wants {} to be signed by {}, but it is {}; ask whoever keeps the policy", subject(.name), .allowed.join(" or "), signed_by(.found))]
+    #[error("the policy {at} wants {} to be signed by {}, but it is {}; ask whoever keeps the policy", shown_name(.name), .allowed.join(" or "), signed_by(.found))]
     Signer {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// The plugin's name, or its source; safe to show.
         name: String,
         /// Who signed it, safe to show.
@@ -133,24 +133,24 @@ pub enum Refusal {
     },
     /// Changes were accepted since the plugin was installed, and what verified it does not cover them.
     #[error("the policy {at} asks for {}, and changes of {} were accepted since it was installed, which {} does not cover; restore it with `{restore}`",
-        asked(*.least), subject(.name), covered_by(*.found))]
+        required_words(*.least), shown_name(.name), covered_by(*.found))]
     Accepted {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// The plugin's name, safe to show.
         name: String,
         /// The least that counts.
-        least: Verification,
+        least: VerificationLevel,
         /// How it was verified when it was installed.
-        found: Verification,
+        found: VerificationLevel,
         /// The command that brings back what was installed, safe to show.
         restore: String,
     },
     /// The host is too old.
-    #[error("the policy {at} asks for {} {minimum} or newer, and this is {version}; update it", Plain(.host))]
+    #[error("the policy {at} asks for {} {minimum} or newer, and this is {version}; update it", Sanitized(.host))]
     HostTooOld {
         /// The rule.
-        at: At,
+        at: RulePosition,
         /// The host's name.
         host: String,
         /// Its version.
@@ -162,7 +162,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The rule that refuses.
-    pub fn at(&self) -> &At {
+    pub fn at(&self) -> &RulePosition {
         match self {
             Self::SourceDenied { at, .. }
             | Self::SourceNotAllowed { at, .. }
@@ -180,37 +180,37 @@ impl Refusal {
     }
 }
 
-fn subject(name: &str) -> String {
+fn shown_name(name: &str) -> String {
     if name.is_empty() { "it".to_owned() } else { format!("`{name}`") }
 }
 
-fn asked(least: Verification) -> &'static str {
+fn required_words(least: VerificationLevel) -> &'static str {
     match least {
-        Verification::Signature => "a signature",
-        Verification::Digest => "a signature or a digest",
-        Verification::None => "nothing",
+        VerificationLevel::Signature => "a signature",
+        VerificationLevel::Digest => "a signature or a digest",
+        VerificationLevel::None => "nothing",
     }
 }
 
-fn weakly(found: Verification) -> &'static str {
+fn found_level(found: VerificationLevel) -> &'static str {
     match found {
-        Verification::Signature => "signed",
-        Verification::Digest => "verified by a digest only",
-        Verification::None => "not verified",
+        VerificationLevel::Signature => "signed",
+        VerificationLevel::Digest => "verified by a digest only",
+        VerificationLevel::None => "not verified",
     }
 }
 
-fn covered_by(found: Verification) -> &'static str {
+fn covered_by(found: VerificationLevel) -> &'static str {
     match found {
-        Verification::Signature => "its signature",
-        Verification::Digest => "its digest",
-        Verification::None => "nothing",
+        VerificationLevel::Signature => "its signature",
+        VerificationLevel::Digest => "its digest",
+        VerificationLevel::None => "nothing",
     }
 }
 
-fn next(least: Verification) -> &'static str {
+fn next_step(least: VerificationLevel) -> &'static str {
     match least {
-        Verification::Signature => "install a signed package of it",
+        VerificationLevel::Signature => "install a signed package of it",
         _ => "install a signed package of it, or one that you name the digest of",
     }
 }
@@ -220,55 +220,55 @@ fn signed_by(found: &Option<String>) -> String {
 }
 
 impl Policy {
-    /// What each rule says about `subject`, file after file.
-    pub fn decide(&self, subject: &Subject<'_>) -> Vec<Decision> {
+    /// What each rule says about `request`, file after file.
+    pub fn decide(&self, request: &PolicyRequest<'_>) -> Vec<Decision> {
         let mut decisions = Vec::new();
-        self.each_decision(subject, |rule, at, verdict| {
+        self.each_decision(request, |rule, at, verdict| {
             decisions.push(Decision { rule: rule.to_string(), at: at.clone(), verdict });
             true
         });
         decisions
     }
 
-    /// Refuses `subject` where a rule does.
+    /// Refuses `request` where a rule does.
     ///
     /// # Errors
     /// The first refusal.
-    pub fn judge(&self, subject: &Subject<'_>) -> Result<(), Refusal> {
+    pub fn judge(&self, request: &PolicyRequest<'_>) -> Result<(), Refusal> {
         let mut refusal = Ok(());
-        self.each_decision(subject, |_, _, verdict| match verdict {
-            Verdict::Refused(why) => {
+        self.each_decision(request, |_, _, verdict| match verdict {
+            RuleVerdict::Refused(why) => {
                 refusal = Err(*why);
                 false
             }
-            Verdict::Silent | Verdict::Kept | Verdict::Later | Verdict::Binds => true,
+            RuleVerdict::NotApplicable | RuleVerdict::Satisfied | RuleVerdict::Undecided | RuleVerdict::Binding => true,
         });
         refusal
     }
 
     /// The least that counts as verified for what is called `name` or comes from `places`, and the rule that says so: also one
     /// that says who must have signed.
-    pub fn least(&self, name: Option<&str>, places: &[Place]) -> Option<Ruled<Verification>> {
-        let mut least: Option<Ruled<Verification>> = None;
-        let mut take = |value, at: &At| {
+    pub fn required_level(&self, name: Option<&str>, locations: &[SourceLocation]) -> Option<Rule<VerificationLevel>> {
+        let mut least: Option<Rule<VerificationLevel>> = None;
+        let mut take = |value, at: &RulePosition| {
             if least.as_ref().is_none_or(|least| least.value < value) {
-                least = Some(Ruled { value, at: at.clone() });
+                least = Some(Rule { value, at: at.clone() });
             }
         };
         for file in self.files.iter() {
             if let Some(rule) = &file.verification {
                 take(rule.value, &rule.at);
             }
-            for rule in file.signers.iter().filter(|rule| rule.value.is_about(name, places)) {
-                take(Verification::Signature, &rule.at);
+            for rule in file.signers.iter().filter(|rule| rule.value.is_about(name, locations)) {
+                take(VerificationLevel::Signature, &rule.at);
             }
         }
-        least.filter(|least| least.value != Verification::None)
+        least.filter(|least| least.value != VerificationLevel::None)
     }
 
     /// Whether a rule is about sources.
     pub fn judges_sources(&self) -> bool {
-        let by_source = |rule: &Ruled<SignerRule>| rule.value.source.is_some();
+        let by_source = |rule: &Rule<SignerRule>| rule.value.source.is_some();
         self.files.iter().any(|file| file.allow.is_some() || !file.deny.is_empty() || file.signers.iter().any(by_source))
     }
 
@@ -281,30 +281,34 @@ impl Policy {
     ///
     /// # Errors
     /// [`Refusal::SourceDenied`].
-    pub fn judge_denied(&self, places: &[Place]) -> Result<(), Refusal> {
+    pub fn judge_denied(&self, locations: &[SourceLocation]) -> Result<(), Refusal> {
         for rule in self.files.iter().flat_map(|file| &file.deny) {
-            denied(rule, places)?;
+            denied(rule, locations)?;
         }
         Ok(())
     }
 
     /// Tells `take` what each rule says, as long as it wants more: the rule, where it stands and what it says. Every run is
     /// judged, and few are explained: the rule is put into words by who shows it.
-    fn each_decision(&self, subject: &Subject<'_>, mut take: impl FnMut(fmt::Arguments<'_>, &At, Verdict) -> bool) {
-        let Subject { name, places, proof, accepted, installed } = *subject;
-        let arriving = if installed { &[][..] } else { places };
-        let called = || match (name, places.first()) {
-            (Some(name), _) => Plain(name).to_string(),
+    fn each_decision(
+        &self,
+        request: &PolicyRequest<'_>,
+        mut take: impl FnMut(fmt::Arguments<'_>, &RulePosition, RuleVerdict) -> bool,
+    ) {
+        let PolicyRequest { name, locations, proof, accepted, installed } = *request;
+        let arriving = if installed { &[][..] } else { locations };
+        let called = || match (name, locations.first()) {
+            (Some(name), _) => Sanitized(name).to_string(),
             (None, place) => place.map(|place| place.shown().to_owned()).unwrap_or_default(),
         };
         // What was verified is what must still be there.
-        let unaccepted = |at: &At, least, proof: Proof<'_>| match accepted {
-            Some(restore) if least > Verification::None => Err(Refusal::Accepted {
+        let unaccepted = |at: &RulePosition, least, proof: Proof<'_>| match accepted {
+            Some(restore) if least > VerificationLevel::None => Err(Refusal::Accepted {
                 at: at.clone(),
                 name: called(),
                 least,
                 found: proof.verification(),
-                restore: Plain(restore).to_string(),
+                restore: Sanitized(restore).to_string(),
             }),
             _ => Ok(()),
         };
@@ -332,17 +336,17 @@ impl Policy {
             for rule in &file.plugins {
                 let said = match name {
                     Some(name) if rule.value.matches_name(name) => {
-                        Verdict::Refused(Box::new(Refusal::PluginDenied { at: rule.at.clone(), name: name.to_owned() }))
+                        RuleVerdict::Refused(Box::new(Refusal::PluginDenied { at: rule.at.clone(), name: name.to_owned() }))
                     }
-                    Some(_) => Verdict::Silent,
-                    None => Verdict::Later,
+                    Some(_) => RuleVerdict::NotApplicable,
+                    None => RuleVerdict::Undecided,
                 };
                 if !take(format_args!("plugins.deny: {}", rule.value), &rule.at, said) {
                     return;
                 }
             }
             if let Some(rule) = &file.verification {
-                let said = proof.map_or(Verdict::Later, |proof| {
+                let said = proof.map_or(RuleVerdict::Undecided, |proof| {
                     let judged = match proof.verification() < rule.value {
                         true => Err(Refusal::TooWeak {
                             at: rule.at.clone(),
@@ -359,26 +363,26 @@ impl Policy {
                 }
             }
             for rule in &file.signers {
-                let about = rule.value.is_about(name, places);
+                let about = rule.value.is_about(name, locations);
                 let said = match proof {
                     Some(proof) if about => {
                         let judged = rule.value.check(&rule.at, proof, called);
-                        verdict(true, judged.and_then(|()| unaccepted(&rule.at, Verification::Signature, proof)))
+                        verdict(true, judged.and_then(|()| unaccepted(&rule.at, VerificationLevel::Signature, proof)))
                     }
-                    None if about || name.is_none() && rule.value.name.is_some() => Verdict::Later,
-                    _ => Verdict::Silent,
+                    None if about || name.is_none() && rule.value.name.is_some() => RuleVerdict::Undecided,
+                    _ => RuleVerdict::NotApplicable,
                 };
                 if !take(format_args!("{}", rule.value), &rule.at, said) {
                     return;
                 }
             }
             if let Some(rule) = &file.hooks
-                && !take(format_args!("hooks: {}", rule.value.as_str()), &rule.at, Verdict::Binds)
+                && !take(format_args!("hooks: {}", rule.value.as_str()), &rule.at, RuleVerdict::Binding)
             {
                 return;
             }
             if let Some(rule) = &file.audit
-                && !take(format_args!("audit: required"), &rule.at, Verdict::Binds)
+                && !take(format_args!("audit: required"), &rule.at, RuleVerdict::Binding)
             {
                 return;
             }
@@ -387,15 +391,15 @@ impl Policy {
 }
 
 /// What a rule says that is `about` the subject, or is not.
-fn verdict(about: bool, judged: Result<(), Refusal>) -> Verdict {
+fn verdict(about: bool, judged: Result<(), Refusal>) -> RuleVerdict {
     match judged {
-        Err(why) => Verdict::Refused(Box::new(why)),
-        Ok(()) if about => Verdict::Kept,
-        Ok(()) => Verdict::Silent,
+        Err(why) => RuleVerdict::Refused(Box::new(why)),
+        Ok(()) if about => RuleVerdict::Satisfied,
+        Ok(()) => RuleVerdict::NotApplicable,
     }
 }
 
-fn host_is_new_enough(rule: &Ruled<Version>, host: &str, version: &Version) -> Result<(), Refusal> {
+fn host_is_new_enough(rule: &Rule<Version>, host: &str, version: &Version) -> Result<(), Refusal> {
     if version.cmp_precedence(&rule.value).is_ge() {
         return Ok(());
     }
@@ -403,8 +407,8 @@ fn host_is_new_enough(rule: &Ruled<Version>, host: &str, version: &Version) -> R
     Err(Refusal::HostTooOld { at, host, version: version.clone(), minimum: rule.value.clone() })
 }
 
-fn denied(rule: &Ruled<Pattern>, places: &[Place]) -> Result<(), Refusal> {
-    match places.iter().find(|place| rule.value.may_match(place)) {
+fn denied(rule: &Rule<Pattern>, locations: &[SourceLocation]) -> Result<(), Refusal> {
+    match locations.iter().find(|place| rule.value.may_match(place)) {
         Some(place) => Err(Refusal::SourceDenied {
             at: rule.at.clone(),
             place: place.shown().to_owned(),
@@ -414,16 +418,16 @@ fn denied(rule: &Ruled<Pattern>, places: &[Place]) -> Result<(), Refusal> {
     }
 }
 
-fn allowed(rule: &Ruled<Vec<Ruled<Pattern>>>, places: &[Place]) -> Result<(), Refusal> {
-    let allowed = |place: &&Place| rule.value.iter().any(|pattern| pattern.value.surely_matches(place));
-    match places.iter().find(|place| !allowed(place)) {
+fn allowed(rule: &Rule<Vec<Rule<Pattern>>>, locations: &[SourceLocation]) -> Result<(), Refusal> {
+    let allowed = |place: &&SourceLocation| rule.value.iter().any(|pattern| pattern.value.surely_matches(place));
+    match locations.iter().find(|place| !allowed(place)) {
         Some(place) => Err(Refusal::SourceNotAllowed { at: rule.at.clone(), place: place.shown().to_owned() }),
         None => Ok(()),
     }
 }
 
 /// The rule about what is allowed, in words.
-struct Allow<'a>(&'a [Ruled<Pattern>]);
+struct Allow<'a>(&'a [Rule<Pattern>]);
 
 impl fmt::Display for Allow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -434,12 +438,12 @@ impl fmt::Display for Allow<'_> {
 
 impl SignerRule {
     /// Whether it is about what is called `name` or comes from one of `places`.
-    fn is_about(&self, name: Option<&str>, places: &[Place]) -> bool {
+    fn is_about(&self, name: Option<&str>, locations: &[SourceLocation]) -> bool {
         let by_name = self.name.as_ref().zip(name).is_some_and(|(pattern, name)| pattern.matches_name(name));
-        by_name || self.source.as_ref().is_some_and(|pattern| places.iter().any(|place| pattern.may_match(place)))
+        by_name || self.source.as_ref().is_some_and(|pattern| locations.iter().any(|place| pattern.may_match(place)))
     }
 
-    fn check(&self, at: &At, proof: Proof<'_>, called: impl Fn() -> String) -> Result<(), Refusal> {
+    fn check(&self, at: &RulePosition, proof: Proof<'_>, called: impl Fn() -> String) -> Result<(), Refusal> {
         let found = match proof {
             Proof::Signature { fingerprint, subkey } => {
                 let is_listed =
@@ -447,11 +451,11 @@ impl SignerRule {
                 if is_listed(fingerprint) || subkey.is_some_and(is_listed) {
                     return Ok(());
                 }
-                Some(Plain(fingerprint).to_string())
+                Some(Sanitized(fingerprint).to_string())
             }
             Proof::Digest | Proof::Nothing => None,
         };
-        let allowed = self.fingerprints.iter().map(|fingerprint| Plain(fingerprint).to_string()).collect();
+        let allowed = self.fingerprints.iter().map(|fingerprint| Sanitized(fingerprint).to_string()).collect();
         Err(Refusal::Signer { at: at.clone(), name: called(), found, allowed })
     }
 }

@@ -8,14 +8,14 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `read` | what the text of a file means |
-//! | `pattern`, `place` | whether a rule for sources is about a source, however that is written |
+//! | `pattern`, `location` | whether a rule for sources is about a source, however that is written |
 //! | `judge` | what all rules together say about a plugin |
 //!
 //! Asking is the part of others: [`crate::store`]'s gate before every run, [`crate::manager`] before anything comes in.
 
 mod judge;
+mod location;
 mod pattern;
-mod place;
 mod read;
 
 use std::fmt;
@@ -26,14 +26,14 @@ use std::sync::Arc;
 
 use semver::Version;
 
-use crate::files::{self, Changeable, Keepers};
+use crate::files::{self, AllowedWriters, UntrustedFile};
 use crate::host::{Homes, Host};
-use crate::text::Plain;
-use crate::yaml::{Mark, YamlError};
+use crate::text::Sanitized;
+use crate::yaml::{Position, YamlError};
 
-pub use judge::{Decision, Proof, Refusal, Subject, Verdict};
+pub use judge::{Decision, PolicyRequest, Proof, Refusal, RuleVerdict};
+pub use location::SourceLocation;
 pub use pattern::Pattern;
-pub use place::Place;
 
 /// The name of a policy in a directory of its own.
 pub const FILE_NAME: &str = "policy.yaml";
@@ -53,50 +53,50 @@ pub struct Policy {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyFile {
     /// Sources that are allowed, where only some are; an empty list allows none.
-    pub allow: Option<Ruled<Vec<Ruled<Pattern>>>>,
+    pub allow: Option<Rule<Vec<Rule<Pattern>>>>,
     /// Sources that are not.
-    pub deny: Vec<Ruled<Pattern>>,
+    pub deny: Vec<Rule<Pattern>>,
     /// The least that counts as verified.
-    pub verification: Option<Ruled<Verification>>,
+    pub verification: Option<Rule<VerificationLevel>>,
     /// Who may sign what.
-    pub signers: Vec<Ruled<SignerRule>>,
+    pub signers: Vec<Rule<SignerRule>>,
     /// Names of plugins that must not be there.
-    pub plugins: Vec<Ruled<Pattern>>,
+    pub plugins: Vec<Rule<Pattern>>,
     /// What hooks may do.
-    pub hooks: Option<Ruled<Hooks>>,
+    pub hooks: Option<Rule<HookPolicy>>,
     /// The oldest host that may have plugins.
-    pub minimum_host_version: Option<Ruled<Version>>,
+    pub minimum_host_version: Option<Rule<Version>>,
     /// The audit log must be written.
-    pub audit: Option<Ruled<()>>,
+    pub audit: Option<Rule<()>>,
 }
 
 /// A rule's content, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ruled<T> {
+pub struct Rule<T> {
     /// The content.
     pub value: T,
     /// Where it stands.
-    pub at: At,
+    pub at: RulePosition,
 }
 
 /// A line of a policy, shown as `file:line`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct At {
+pub struct RulePosition {
     /// The file.
     pub file: Arc<Path>,
     /// The line, from 1.
     pub line: u32,
 }
 
-impl fmt::Display for At {
+impl fmt::Display for RulePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", Plain(&self.file.to_string_lossy()), self.line)
+        write!(f, "{}:{}", Sanitized(&self.file.to_string_lossy()), self.line)
     }
 }
 
 /// How well a plugin is verified, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verification {
+pub enum VerificationLevel {
     /// Not at all.
     None,
     /// By a digest that somebody named.
@@ -107,7 +107,7 @@ pub enum Verification {
 
 /// What hooks may do, the loosest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hooks {
+pub enum HookPolicy {
     /// Run as the settings say.
     Allow,
     /// Run only confined to the files of their plugin.
@@ -132,7 +132,7 @@ pub struct SignerRule {
 #[non_exhaustive]
 pub enum PolicyError {
     /// A file is there and cannot be read.
-    #[error("cannot read the policy {}{}; nothing is done without it, so make it readable", Plain(&.path.to_string_lossy()), named(.named_by))]
+    #[error("cannot read the policy {}{}; nothing is done without it, so make it readable", Sanitized(&.path.to_string_lossy()), named(.named_by))]
     Read {
         /// The file.
         path: PathBuf,
@@ -142,7 +142,7 @@ pub enum PolicyError {
         source: io::Error,
     },
     /// A variable names a file that is not there.
-    #[error("the policy {}{} is not there; nothing is done without it", Plain(&.path.to_string_lossy()), named(.named_by))]
+    #[error("the policy {}{} is not there; nothing is done without it", Sanitized(&.path.to_string_lossy()), named(.named_by))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -150,7 +150,7 @@ pub enum PolicyError {
         named_by: Option<String>,
     },
     /// What is there is no regular file.
-    #[error("the policy {}{} is not a regular file", Plain(&.path.to_string_lossy()), named(.named_by))]
+    #[error("the policy {}{} is not a regular file", Sanitized(&.path.to_string_lossy()), named(.named_by))]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -159,15 +159,15 @@ pub enum PolicyError {
     },
     /// Others may change it.
     #[error(transparent)]
-    Changeable(#[from] Changeable),
+    Changeable(#[from] UntrustedFile),
     /// It is far too large.
-    #[error("the policy {} has more than {MAX_BYTES} bytes; is it the right file?", Plain(&.path.to_string_lossy()))]
+    #[error("the policy {} has more than {MAX_BYTES} bytes; is it the right file?", Sanitized(&.path.to_string_lossy()))]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// Its text is no policy.
-    #[error("{}:{}:{}: {}; nothing is done before the policy is put right", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
+    #[error("{}:{}:{}: {}; nothing is done before the policy is put right", Sanitized(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -183,14 +183,14 @@ impl PolicyError {
             Self::Read { path, .. }
             | Self::Missing { path, .. }
             | Self::NotAFile { path, .. }
-            | Self::Changeable(Changeable { path, .. })
+            | Self::Changeable(UntrustedFile { path, .. })
             | Self::TooLarge { path }
             | Self::Invalid { path, .. } => path,
         }
     }
 
     /// Where in the file it is, where it has a place.
-    pub fn mark(&self) -> Option<Mark> {
+    pub fn mark(&self) -> Option<Position> {
         match self {
             Self::Invalid { error, .. } => Some(error.at()),
             _ => None,
@@ -204,7 +204,7 @@ fn named(named_by: &Option<String>) -> String {
 
 /// Where a policy may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct PolicyPath {
     /// The file.
     pub path: PathBuf,
     /// The variable that names it; such a file must be there.
@@ -218,13 +218,13 @@ impl Policy {
     }
 
     /// Where policies for `host` are looked for.
-    pub fn candidates(host: &Host, homes: &Homes) -> Vec<Candidate> {
+    pub fn candidates(host: &Host, homes: &Homes) -> Vec<PolicyPath> {
         let usual = [homes.config.path.join(FILE_NAME), system_directory(host.name()).join(FILE_NAME)];
-        let mut candidates: Vec<_> = usual.into_iter().map(|path| Candidate { path, named_by: None }).collect();
+        let mut candidates: Vec<_> = usual.into_iter().map(|path| PolicyPath { path, named_by: None }).collect();
         if let Some((name, value)) = host.variable("POLICY") {
             let path = PathBuf::from(value);
             let path = std::path::absolute(&path).unwrap_or(path);
-            candidates.push(Candidate { path, named_by: Some(name) });
+            candidates.push(PolicyPath { path, named_by: Some(name) });
         }
         candidates
     }
@@ -253,13 +253,13 @@ impl Policy {
     }
 
     /// What hooks may do, and who says so; `None` where nobody does.
-    pub fn hooks(&self) -> Option<&Ruled<Hooks>> {
+    pub fn hooks(&self) -> Option<&Rule<HookPolicy>> {
         // Of equals the first: it is the one that is named.
         self.files.iter().rev().filter_map(|file| file.hooks.as_ref()).max_by_key(|rule| rule.value)
     }
 
     /// The line that says that the audit log must be written, where one does.
-    pub fn audit_required(&self) -> Option<&At> {
+    pub fn audit_required(&self) -> Option<&RulePosition> {
         self.files.iter().find_map(|file| file.audit.as_ref()).map(|rule| &rule.at)
     }
 }
@@ -269,8 +269,8 @@ impl PolicyFile {
     ///
     /// # Errors
     /// See [`PolicyError`].
-    pub fn read(candidate: &Candidate) -> Result<Option<Self>, PolicyError> {
-        let Candidate { path, named_by } = candidate;
+    pub fn read(candidate: &PolicyPath) -> Result<Option<Self>, PolicyError> {
+        let PolicyPath { path, named_by } = candidate;
         let read = |source| PolicyError::Read { path: path.clone(), named_by: named_by.clone(), source };
         // Before every run this is all that happens where there is no policy. A link that leads nowhere was meant to be one.
         match path.symlink_metadata() {
@@ -293,7 +293,7 @@ impl PolicyFile {
         if !metadata.is_file() {
             return Err(PolicyError::NotAFile { path: path.clone(), named_by: named_by.clone() });
         }
-        files::refuse_changeable(path, &metadata, Keepers::Nobody, 1)?;
+        files::refuse_untrusted(path, &metadata, AllowedWriters::Nobody, 1)?;
         let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
         if bytes.len() as u64 > MAX_BYTES {
@@ -317,7 +317,7 @@ fn system_directory(host: &str) -> PathBuf {
     std::env::var_os("ProgramData").map_or_else(|| PathBuf::from("C:\\ProgramData"), PathBuf::from).join(host)
 }
 
-impl Verification {
+impl VerificationLevel {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -328,7 +328,7 @@ impl Verification {
     }
 }
 
-impl Hooks {
+impl HookPolicy {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

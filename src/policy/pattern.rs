@@ -1,6 +1,6 @@
 //! Patterns for sources: `*` stands for any text without a `/`, `**` for any text at all; everything else for itself.
 //!
-//! A pattern must match the whole of a [`Place`]. Both are brought into one normal form first, so that one place cannot be
+//! A pattern must match the whole of a [`SourceLocation`]. Both are brought into one normal form first, so that one place cannot be
 //! written in a way that a pattern misses: scheme and host in lower case, no user name, no port where it is the usual one, no
 //! dot behind the host, harmless percent-encodings decoded.
 //!
@@ -11,7 +11,7 @@ use std::fmt;
 
 use url::Host;
 
-use super::place::{self, Place, Texts};
+use super::location::{self, LocationTexts, SourceLocation};
 
 /// Bytes of a pattern: more is no pattern that anybody could read.
 const MAX_BYTES: usize = 2048;
@@ -24,7 +24,7 @@ pub struct Pattern {
     /// To be compared with a place as it is written.
     plain: Vec<Token>,
     /// To be compared with a place that was read as freely as a server could.
-    bent: Vec<Token>,
+    decoded: Vec<Token>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Pattern {
             tokens.extend(tokens_of(&path, if raw { str::to_owned } else { read }));
             tokens
         };
-        Ok(Self { text: text.to_owned(), plain: of(place::decoded_once), bent: of(place::decoded_fully) })
+        Ok(Self { text: text.to_owned(), plain: of(location::decoded_once), decoded: of(location::decoded_fully) })
     }
 
     /// Reads a pattern for names of plugins.
@@ -63,37 +63,36 @@ impl Pattern {
         if !text.chars().all(fits) {
             return Err(format!(
                 "`{}` can be no plugin's name: names are made of letters, digits, `-` and `_`",
-                crate::text::Plain(text)
+                crate::text::Sanitized(text)
             ));
         }
         let tokens = tokens_of(text, str::to_owned);
-        Ok(Self { text: text.to_owned(), plain: tokens.clone(), bent: tokens })
+        Ok(Self { text: text.to_owned(), plain: tokens.clone(), decoded: tokens })
     }
 
     /// Whether it matches `place` in every way in which the place can be read: for rules that allow something.
-    pub fn surely_matches(&self, place: &Place) -> bool {
-        place.texts().iter().any(|Texts { plain, bent }| {
-            matches(&self.plain, plain, Case::Differs) && matches(&self.bent, bent, Case::Differs)
+    pub fn surely_matches(&self, location: &SourceLocation) -> bool {
+        location.texts().iter().any(|LocationTexts { plain, decoded }| {
+            matches(&self.plain, plain, CaseRule::Sensitive) && matches(&self.decoded, decoded, CaseRule::Sensitive)
         })
     }
 
     /// Whether it matches `place` in one of the ways in which it can be read, in upper or lower case: for rules that
     /// forbid something, or ask for more.
-    pub fn may_match(&self, place: &Place) -> bool {
-        place
-            .texts()
-            .iter()
-            .any(|Texts { plain, bent }| matches(&self.plain, plain, Case::Same) || matches(&self.bent, bent, Case::Same))
+    pub fn may_match(&self, location: &SourceLocation) -> bool {
+        location.texts().iter().any(|LocationTexts { plain, decoded }| {
+            matches(&self.plain, plain, CaseRule::Insensitive) || matches(&self.decoded, decoded, CaseRule::Insensitive)
+        })
     }
 
     /// Whether it matches the name of a plugin as it is written: for rules that allow something.
     pub fn matches_exact_name(&self, name: &str) -> bool {
-        matches(&self.plain, name, Case::Differs)
+        matches(&self.plain, name, CaseRule::Sensitive)
     }
 
     /// Whether it matches the name of a plugin, in upper or lower case: some file systems know no difference.
     pub fn matches_name(&self, name: &str) -> bool {
-        matches(&self.plain, name, Case::Same)
+        matches(&self.plain, name, CaseRule::Insensitive)
     }
 }
 
@@ -111,7 +110,7 @@ fn check(text: &str) -> Result<(), String> {
     if text.len() > MAX_BYTES {
         return Err(format!("a pattern has at most {MAX_BYTES} bytes"));
     }
-    if text.chars().any(|c| !crate::text::prints(c)) {
+    if text.chars().any(|c| !crate::text::is_printable(c)) {
         return Err("it holds a character that cannot be seen".to_owned());
     }
     Ok(())
@@ -119,12 +118,12 @@ fn check(text: &str) -> Result<(), String> {
 
 /// The scheme and host of a pattern in normal form with what joins them, and the path behind.
 fn head(text: &str) -> Result<(String, String), String> {
-    let shown = crate::text::plain(text);
+    let shown = crate::text::sanitized(text);
     if text.starts_with('/') {
         return Ok(("file://".to_owned(), text.to_owned()));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        if let Some((host, path)) = place::scp_parts(text) {
+        if let Some((host, path)) = location::scp_parts(text) {
             return Ok((format!("ssh://{}", host.to_ascii_lowercase()), format!("/{}", path.trim_start_matches('/'))));
         }
         let end = text.find('*').unwrap_or(text.len());
@@ -150,7 +149,7 @@ fn head(text: &str) -> Result<(String, String), String> {
             "in `{shown}` the `**` would match other hosts too; write `*` for a part of a host's name, and `**` behind a `/`"
         ));
     }
-    if path.is_empty() && place::has_path(&scheme) {
+    if path.is_empty() && location::has_path(&scheme) {
         return Err(format!("`{shown}` matches nothing, since it has no path; write `{shown}/**` for all of it"));
     }
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -161,7 +160,7 @@ fn head(text: &str) -> Result<(String, String), String> {
             _ => return Err(format!("the host in `{shown}` cannot be read; write it as `xn--...`")),
         },
     };
-    Ok((format!("{scheme}://{}", place::authority(&scheme, &authority)), path.to_owned()))
+    Ok((format!("{scheme}://{}", location::authority(&scheme, &authority)), path.to_owned()))
 }
 
 /// The tokens of `text`, whose literal parts are read by `read`.
@@ -185,16 +184,16 @@ fn tokens_of(text: &str, read: fn(&str) -> String) -> Vec<Token> {
 
 /// Whether upper and lower case differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Case {
-    Differs,
-    Same,
+enum CaseRule {
+    Sensitive,
+    Insensitive,
 }
 
 /// Whether the whole of `text` matches: in time proportional to the product of both lengths, whatever the pattern.
-fn matches(tokens: &[Token], text: &str, case: Case) -> bool {
+fn matches(tokens: &[Token], text: &str, case: CaseRule) -> bool {
     let same = |a: char, b: char| match case {
-        Case::Differs => a == b,
-        Case::Same => a == b || a.to_lowercase().eq(b.to_lowercase()),
+        CaseRule::Sensitive => a == b,
+        CaseRule::Insensitive => a == b || a.to_lowercase().eq(b.to_lowercase()),
     };
     // Which prefixes of the pattern match the text so far.
     let mut reached = vec![false; tokens.len() + 1];
@@ -272,9 +271,9 @@ mod tests {
             ("file:///srv/plugins/**", "/srv/plugins-of-others/foo", false),
             ("https://h.example/***", "https://h.example/a/b", true),
         ] {
-            let place = Place::of(source);
-            assert_eq!(pattern(text).surely_matches(&place), fits, "{text} {source}");
-            assert_eq!(pattern(text).may_match(&place), fits, "{text} {source}");
+            let location = SourceLocation::of(source);
+            assert_eq!(pattern(text).surely_matches(&location), fits, "{text} {source}");
+            assert_eq!(pattern(text).may_match(&location), fits, "{text} {source}");
         }
     }
 
@@ -307,9 +306,9 @@ mod tests {
             ("file:///srv/**", "git+file:///srv/r"),
             ("https://h.example/**", "git+https://h.example/r"),
         ] {
-            let place = Place::of(source);
-            assert!(pattern(text).may_match(&place), "{text} {source}: {:?}", place.texts());
-            assert!(pattern(text).surely_matches(&place), "{text} {source}: {:?}", place.texts());
+            let location = SourceLocation::of(source);
+            assert!(pattern(text).may_match(&location), "{text} {source}: {:?}", location.texts());
+            assert!(pattern(text).surely_matches(&location), "{text} {source}: {:?}", location.texts());
         }
     }
 
@@ -324,14 +323,17 @@ mod tests {
             ("https://h.example/bad/**", "https://h.example/b%2561d/x"),
             ("s3://h/bad/**", "s3://h/good/../bad/x"),
         ] {
-            let place = Place::of(source);
-            assert!(pattern(text).may_match(&place), "forbidden: {text} {source}: {:?}", place.texts());
-            assert!(!pattern(text).surely_matches(&place), "not allowed by it: {text} {source}");
+            let location = SourceLocation::of(source);
+            assert!(pattern(text).may_match(&location), "forbidden: {text} {source}: {:?}", location.texts());
+            assert!(!pattern(text).surely_matches(&location), "not allowed by it: {text} {source}");
         }
         // Allowed by its looks, but not by what it may come to mean.
-        let bent = Place::of("https://h.example/good/..%2fbad/x");
-        assert!(!pattern("https://h.example/good/**").surely_matches(&bent));
-        assert!(!pattern("https://h.example/good/**").surely_matches(&Place::of("https://h.example/good/..%5c..%5cbad")));
+        let decoded = SourceLocation::of("https://h.example/good/..%2fbad/x");
+        assert!(!pattern("https://h.example/good/**").surely_matches(&decoded));
+        assert!(
+            !pattern("https://h.example/good/**")
+                .surely_matches(&SourceLocation::of("https://h.example/good/..%5c..%5cbad"))
+        );
     }
 
     #[test]
@@ -364,19 +366,19 @@ mod tests {
         #[test]
         fn any_pattern_and_any_place_end_in_an_answer(text in ".{0,40}", source in ".{0,60}") {
             if let Ok(pattern) = Pattern::source(&text) {
-                let place = Place::of(&source);
+                let location = SourceLocation::of(&source);
                 // What surely matches may match.
-                prop_assert!(!pattern.surely_matches(&place) || pattern.may_match(&place));
+                prop_assert!(!pattern.surely_matches(&location) || pattern.may_match(&location));
             }
         }
 
         #[test]
         fn a_place_matches_itself(path in "[a-z0-9._/-]{0,30}") {
             let text = format!("https://h.example/{path}");
-            let place = Place::of(&text);
-            let normal = place.texts()[0].plain.clone();
+            let location = SourceLocation::of(&text);
+            let normal = location.texts()[0].plain.clone();
             if let Ok(pattern) = Pattern::source(&normal) {
-                prop_assert!(pattern.may_match(&place), "{normal}");
+                prop_assert!(pattern.may_match(&location), "{normal}");
             }
         }
     }

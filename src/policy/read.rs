@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use semver::Version;
 
-use super::{At, Hooks, Pattern, PolicyFile, Ruled, SignerRule, Verification};
-use crate::text::Plain;
-use crate::yaml::{self, Mark, Node, YamlError};
+use super::{HookPolicy, Pattern, PolicyFile, Rule, RulePosition, SignerRule, VerificationLevel};
+use crate::text::Sanitized;
+use crate::yaml::{self, Node, Position, YamlError};
 
 type Result<T> = std::result::Result<T, YamlError>;
 
@@ -32,12 +32,15 @@ impl PolicyFile {
                 "apiVersion" => match text(value, key)? {
                     "v1" => {}
                     other => {
-                        return Err(wrong(value, format!("`{}` is no version of a policy; there is `v1`", Plain(other))));
+                        return Err(wrong(
+                            value,
+                            format!("`{}` is no version of a policy; there is `v1`", Sanitized(other)),
+                        ));
                     }
                 },
                 "sources" => reader.sources(value, &mut file)?,
                 "verification" => {
-                    let words = [Verification::Signature, Verification::Digest, Verification::None];
+                    let words = [VerificationLevel::Signature, VerificationLevel::Digest, VerificationLevel::None];
                     let word = choice(value, key, &words.map(|word| (word.as_str(), word)))?;
                     file.verification = Some(reader.ruled(at, word));
                 }
@@ -55,7 +58,7 @@ impl PolicyFile {
                     }
                 }
                 "hooks" => {
-                    let words = [Hooks::Allow, Hooks::Sandbox, Hooks::Forbid];
+                    let words = [HookPolicy::Allow, HookPolicy::Sandbox, HookPolicy::Forbid];
                     let word = choice(value, key, &words.map(|word| (word.as_str(), word)))?;
                     file.hooks = Some(reader.ruled(at, word));
                 }
@@ -72,7 +75,7 @@ impl PolicyFile {
                     let known = "apiVersion, sources, verification, signers, plugins, hooks, minimumHostVersion, audit";
                     return Err(YamlError::Decode {
                         at,
-                        reason: format!("unknown key `{}`; there are {known}", Plain(key)),
+                        reason: format!("unknown key `{}`; there are {known}", Sanitized(key)),
                     });
                 }
             }
@@ -86,8 +89,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn ruled<T>(&self, at: Mark, value: T) -> Ruled<T> {
-        Ruled { value, at: At { file: self.file.clone(), line: at.line } }
+    fn ruled<T>(&self, at: Position, value: T) -> Rule<T> {
+        Rule { value, at: RulePosition { file: self.file.clone(), line: at.line } }
     }
 
     fn sources(&self, node: &Node, file: &mut PolicyFile) -> Result<()> {
@@ -106,7 +109,7 @@ impl Reader {
         node: &Node,
         key: &str,
         read: fn(&str) -> std::result::Result<Pattern, String>,
-    ) -> Result<Vec<Ruled<Pattern>>> {
+    ) -> Result<Vec<Rule<Pattern>>> {
         let mut patterns = Vec::new();
         for node in list(node, key)? {
             let pattern = read(text(node, key)?).map_err(|reason| wrong(node, reason))?;
@@ -115,7 +118,7 @@ impl Reader {
         Ok(patterns)
     }
 
-    fn signer(&self, node: &Node) -> Result<Ruled<SignerRule>> {
+    fn signer(&self, node: &Node) -> Result<Rule<SignerRule>> {
         let mut rule = SignerRule { source: None, name: None, fingerprints: Vec::new() };
         for (key, _, value) in entries(node, "a rule for signers")? {
             match key {
@@ -152,12 +155,12 @@ fn fingerprint(text: &str) -> std::result::Result<String, String> {
 }
 
 /// The keys of a mapping, their places and values; each says something.
-fn entries<'n>(node: &'n Node, what: &str) -> Result<impl Iterator<Item = (&'n str, Mark, &'n Node)>> {
+fn entries<'n>(node: &'n Node, what: &str) -> Result<impl Iterator<Item = (&'n str, Position, &'n Node)>> {
     let Some(entries) = node.as_mapping() else {
         return Err(wrong(node, format!("{what} is a mapping of keys, not {}", node.kind())));
     };
     if let Some(empty) = entries.iter().find(|entry| entry.value.is_null()) {
-        let reason = format!("`{}` has no value; give it one, or take it out", Plain(&empty.key));
+        let reason = format!("`{}` has no value; give it one, or take it out", Sanitized(&empty.key));
         return Err(YamlError::Decode { at: empty.at, reason });
     }
     Ok(entries.iter().map(|entry| (entry.key.as_str(), entry.at, &entry.value)))
@@ -182,12 +185,12 @@ fn choice<T: Copy>(node: &Node, key: &str, words: &[(&str, T)]) -> Result<T> {
     let given = text(node, key)?;
     words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-        wrong(node, format!("`{key}` is {}, not `{}`", words.join(" or "), Plain(given)))
+        wrong(node, format!("`{key}` is {}, not `{}`", words.join(" or "), Sanitized(given)))
     })
 }
 
 fn unknown(node: &Node, key: &str, known: &str) -> YamlError {
-    wrong(node, format!("unknown key `{}`; there are {known}", Plain(key)))
+    wrong(node, format!("unknown key `{}`; there are {known}", Sanitized(key)))
 }
 
 fn wrong(node: &Node, reason: String) -> YamlError {

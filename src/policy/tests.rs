@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::yaml::Mark;
+use crate::yaml::Position;
 
 const SIGNER: &str = "E73208FE0133B7C8A809E83E27415E8C12120722";
 
@@ -20,9 +20,9 @@ fn signed() -> Proof<'static> {
 }
 
 fn refusal(policy: &Policy, name: Option<&str>, source: &str, proof: Option<Proof<'_>>) -> Option<Refusal> {
-    let places = [Place::of(source)];
-    let places = if source.is_empty() { &[][..] } else { &places };
-    policy.judge(&Subject { name, places, proof, ..Subject::default() }).err()
+    let locations = [SourceLocation::of(source)];
+    let locations = if source.is_empty() { &[][..] } else { &locations };
+    policy.judge(&PolicyRequest { name, locations, proof, ..PolicyRequest::default() }).err()
 }
 
 #[test]
@@ -43,14 +43,14 @@ audit: required
     let allow = file.allow.unwrap();
     assert_eq!((allow.value.len(), allow.at.line), (2, 2));
     assert_eq!((file.deny[0].value.to_string().as_str(), file.deny[0].at.line), ("git+**", 2));
-    assert_eq!(file.verification.unwrap().value, Verification::Signature);
+    assert_eq!(file.verification.unwrap().value, VerificationLevel::Signature);
     assert_eq!(
         (file.signers[1].at.line, &*file.signers[1].value.fingerprints),
         (6, &[SIGNER.to_owned(), "SHA256:aB".to_owned()][..])
     );
     assert_eq!(file.plugins[0].at.to_string(), "/p.yaml:7");
     let hooks = file.hooks.unwrap();
-    assert_eq!((hooks.value, hooks.at.line), (Hooks::Forbid, 8));
+    assert_eq!((hooks.value, hooks.at.line), (HookPolicy::Forbid, 8));
     assert_eq!(file.minimum_host_version.unwrap().value, Version::new(1, 2, 0));
     assert_eq!(file.audit.unwrap().at.line, 10);
 }
@@ -86,14 +86,14 @@ fn mistakes_name_their_line() {
         assert_eq!(error.at().line, line, "{text}: {error}");
     }
     assert_eq!(file(""), PolicyFile::default());
-    assert_eq!(Mark::START.line, 1);
+    assert_eq!(Position::START.line, 1);
 }
 
 #[test]
 fn the_strictest_of_all_files_wins() {
     let both = policy(&["hooks: sandbox\nverification: digest\n", "hooks: forbid\nverification: none", "hooks: allow\n"]);
-    assert_eq!(both.hooks().unwrap().value, Hooks::Forbid);
-    assert_eq!(both.least(None, &[]).unwrap().value, Verification::Digest);
+    assert_eq!(both.hooks().unwrap().value, HookPolicy::Forbid);
+    assert_eq!(both.required_level(None, &[]).unwrap().value, VerificationLevel::Digest);
     assert!(both.audit_required().is_none());
     assert!(policy(&["", "audit: required"]).audit_required().is_some());
     let lists = policy(&[
@@ -113,13 +113,13 @@ fn the_strictest_of_all_files_wins() {
 #[test]
 fn every_place_must_be_allowed() {
     let policy = policy(&["sources: {allow: [\"https://a/**\"]}"]);
-    let places = [Place::of("https://a/x.tgz"), Place::of("https://cdn.test/x.tgz")];
-    let refused = policy.judge(&Subject { places: &places, ..Subject::default() }).unwrap_err();
+    let locations = [SourceLocation::of("https://a/x.tgz"), SourceLocation::of("https://cdn.test/x.tgz")];
+    let refused = policy.judge(&PolicyRequest { locations: &locations, ..PolicyRequest::default() }).unwrap_err();
     assert!(matches!(&refused, Refusal::SourceNotAllowed { place, .. } if place == "https://cdn.test/x.tgz"), "{refused}");
-    let git = [Place::of("https://a/r").as_git()];
-    assert!(policy.judge(&Subject { places: &git, ..Subject::default() }).is_ok());
+    let git = [SourceLocation::of("https://a/r").as_git()];
+    assert!(policy.judge(&PolicyRequest { locations: &git, ..PolicyRequest::default() }).is_ok());
     let no_git = super::Policy::of(vec![file("sources: {deny: [\"git+**\"]}")], &Host::tool());
-    assert!(no_git.judge(&Subject { places: &git, ..Subject::default() }).is_err());
+    assert!(no_git.judge(&PolicyRequest { locations: &git, ..PolicyRequest::default() }).is_err());
 }
 
 #[test]
@@ -140,13 +140,18 @@ fn verification_and_signers() {
         let refused = refusal(&by_name, Some("secrets"), "", Some(proof)).unwrap();
         assert!(refused.is_verification() && matches!(refused, Refusal::Signer { .. }), "{refused}");
     }
-    assert_eq!(by_name.least(Some("secrets"), &[]).unwrap().value, Verification::Signature);
-    assert_eq!(by_name.least(Some("other"), &[]), None);
+    assert_eq!(by_name.required_level(Some("secrets"), &[]).unwrap().value, VerificationLevel::Signature);
+    assert_eq!(by_name.required_level(Some("other"), &[]), None);
     let listed = policy(&[&format!("signers: [{{source: \"https://a/**\", fingerprints: [{SIGNER}]}}]")]);
     assert!(refusal(&listed, Some("p"), "https://a/x", Some(signed())).is_none());
-    let source = [Place::of("https://a/x")];
-    let installed =
-        Subject { name: Some("p"), places: &source, proof: Some(Proof::Digest), installed: true, ..Subject::default() };
+    let source = [SourceLocation::of("https://a/x")];
+    let installed = PolicyRequest {
+        name: Some("p"),
+        locations: &source,
+        proof: Some(Proof::Digest),
+        installed: true,
+        ..PolicyRequest::default()
+    };
     assert!(matches!(listed.judge(&installed), Err(Refusal::Signer { .. })));
     assert!(policy(&["sources: {allow: []}"]).judge(&installed).is_ok(), "where it came from is no longer asked");
     let by_subkey = Proof::Signature { fingerprint: "0", subkey: Some(SIGNER) };
@@ -182,9 +187,13 @@ fn each_rule_tells_what_it_says() {
     let policy = policy(&[
         "sources: {allow: [\"https://a/**\"], deny: [\"https://a/bad/**\"]}\nplugins: {deny: [x]}\nverification: digest",
     ]);
-    let places = [Place::of("https://a/p.tgz")];
-    let decisions =
-        policy.decide(&Subject { name: Some("p"), places: &places, proof: Some(Proof::Nothing), ..Subject::default() });
+    let locations = [SourceLocation::of("https://a/p.tgz")];
+    let decisions = policy.decide(&PolicyRequest {
+        name: Some("p"),
+        locations: &locations,
+        proof: Some(Proof::Nothing),
+        ..PolicyRequest::default()
+    });
     let rules: Vec<_> = decisions.iter().map(|decision| (decision.rule.as_str(), decision.at.line)).collect();
     assert_eq!(
         rules,
@@ -195,9 +204,9 @@ fn each_rule_tells_what_it_says() {
             ("verification: digest", 3)
         ]
     );
-    assert_eq!(decisions[0].verdict, Verdict::Silent);
-    assert_eq!(decisions[1].verdict, Verdict::Kept);
-    assert!(matches!(decisions[3].verdict, Verdict::Refused(_)));
+    assert_eq!(decisions[0].verdict, RuleVerdict::NotApplicable);
+    assert_eq!(decisions[1].verdict, RuleVerdict::Satisfied);
+    assert!(matches!(decisions[3].verdict, RuleVerdict::Refused(_)));
 }
 
 #[cfg(unix)]
@@ -207,11 +216,11 @@ fn a_file_that_cannot_be_believed_is_an_error() {
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);
-    let read = || PolicyFile::read(&Candidate { path: path.clone(), named_by: None });
+    let read = || PolicyFile::read(&PolicyPath { path: path.clone(), named_by: None });
     assert_eq!(read().unwrap(), None);
-    let named = PolicyFile::read(&Candidate { path: path.clone(), named_by: Some("TOOL_POLICY".to_owned()) });
+    let named = PolicyFile::read(&PolicyPath { path: path.clone(), named_by: Some("TOOL_POLICY".to_owned()) });
     assert!(matches!(named, Err(PolicyError::Missing { .. })));
-    let below = Candidate { path: path.join("below"), named_by: None };
+    let below = PolicyPath { path: path.join("below"), named_by: None };
     std::fs::write(&path, "hooks: forbid\n").unwrap();
     assert_eq!(PolicyFile::read(&below).unwrap(), None);
     assert!(read().unwrap().is_some());

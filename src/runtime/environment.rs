@@ -137,16 +137,16 @@ impl<'h> Environment<'h> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Chosen, Origin};
+    use crate::host::{ChosenDirectory, SettingOrigin};
 
     fn homes() -> Homes {
-        let home = |path: &str| Chosen { path: path.into(), origin: Origin::Default };
+        let home = |path: &str| ChosenDirectory { path: path.into(), origin: SettingOrigin::Default };
         Homes {
             data: home("/d"),
             cache: home("/c"),
             config: home("/k"),
             plugins: vec![PathBuf::from("/p one"), PathBuf::from("/p2")],
-            plugins_origin: Origin::Default,
+            plugins_origin: SettingOrigin::Default,
         }
     }
 

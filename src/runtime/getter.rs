@@ -8,10 +8,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::process::{End, kill_tree, wait};
+use super::process::{ProcessEnd, kill_tree, wait};
 use super::program::Program;
 use super::subprocess::{InvokeError, prepare_error, start_error};
-use super::{Environment, Subject};
+use super::{Environment, RunTarget};
 use crate::manifest::Subprocess;
 use crate::manifest::platform::{Platform, prepare};
 use plugsmith_protocol::{GetterInput, GetterOptions};
@@ -82,18 +82,18 @@ impl fmt::Debug for GetterRequest {
 /// The plugin serves no such scheme, could not be started, failed, sent too much or took too long, or `into` failed. What has
 /// been written by then is worthless.
 pub(super) fn run_getter(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     request: &GetterRequest,
     environment: &Environment<'_>,
     into: &mut dyn Write,
 ) -> Result<u64, InvokeError> {
-    let plugin = || subject.metadata.name.clone();
+    let plugin = || target.metadata.name.clone();
     let system = |source| InvokeError::Stream { plugin: plugin(), source };
     let folder = tempfile::Builder::new().prefix("plugin-").tempdir().map_err(system)?;
-    let mut program = getter_program(subject, subprocess, request, environment)?;
+    let mut program = getter_program(target, subprocess, request, environment)?;
     program.command().current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
+    let mut child = program.spawn().map_err(|source| start_error(target, source))?;
 
     // The pipe is read by another thread, because only a channel can be waited for with a limit.
     let (sender, pieces) = mpsc::sync_channel::<io::Result<Vec<u8>>>(PIECES);
@@ -133,15 +133,15 @@ pub(super) fn run_getter(
         }
     };
     if let Err(error) = copied {
-        kill_tree(&mut child, subject);
+        kill_tree(&mut child, target);
         return Err(error);
     }
     match wait(&mut child, left()).map_err(system)? {
-        Some(End::Code(0)) => Ok(bytes),
-        Some(End::Code(code)) => Err(InvokeError::Exit { plugin: plugin(), code, stderr: String::new() }),
-        Some(End::Signal(signal)) => Err(InvokeError::Signal { plugin: plugin(), signal, stderr: String::new() }),
+        Some(ProcessEnd::Code(0)) => Ok(bytes),
+        Some(ProcessEnd::Code(code)) => Err(InvokeError::Exit { plugin: plugin(), code, stderr: String::new() }),
+        Some(ProcessEnd::Signal(signal)) => Err(InvokeError::Signal { plugin: plugin(), signal, stderr: String::new() }),
         None => {
-            kill_tree(&mut child, subject);
+            kill_tree(&mut child, target);
             Err(InvokeError::TimedOut { plugin: plugin() })
         }
     }
@@ -149,12 +149,12 @@ pub(super) fn run_getter(
 
 /// The program for the request: of the first protocol command that lists the scheme, or the plugin's only one.
 fn getter_program(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     request: &GetterRequest,
     environment: &Environment<'_>,
 ) -> Result<Program, InvokeError> {
-    let metadata = subject.metadata;
+    let metadata = target.metadata;
     let scheme = request.scheme();
     let serves = |protocols: &[String]| protocols.iter().any(|own| own.eq_ignore_ascii_case(scheme));
     let commands = if subprocess.protocol_commands.is_empty() && serves(metadata.protocols()) {
@@ -166,7 +166,7 @@ fn getter_program(
     let commands =
         commands.ok_or_else(|| InvokeError::NoSuchScheme { plugin: metadata.name.clone(), scheme: scheme.to_owned() })?;
 
-    let mut environment = environment.for_plugin(&metadata.name, subject.dir);
+    let mut environment = environment.for_plugin(&metadata.name, target.dir);
     // Set in any case: credentials for another program in our own environment are none of the plugin's business.
     environment.set("PLUGIN_USERNAME", request.username.as_deref().unwrap_or_default());
     environment.set("PLUGIN_PASSWORD", request.password.as_deref().unwrap_or_default());
@@ -174,6 +174,6 @@ fn getter_program(
     let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default().into_os_string();
     let extra = [file(&request.cert_file), file(&request.key_file), file(&request.ca_file), request.url.clone().into()];
     let line = prepare(commands, &Platform::current(), false, &|name| environment.get(name), &extra)
-        .map_err(|source| prepare_error(subject, source))?;
-    Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))
+        .map_err(|source| prepare_error(target, source))?;
+    Program::within(target, &line, &environment).map_err(|source| start_error(target, source))
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::process::{End, kill_tree, wait_unless_interrupted};
+use super::process::{ProcessEnd, kill_tree, wait_unless_interrupted};
 use super::program::Program;
 use super::sandbox::{self, Confinement, SandboxError};
-use super::{Environment, SIGNAL_BASE, StartError, Subject};
+use super::{Environment, RunTarget, SIGNAL_BASE, StartError};
 use crate::interrupt::{self, SIGINT};
 use crate::manifest::platform::{Platform, PlatformError, prepare, select};
 use crate::manifest::{Metadata, PlatformCommand, PluginName, Subprocess};
@@ -44,9 +44,9 @@ impl fmt::Display for HookEvent {
 
 /// What the host writes to its standard output, and with that where a hook's goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Results {
+pub enum StdoutUse {
     /// Lines for people, among which those of a hook may stand.
-    Lines,
+    Text,
     /// A document for a program: hooks write to standard error.
     Document,
 }
@@ -296,17 +296,17 @@ pub fn hook_line(metadata: &Metadata, event: HookEvent) -> Option<Vec<&str>> {
 /// # Errors
 /// It could not be started, failed, took too long, or was interrupted.
 pub fn run_hook(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     event: HookEvent,
     environment: &Environment<'_>,
     settings: &HookSettings,
-    results: Results,
+    results: StdoutUse,
 ) -> Result<HookOutcome, HookError> {
     let limit = settings.timeout;
-    let plugin = || subject.metadata.name.clone();
-    let Some((subprocess, commands)) = commands(subject.metadata, event) else { return Ok(HookOutcome::None) };
+    let plugin = || target.metadata.name.clone();
+    let Some((subprocess, commands)) = commands(target.metadata, event) else { return Ok(HookOutcome::None) };
     let required = settings.sandbox == Sandbox::Require;
-    let mut environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    let mut environment = environment.for_plugin(&target.metadata.name, target.dir);
     if settings.environment == HookEnvironment::Clean {
         environment = environment.clean();
     }
@@ -321,16 +321,18 @@ pub fn run_hook(
     let line = prepare(commands, &Platform::current(), subprocess.expand_hooks, &|name| environment.get(name), &[])
         .map_err(|source| HookError::Prepare { plugin: plugin(), event, source })?;
     let start_error = |source| HookError::Start { plugin: plugin(), event, source };
-    let mut program = Program::find(subject, &line, &environment).map_err(start_error)?;
-    if results == Results::Document {
+    let mut program = Program::find(target, &line, &environment).map_err(start_error)?;
+    if results == StdoutUse::Document {
         program.command().stdout(io::stderr());
     }
     let (mut child, confinement) = match &temporary {
         None => (program.spawn().map_err(start_error)?, Confinement::Off),
         Some(temporary) => {
-            sandbox::spawn(&mut program, [subject.dir, temporary.path()], required).map_err(|failed| match failed {
-                sandbox::Failed::Start(source) => start_error(source),
-                sandbox::Failed::Sandbox(source) => HookError::NoSandbox { plugin: plugin(), event, policy: None, source },
+            sandbox::spawn(&mut program, [target.dir, temporary.path()], required).map_err(|failed| match failed {
+                sandbox::ConfinedStartError::Start(source) => start_error(source),
+                sandbox::ConfinedStartError::Sandbox(source) => {
+                    HookError::NoSandbox { plugin: plugin(), event, policy: None, source }
+                }
             })?
         }
     };
@@ -340,13 +342,13 @@ pub fn run_hook(
         return Err(HookError::Interrupted { plugin: plugin(), event });
     }
     match end {
-        Some(End::Code(0)) => Ok(HookOutcome::Ran(confinement)),
-        Some(End::Code(code)) => {
+        Some(ProcessEnd::Code(0)) => Ok(HookOutcome::Ran(confinement)),
+        Some(ProcessEnd::Code(code)) => {
             Err(HookError::Exit { plugin: plugin(), event, code, confined: confinement.is_some(), policy: None })
         }
-        Some(End::Signal(signal)) => Err(HookError::Signal { plugin: plugin(), event, signal }),
+        Some(ProcessEnd::Signal(signal)) => Err(HookError::Signal { plugin: plugin(), event, signal }),
         None => {
-            kill_tree(&mut child, subject);
+            kill_tree(&mut child, target);
             if interrupt::requested() {
                 return Err(HookError::Interrupted { plugin: plugin(), event });
             }
@@ -360,17 +362,17 @@ pub fn run_hook(
 /// Ctrl-C reaches the hook and us at once. Its end can be seen here before our own signal has been noted, which another thread
 /// does. So a death of this very signal counts as the user's word, as it does for a shell; and where a shell says that
 /// something died of it, ours is waited for.
-fn is_interrupt(end: End) -> bool {
+fn is_interrupt(end: ProcessEnd) -> bool {
     match end {
-        End::Code(0) => return false,
-        End::Signal(signal) if signal == SIGINT => interrupt::request(SIGINT),
-        End::Code(code) if code == SIGNAL_BASE + SIGINT => {
+        ProcessEnd::Code(0) => return false,
+        ProcessEnd::Signal(signal) if signal == SIGINT => interrupt::request(SIGINT),
+        ProcessEnd::Code(code) if code == SIGNAL_BASE + SIGINT => {
             let until = Instant::now() + Duration::from_millis(250);
             while !interrupt::requested() && Instant::now() < until {
                 thread::sleep(Duration::from_millis(5));
             }
         }
-        End::Code(_) | End::Signal(_) => {}
+        ProcessEnd::Code(_) | ProcessEnd::Signal(_) => {}
     }
     interrupt::requested()
 }

@@ -10,19 +10,19 @@ use std::io::Write;
 use super::getter::run_getter;
 use super::post_renderer::run_post_renderer;
 use super::subprocess::{InvokeError, greet, replace_by_cli, run_cli};
-use super::{Environment, GetterRequest, Subject};
+use super::{Environment, GetterRequest, RunTarget};
 use crate::manifest::{Config, Metadata, RuntimeConfig};
 use crate::report::Report;
 use crate::store::Plugin;
 
 /// What is asked of a plugin; each type of plugin has one question.
-pub enum Input<'a> {
+pub enum InvokeInput<'a> {
     /// `cli/v1`: run the command.
     Cli {
         /// The user's arguments.
         args: &'a [OsString],
         /// What becomes of this process meanwhile.
-        process: Process,
+        process: ProcessMode,
     },
     /// `getter/v1`: download something.
     Getter {
@@ -45,19 +45,19 @@ pub enum Input<'a> {
     },
 }
 
-impl Input<'_> {
+impl InvokeInput<'_> {
     /// The same question, for another try.
-    fn again(&mut self) -> Input<'_> {
+    fn reborrow(&mut self) -> InvokeInput<'_> {
         match self {
-            Self::Cli { args, process } => Input::Cli { args, process: *process },
-            Self::Getter { request, into } => Input::Getter { request, into: &mut **into },
-            Self::PostRenderer { args, document } => Input::PostRenderer { args, document },
-            Self::Test { name } => Input::Test { name },
+            Self::Cli { args, process } => InvokeInput::Cli { args, process: *process },
+            Self::Getter { request, into } => InvokeInput::Getter { request, into: &mut **into },
+            Self::PostRenderer { args, document } => InvokeInput::PostRenderer { args, document },
+            Self::Test { name } => InvokeInput::Test { name },
         }
     }
 }
 
-impl fmt::Debug for Input<'_> {
+impl fmt::Debug for InvokeInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cli { args, process } => f.debug_struct("Cli").field("args", args).field("process", process).finish(),
@@ -72,7 +72,7 @@ impl fmt::Debug for Input<'_> {
 
 /// What becomes of this process while a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Process {
+pub enum ProcessMode {
     /// It ends where the plugin begins, so that signals, job control and the exit status are the plugin's own. Only a program can take
     /// a process over, and only on Unix: anything else waits.
     Replace,
@@ -82,7 +82,7 @@ pub enum Process {
 
 /// What a plugin answers, by its type.
 #[derive(Debug)]
-pub enum Output {
+pub enum InvokeOutput {
     /// `cli/v1`: what is to be printed beyond what the plugin has printed itself.
     Cli(Vec<u8>),
     /// `getter/v1`: how many bytes were downloaded.
@@ -102,56 +102,58 @@ impl Plugin {
     /// ([`InvokeError::Exit`]) the host should end with the same.
     pub fn invoke(
         &self,
-        mut input: Input<'_>,
+        mut input: InvokeInput<'_>,
         environment: &Environment<'_>,
         report: &dyn Report,
-    ) -> Result<Output, InvokeError> {
-        self.start(|plugin| invoke(plugin.into(), input.again(), environment, report), InvokeError::is_before_the_start)
+    ) -> Result<InvokeOutput, InvokeError> {
+        self.start(|plugin| invoke(plugin.into(), input.reborrow(), environment, report), InvokeError::is_before_the_start)
     }
 }
 
 /// [`Plugin::invoke`].
 pub(super) fn invoke(
-    subject: Subject<'_>,
-    input: Input<'_>,
+    target: RunTarget<'_>,
+    input: InvokeInput<'_>,
     environment: &Environment<'_>,
     report: &dyn Report,
-) -> Result<Output, InvokeError> {
-    check_type(subject.metadata, &input)?;
-    let subprocess = match &subject.metadata.runtime {
+) -> Result<InvokeOutput, InvokeError> {
+    check_type(target.metadata, &input)?;
+    let subprocess = match &target.metadata.runtime {
         RuntimeConfig::Subprocess(subprocess) => subprocess,
-        RuntimeConfig::Extism(config) => return super::module::invoke(subject, config, input, environment, report),
+        RuntimeConfig::Extism(config) => return super::module::invoke(target, config, input, environment, report),
     };
     match input {
-        Input::Cli { args, process: Process::Replace } => {
-            replace_by_cli(subject, subprocess, args, environment).map(|()| Output::Cli(Vec::new()))
+        InvokeInput::Cli { args, process: ProcessMode::Replace } => {
+            replace_by_cli(target, subprocess, args, environment).map(|()| InvokeOutput::Cli(Vec::new()))
         }
-        Input::Cli { args, process: Process::Wait } => {
-            run_cli(subject, subprocess, args, environment).map(|()| Output::Cli(Vec::new()))
+        InvokeInput::Cli { args, process: ProcessMode::Wait } => {
+            run_cli(target, subprocess, args, environment).map(|()| InvokeOutput::Cli(Vec::new()))
         }
-        Input::Getter { request, into } => run_getter(subject, subprocess, request, environment, into).map(Output::Getter),
-        Input::PostRenderer { args, document } => {
-            run_post_renderer(subject, subprocess, args, environment, document).map(Output::PostRenderer)
+        InvokeInput::Getter { request, into } => {
+            run_getter(target, subprocess, request, environment, into).map(InvokeOutput::Getter)
         }
-        Input::Test { name } => greet(subject, subprocess, name, environment).map(Output::Test),
+        InvokeInput::PostRenderer { args, document } => {
+            run_post_renderer(target, subprocess, args, environment, document).map(InvokeOutput::PostRenderer)
+        }
+        InvokeInput::Test { name } => greet(target, subprocess, name, environment).map(InvokeOutput::Test),
     }
 }
 
 /// Refuses a question that is none for the plugin's type.
-fn check_type(metadata: &Metadata, input: &Input<'_>) -> Result<(), InvokeError> {
+fn check_type(metadata: &Metadata, input: &InvokeInput<'_>) -> Result<(), InvokeError> {
     let plugin = || metadata.name.clone();
     let plugin_type = || metadata.plugin_type().to_owned();
     match input {
-        Input::Cli { .. } if metadata.cli().is_none() => {
+        InvokeInput::Cli { .. } if metadata.cli().is_none() => {
             Err(InvokeError::NotACommand { plugin: plugin(), plugin_type: plugin_type() })
         }
-        Input::Getter { request, .. } if !matches!(metadata.config, Config::Getter { .. }) => {
+        InvokeInput::Getter { request, .. } if !matches!(metadata.config, Config::Getter { .. }) => {
             Err(InvokeError::NoSuchScheme { plugin: plugin(), scheme: request.scheme().to_owned() })
         }
-        Input::PostRenderer { .. } if metadata.config != Config::PostRenderer => {
+        InvokeInput::PostRenderer { .. } if metadata.config != Config::PostRenderer => {
             Err(InvokeError::NotAPostRenderer { plugin: plugin(), plugin_type: plugin_type() })
         }
-        Input::Test { .. } if metadata.config != Config::Test => {
+        InvokeInput::Test { .. } if metadata.config != Config::Test => {
             Err(InvokeError::NotATest { plugin: plugin(), plugin_type: plugin_type() })
         }
         _ => Ok(()),

@@ -20,29 +20,29 @@ use std::path::Path;
 
 pub use self::environment::Environment;
 pub use self::getter::GetterRequest;
-pub use self::hooks::{HookError, HookEvent, HookOutcome, Results, has_hook, hook_line, run_hook};
-pub use self::invoke::{Input, Output, Process};
+pub use self::hooks::{HookError, HookEvent, HookOutcome, StdoutUse, has_hook, hook_line, run_hook};
+pub use self::invoke::{InvokeInput, InvokeOutput, ProcessMode};
 pub use self::sandbox::{Confinement, SandboxError};
 pub use self::start_error::{StartError, is_noexec};
 pub use self::subprocess::{InvokeError, ask};
 
 use crate::manifest::Metadata;
-use crate::store::{Plugin, Startable};
+use crate::store::{Plugin, StartAllowlist};
 
 /// What is run: a manifest, and the directory in which its files lie.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct RunTarget<'a> {
     /// What the manifest says.
     pub metadata: &'a Metadata,
     /// The plugin's directory, absolute; where it is a link, the link.
     pub dir: &'a Path,
     /// What of it may be started: the gate's list, where it came through the gate.
-    pub startable: Option<&'a Startable>,
+    pub allowlist: Option<&'a StartAllowlist>,
 }
 
-impl<'a> From<&'a Plugin> for Subject<'a> {
+impl<'a> From<&'a Plugin> for RunTarget<'a> {
     fn from(plugin: &'a Plugin) -> Self {
-        Self { metadata: &plugin.metadata, dir: &plugin.dir, startable: Some(&plugin.startable) }
+        Self { metadata: &plugin.metadata, dir: &plugin.dir, allowlist: Some(&plugin.allowlist) }
     }
 }
 

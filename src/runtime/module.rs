@@ -6,59 +6,59 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 
 use plugsmith_protocol::{
-    self as messages, Answer, CliInput, CliOutput, GetterOutput, MessageError, PostRendererInput, PostRendererOutput,
+    self as messages, CliInput, CliOutput, GetterOutput, MessageError, OutputMessage, PostRendererInput, PostRendererOutput,
     TestInput, TestOutput,
 };
 
-use super::invoke::{Input, Output};
-use super::{Environment, InvokeError, Subject};
-use crate::host::{Ended, Job, Level, Limits, ModuleFile, News, Runner, Streams, WasmError};
+use super::invoke::{InvokeInput, InvokeOutput};
+use super::{Environment, InvokeError, RunTarget};
+use crate::host::{CallLimits, CallResult, LogLevel, ModuleCall, ModuleEvent, ModuleFile, ModuleStreams, Runner, WasmError};
 use crate::manifest::{Extism, MODULE_NAME};
 use crate::report::Report;
 use crate::store::{NotListed, Spool};
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// Asks `input` of a module.
 pub(super) fn invoke(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     config: &Extism,
-    input: Input<'_>,
+    input: InvokeInput<'_>,
     environment: &Environment<'_>,
     report: &dyn Report,
-) -> Result<Output, InvokeError> {
+) -> Result<InvokeOutput, InvokeError> {
     let Some(runner) = environment.host().wasm() else {
-        return Err(InvokeError::NoWebAssembly { plugin: subject.metadata.name.clone() });
+        return Err(InvokeError::NoWebAssembly { plugin: target.metadata.name.clone() });
     };
-    let caller = Caller { subject, config, environment, report, runner };
+    let caller = ModuleClient { target, config, environment, report, runner };
     match input {
-        Input::Cli { args, .. } => caller.cli(args).map(Output::Cli),
-        Input::Getter { request, into } => caller.get(request, into).map(Output::Getter),
-        Input::PostRenderer { args, document } => caller.render(args, document).map(Output::PostRenderer),
-        Input::Test { name } => caller.greet(name).map(Output::Test),
+        InvokeInput::Cli { args, .. } => caller.cli(args).map(InvokeOutput::Cli),
+        InvokeInput::Getter { request, into } => caller.get(request, into).map(InvokeOutput::Getter),
+        InvokeInput::PostRenderer { args, document } => caller.render(args, document).map(InvokeOutput::PostRenderer),
+        InvokeInput::Test { name } => caller.greet(name).map(InvokeOutput::Test),
     }
 }
 
 /// Who asks whom.
-struct Caller<'a> {
-    subject: Subject<'a>,
+struct ModuleClient<'a> {
+    target: RunTarget<'a>,
     config: &'a Extism,
     environment: &'a Environment<'a>,
     report: &'a dyn Report,
     runner: &'a dyn Runner,
 }
 
-impl Caller<'_> {
+impl ModuleClient<'_> {
     fn cli(&self, args: &[OsString]) -> Result<Vec<u8>, InvokeError> {
-        let ignored = self.subject.metadata.cli().is_some_and(|cli| cli.ignore_flags);
+        let ignored = self.target.metadata.cli().is_some_and(|cli| cli.ignore_flags);
         let extra_args = messages::texts(if ignored { &[] } else { args }).map_err(|source| self.message(source))?;
-        let answer: CliOutput = self.ask(&CliInput { extra_args }, Streams::Inherited, self.limits())?;
+        let answer: CliOutput = self.ask(&CliInput { extra_args }, ModuleStreams::Inherited, self.limits())?;
         Ok(answer.to_bytes())
     }
 
     fn get(&self, request: &super::GetterRequest, into: &mut dyn io::Write) -> Result<u64, InvokeError> {
-        let plugin = || self.subject.metadata.name.clone();
+        let plugin = || self.target.metadata.name.clone();
         let scheme = request.scheme();
-        if !self.subject.metadata.protocols().iter().any(|own| own.eq_ignore_ascii_case(scheme)) {
+        if !self.target.metadata.protocols().iter().any(|own| own.eq_ignore_ascii_case(scheme)) {
             return Err(InvokeError::NoSuchScheme { plugin: plugin(), scheme: scheme.to_owned() });
         }
         let mut limits = self.limits();
@@ -66,13 +66,13 @@ impl Caller<'_> {
         limits.time = hurried.unwrap_or(limits.time);
         let host = self.environment.host();
         let message = request.to_message(&format!("{}/{}", host.name(), host.version()));
-        let answer: GetterOutput = match self.ask(&message, Streams::Kept, limits) {
+        let answer: GetterOutput = match self.ask(&message, ModuleStreams::Captured, limits) {
             Err(InvokeError::Wasm { source, .. }) if hurried.is_some() && matches!(*source, WasmError::TimedOut { .. }) => {
                 return Err(InvokeError::TimedOut { plugin: plugin() });
             }
             answer => answer?,
         };
-        let mut into = Limited { into, left: request.max_bytes, exceeded: false };
+        let mut into = LimitedWriter { into, left: request.max_bytes, exceeded: false };
         let written = answer.write_to(&mut into).map_err(|source| self.message(source))?;
         match written {
             Ok(bytes) => Ok(bytes),
@@ -82,7 +82,7 @@ impl Caller<'_> {
     }
 
     fn render(&self, args: &[OsString], document: &File) -> Result<File, InvokeError> {
-        let plugin = || self.subject.metadata.name.clone();
+        let plugin = || self.target.metadata.name.clone();
         let system = |source| InvokeError::Stream { plugin: plugin(), source };
         let extra_args = messages::texts(args).map_err(|source| self.message(source))?;
         let limits = self.limits();
@@ -98,7 +98,7 @@ impl Caller<'_> {
         let manifests = String::from_utf8(bytes).map_err(|_| self.message(MessageError::Document))?;
         let is_empty = manifests.is_empty();
         let input = PostRendererInput { manifests, extra_args };
-        let answer: PostRendererOutput = self.ask(&input, Streams::Kept, limits)?;
+        let answer: PostRendererOutput = self.ask(&input, ModuleStreams::Captured, limits)?;
         let changed = answer.into_manifests().map_err(|source| self.message(source))?;
         if changed.is_empty() && !is_empty {
             return Err(InvokeError::EmptyResult { plugin: plugin(), stderr: String::new() });
@@ -110,33 +110,38 @@ impl Caller<'_> {
 
     fn greet(&self, name: &str) -> Result<String, InvokeError> {
         let input = TestInput { name: name.to_owned() };
-        let answer: TestOutput = self.ask(&input, Streams::Kept, self.limits())?;
+        let answer: TestOutput = self.ask(&input, ModuleStreams::Captured, self.limits())?;
         answer.into_greeting().map_err(|source| self.message(source))
     }
 
-    fn limits(&self) -> Limits {
-        Limits::of(self.config)
+    fn limits(&self) -> CallLimits {
+        CallLimits::of(self.config)
     }
 
     /// Sends a message, and reads the answer.
-    fn ask<A: Answer>(&self, input: &impl serde::Serialize, streams: Streams, limits: Limits) -> Result<A, InvokeError> {
+    fn ask<A: OutputMessage>(
+        &self,
+        input: &impl serde::Serialize,
+        streams: ModuleStreams,
+        limits: CallLimits,
+    ) -> Result<A, InvokeError> {
         let input = messages::to_bytes(input).map_err(|source| self.message(source))?;
         let ended = self.run(input, streams, limits).map_err(|source| self.failed(source))?;
-        let Ended { code, output, error, stderr: said } = ended;
+        let CallResult { code, output, error, stderr: said } = ended;
         if code != 0 || error.is_some() {
             let stderr = [said, error.unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
             let code = if code == 0 { 1 } else { code };
-            return Err(InvokeError::Exit { plugin: self.subject.metadata.name.clone(), code, stderr: stderr.join("\n") });
+            return Err(InvokeError::Exit { plugin: self.target.metadata.name.clone(), code, stderr: stderr.join("\n") });
         }
-        said.lines().for_each(|line| self.hear(Level::Info, line));
+        said.lines().for_each(|line| self.report_log(LogLevel::Info, line));
         A::parse(&output).map_err(|source| self.message(source))
     }
 
     /// Calls the module with `input`.
-    fn run(&self, input: Vec<u8>, streams: Streams, limits: Limits) -> Result<Ended, WasmError> {
-        let Subject { metadata, dir, startable } = self.subject;
+    fn run(&self, input: Vec<u8>, streams: ModuleStreams, limits: CallLimits) -> Result<CallResult, WasmError> {
+        let RunTarget { metadata, dir, allowlist } = self.target;
         let path = dir.join(MODULE_NAME);
-        let digest = match startable.map(|list| list.digest(MODULE_NAME)) {
+        let digest = match allowlist.map(|list| list.digest(MODULE_NAME)) {
             None => None,
             Some(Ok(digest)) => digest,
             Some(Err(NotListed)) => return Err(WasmError::Changed { path }),
@@ -148,7 +153,7 @@ impl Caller<'_> {
         };
         let environment = self.environment.for_plugin(&metadata.name, dir);
         let debug = self.environment.debug();
-        let job = Job {
+        let job = ModuleCall {
             name: metadata.name.to_string(),
             module,
             manifest: self.config.clone(),
@@ -164,45 +169,45 @@ impl Caller<'_> {
             temp_dir: temp_dir.as_ref().map(|spool| spool.path().to_owned()),
             cache: self.environment.cache().to_owned(),
             functions: self.environment.host().functions().clone(),
-            level: if debug { Level::Trace } else { Level::Info },
+            level: if debug { LogLevel::Trace } else { LogLevel::Info },
         };
         self.runner.run(job, &mut |news| match news {
-            News::Log(level, text) => self.hear(*level, text),
-            News::Begun { from_cache } if debug => {
+            ModuleEvent::Log(level, text) => self.report_log(*level, text),
+            ModuleEvent::Started { from_cache } if debug => {
                 let from = if *from_cache { "taken from the cache" } else { "compiled" };
                 self.report.notice(&format!("the module of plugin `{}` was {from}", metadata.name));
             }
-            News::Begun { .. } => {}
-            News::Warning(warning) => self.report.warning(warning),
+            ModuleEvent::Started { .. } => {}
+            ModuleEvent::Warning(warning) => self.report.warning(warning),
         })
     }
 
     /// Passes on a line that the module says.
-    fn hear(&self, level: Level, text: &str) {
-        let line = format!("{}: {}", self.subject.metadata.name, Plain(text.trim_end()));
+    fn report_log(&self, level: LogLevel, text: &str) {
+        let line = format!("{}: {}", self.target.metadata.name, Sanitized(text.trim_end()));
         match level {
-            Level::Error | Level::Warn => self.report.warning(&line),
-            Level::Info | Level::Debug | Level::Trace => self.report.notice(&line),
+            LogLevel::Error | LogLevel::Warn => self.report.warning(&line),
+            LogLevel::Info | LogLevel::Debug | LogLevel::Trace => self.report.notice(&line),
         }
     }
 
     fn failed(&self, source: WasmError) -> InvokeError {
-        InvokeError::Wasm { plugin: self.subject.metadata.name.clone(), source: Box::new(source) }
+        InvokeError::Wasm { plugin: self.target.metadata.name.clone(), source: Box::new(source) }
     }
 
     fn message(&self, source: MessageError) -> InvokeError {
-        InvokeError::Message { plugin: self.subject.metadata.name.clone(), source }
+        InvokeError::Message { plugin: self.target.metadata.name.clone(), source }
     }
 }
 
 /// A writer that takes no more than it may.
-struct Limited<'a> {
+struct LimitedWriter<'a> {
     into: &'a mut dyn io::Write,
     left: u64,
     exceeded: bool,
 }
 
-impl io::Write for Limited<'_> {
+impl io::Write for LimitedWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() as u64 > self.left {
             self.exceeded = true;
@@ -225,7 +230,7 @@ mod tests {
     #[test]
     fn a_getter_gives_no_more_than_it_may() {
         let mut kept = Vec::new();
-        let mut limited = Limited { into: &mut kept, left: 4, exceeded: false };
+        let mut limited = LimitedWriter { into: &mut kept, left: 4, exceeded: false };
         limited.write_all(b"abc").unwrap();
         assert!(limited.write_all(b"de").is_err() && limited.exceeded);
         assert_eq!(kept, b"abc");

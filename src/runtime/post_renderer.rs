@@ -8,10 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::process::{End, kill_tree};
+use super::process::{ProcessEnd, kill_tree};
 use super::program::Program;
 use super::subprocess::{InvokeError, prepare_error, start_error};
-use super::{Environment, Subject};
+use super::{Environment, RunTarget};
 use crate::manifest::Subprocess;
 use crate::manifest::platform::{Platform, prepare};
 
@@ -27,15 +27,15 @@ const STDERR_REST: Duration = Duration::from_secs(1);
 /// # Errors
 /// The plugin could not be started, failed (the error holds what it said), or made nothing of something.
 pub(super) fn run_post_renderer(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     args: &[OsString],
     environment: &Environment<'_>,
     document: &File,
 ) -> Result<File, InvokeError> {
-    let plugin = || subject.metadata.name.clone();
+    let plugin = || target.metadata.name.clone();
     let system = |source| InvokeError::Stream { plugin: plugin(), source };
-    let mut program = renderer_program(subject, subprocess, args, environment)?;
+    let mut program = renderer_program(target, subprocess, args, environment)?;
     let mut document = document.try_clone().map_err(system)?;
     document.rewind().map_err(system)?;
     let size = document.metadata().map_err(system)?.len();
@@ -43,7 +43,7 @@ pub(super) fn run_post_renderer(
 
     // The plugin reads the file itself: no copy through a pipe, and nobody who could wait for it, whether it reads or not.
     program.command().stdin(Stdio::from(document)).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
+    let mut child = program.spawn().map_err(|source| start_error(target, source))?;
     let (sender, stderr) = mpsc::channel();
     if let Some(pipe) = child.stderr.take() {
         thread::spawn(move || sender.send(last_bytes(pipe)));
@@ -52,17 +52,17 @@ pub(super) fn run_post_renderer(
         && let Err(error) = io::copy(&mut stdout, &mut result)
     {
         // Where the result cannot be kept, as on a full disk, nobody reads any more, and nobody should go on writing.
-        kill_tree(&mut child, subject);
+        kill_tree(&mut child, target);
         return Err(system(error));
     }
-    let end = End::of(child.wait().map_err(system)?);
+    let end = ProcessEnd::of(child.wait().map_err(system)?);
     let said = |stderr: mpsc::Receiver<Vec<u8>>| {
         String::from_utf8_lossy(&stderr.recv_timeout(STDERR_REST).unwrap_or_default()).trim_end().to_owned()
     };
     match end {
-        End::Code(0) => {}
-        End::Code(code) => return Err(InvokeError::Exit { plugin: plugin(), code, stderr: said(stderr) }),
-        End::Signal(signal) => return Err(InvokeError::Signal { plugin: plugin(), signal, stderr: said(stderr) }),
+        ProcessEnd::Code(0) => {}
+        ProcessEnd::Code(code) => return Err(InvokeError::Exit { plugin: plugin(), code, stderr: said(stderr) }),
+        ProcessEnd::Signal(signal) => return Err(InvokeError::Signal { plugin: plugin(), signal, stderr: said(stderr) }),
     }
     result.flush().map_err(system)?;
     if size > 0 && result.stream_position().map_err(system)? == 0 {
@@ -73,15 +73,15 @@ pub(super) fn run_post_renderer(
 }
 
 fn renderer_program(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     args: &[OsString],
     environment: &Environment<'_>,
 ) -> Result<Program, InvokeError> {
-    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    let environment = environment.for_plugin(&target.metadata.name, target.dir);
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
-        .map_err(|source| prepare_error(subject, source))?;
-    Program::find(subject, &line, &environment).map_err(|source| start_error(subject, source))
+        .map_err(|source| prepare_error(target, source))?;
+    Program::find(target, &line, &environment).map_err(|source| start_error(target, source))
 }
 
 /// The last [`STDERR_BYTES`] of `pipe`; all of it is read, so that nobody waits for us.

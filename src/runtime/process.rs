@@ -5,7 +5,7 @@ use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Subject;
+use super::RunTarget;
 use crate::interrupt;
 
 /// How long to sleep at most between two looks at whether a process has ended.
@@ -13,14 +13,14 @@ const LONGEST_NAP: Duration = Duration::from_millis(20);
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ProcessEnd {
     /// By itself.
     Code(i32),
     /// By a signal.
     Signal(i32),
 }
 
-impl End {
+impl ProcessEnd {
     pub(super) fn of(status: ExitStatus) -> Self {
         #[cfg(unix)]
         if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
@@ -31,12 +31,12 @@ impl End {
 }
 
 /// Waits for `child` to end; `None` where it did not within `limit`.
-pub(super) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<End>> {
+pub(super) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ProcessEnd>> {
     let start = Instant::now();
     let mut nap = Duration::from_micros(500);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(End::of(status)));
+            return Ok(Some(ProcessEnd::of(status)));
         }
         let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
@@ -51,7 +51,7 @@ pub(super) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<End>
 const GRACE: Duration = Duration::from_secs(1);
 
 /// As [`wait`], but not much longer than until the user interrupts.
-pub(super) fn wait_unless_interrupted(child: &mut Child, limit: Duration) -> io::Result<Option<End>> {
+pub(super) fn wait_unless_interrupted(child: &mut Child, limit: Duration) -> io::Result<Option<ProcessEnd>> {
     let start = Instant::now();
     while !interrupt::requested() {
         let left = limit.saturating_sub(start.elapsed());
@@ -65,12 +65,12 @@ pub(super) fn wait_unless_interrupted(child: &mut Child, limit: Duration) -> io:
 }
 
 /// Ends `child` and all that it started. They share our process group, so the group cannot be ended as a whole.
-pub(super) fn kill_tree(child: &mut Child, subject: Subject<'_>) {
+pub(super) fn kill_tree(child: &mut Child, target: RunTarget<'_>) {
     #[cfg(unix)]
-    family::end(child.id(), subject);
+    family::end(child.id(), target);
     #[cfg(not(unix))]
     {
-        let _ = subject;
+        let _ = target;
         let id = child.id().to_string();
         let _ = std::process::Command::new("taskkill").args(["/T", "/F", "/PID", &id]).output();
     }
@@ -83,7 +83,7 @@ pub(super) fn kill_tree(child: &mut Child, subject: Subject<'_>) {
 mod family {
     use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
 
-    use super::Subject;
+    use super::RunTarget;
 
     /// A process: its id, its parent's, its group's.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +95,11 @@ mod family {
 
     /// Stops the family of `head` until it no longer grows, then ends it: one that has not been stopped could start another
     /// while we look.
-    pub(super) fn end(head: u32, subject: Subject<'_>) {
+    pub(super) fn end(head: u32, target: RunTarget<'_>) {
         let mut found: Vec<u32> = Vec::new();
         for _ in 0..10 {
             let all = processes();
-            let new: Vec<u32> = members(&all, head, subject).into_iter().filter(|id| !found.contains(id)).collect();
+            let new: Vec<u32> = members(&all, head, target).into_iter().filter(|id| !found.contains(id)).collect();
             if new.is_empty() {
                 break;
             }
@@ -116,14 +116,14 @@ mod family {
     }
 
     /// `head`, its descendants, and those of its descendants whose parents have gone.
-    fn members(all: &[Process], head: u32, subject: Subject<'_>) -> Vec<u32> {
+    fn members(all: &[Process], head: u32, target: RunTarget<'_>) -> Vec<u32> {
         let us = getpid().as_raw_nonzero().get().unsigned_abs();
         let group = getpgrp().as_raw_nonzero().get().unsigned_abs();
         let mut members = vec![head];
         for process in all {
             // An orphan of the program is in our group and has the plugin's directory in its environment; nobody else is.
             let orphan =
-                process.group == group && process.id != us && process.parent != us && is_of_plugin(process.id, subject);
+                process.group == group && process.id != us && process.parent != us && is_of_plugin(process.id, target);
             if orphan && !members.contains(&process.id) {
                 members.push(process.id);
             }
@@ -141,15 +141,15 @@ mod family {
     }
 
     #[cfg(target_os = "linux")]
-    fn is_of_plugin(id: u32, subject: Subject<'_>) -> bool {
+    fn is_of_plugin(id: u32, target: RunTarget<'_>) -> bool {
         use std::os::unix::ffi::OsStrExt;
         let mut entry = b"HELM_PLUGIN_DIR=".to_vec();
-        entry.extend_from_slice(subject.dir.as_os_str().as_bytes());
+        entry.extend_from_slice(target.dir.as_os_str().as_bytes());
         std::fs::read(format!("/proc/{id}/environ")).is_ok_and(|all| all.split(|&byte| byte == 0).any(|own| own == entry))
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn is_of_plugin(_: u32, _: Subject<'_>) -> bool {
+    fn is_of_plugin(_: u32, _: RunTarget<'_>) -> bool {
         false
     }
 

@@ -12,10 +12,10 @@ use std::time::Duration;
 #[cfg(unix)]
 use super::exec::Image;
 use super::start_error::{StartError, is_here};
-use super::{Environment, Subject};
+use super::{Environment, RunTarget};
 use crate::executable::Format;
 use crate::manifest::platform::CommandLine;
-use crate::store::Standing;
+use crate::store::FileStanding;
 
 /// The system's number for "exec format error".
 const NO_EXEC: i32 = 8;
@@ -43,12 +43,12 @@ pub(super) struct Program {
     #[cfg_attr(not(unix), expect(dead_code, reason = "programs are called by their paths"))]
     called: OsString,
     command: Command,
-    look: Look,
+    look: ProgramCheck,
 }
 
 /// What was seen of a program before its start.
 #[derive(Debug, Default)]
-struct Look {
+struct ProgramCheck {
     /// What is executed, where that is not whatever lies at the program's path.
     handle: Option<Handle>,
     /// Whether the gate compared the file with a receipt.
@@ -60,40 +60,44 @@ struct Look {
 impl Program {
     /// Finds the program of `line`, as `execvp` and Go's `exec.Command` do: a name with a separator is a path, relative to the
     /// working directory; any other is looked for on the `PATH` of `environment`.
-    pub(super) fn find(subject: Subject<'_>, line: &CommandLine, environment: &Environment<'_>) -> Result<Self, StartError> {
+    pub(super) fn find(
+        target: RunTarget<'_>,
+        line: &CommandLine,
+        environment: &Environment<'_>,
+    ) -> Result<Self, StartError> {
         let path = if has_separator(&line.program) {
             PathBuf::from(&line.program)
         } else {
             find_on_path(&line.program, environment.get("PATH").as_deref())?
         };
-        Self::at(path, subject, line, environment)
+        Self::at(path, target, line, environment)
     }
 
     /// Takes the program of `line` from the plugin's directory, whatever it looks like; an absolute one stays where it is. One
     /// that is not there, as `/bin/x.sh` for `bin/x.sh`, is looked for in the directory all the same: to Helm every path is one
     /// in it, and plugins are written for it.
     pub(super) fn within(
-        subject: Subject<'_>,
+        target: RunTarget<'_>,
         line: &CommandLine,
         environment: &Environment<'_>,
     ) -> Result<Self, StartError> {
-        let (dir, program) = (subject.dir, Path::new(&line.program));
+        let (dir, program) = (target.dir, Path::new(&line.program));
         let beneath = || program.strip_prefix("/").map(|relative| dir.join(relative)).ok().filter(|path| path.is_file());
         let path = match program.is_absolute() && !program.exists() {
             true => beneath().unwrap_or_else(|| program.to_owned()),
             false => dir.join(program),
         };
-        Self::at(path, subject, line, environment)
+        Self::at(path, target, line, environment)
     }
 
     fn at(
         path: PathBuf,
-        subject: Subject<'_>,
+        target: RunTarget<'_>,
         line: &CommandLine,
         environment: &Environment<'_>,
     ) -> Result<Self, StartError> {
-        let look = check(&path, subject, environment).map_err(|fault| fault.of(&path, subject, environment))?;
-        check_arguments(line, subject, environment)?;
+        let look = check(&path, target, environment).map_err(|fault| fault.of(&path, target, environment))?;
+        check_arguments(line, target, environment)?;
         let mut command = Command::new(look.handle.as_ref().map_or(&path, |handle| &handle.path));
         command.args(&line.args);
         // Programs such as busybox ask by which name they were called.
@@ -214,17 +218,17 @@ pub(super) fn is_executable(_: &Path) -> bool {
 /// be `/dev/fd/3`, where nearly every script of a plugin looks for its directory. It has been compared a moment ago. The same holds for
 /// programs of other machines, which only a helper can run.
 #[cfg(unix)]
-fn check(path: &Path, subject: Subject<'_>, environment: &Environment<'_>) -> Result<Look, Fault> {
+fn check(path: &Path, target: RunTarget<'_>, environment: &Environment<'_>) -> Result<ProgramCheck, StartFault> {
     let system = |source| StartError::System { path: path.to_owned(), source };
     let Some((mut file, metadata)) = open(path)? else {
         // Unless it lies where the gate has its list.
-        return match subject.startable {
-            Some(list) if list.speaks_of(path) => Err(Fault::NotInstalled),
-            _ => Ok(Look::default()),
+        return match target.allowlist {
+            Some(list) if list.covers(path) => Err(StartFault::NotInstalled),
+            _ => Ok(ProgramCheck::default()),
         };
     };
     let format = Format::of(&mut file).map_err(system)?;
-    let compared = is_installed(path, &file, &metadata, subject)?;
+    let compared = is_installed(path, &file, &metadata, target)?;
     let native = matches!(format, Format::Program(machine) if is_here(machine));
     // The handle is asked, so that the answer is about the same file; it also tells whether there is a `/proc`.
     let by_handle = cfg!(target_os = "linux") && compared && native;
@@ -238,7 +242,7 @@ fn check(path: &Path, subject: Subject<'_>, environment: &Environment<'_>) -> Re
         return Err(StartError::denied(path, compared).into());
     }
     check_format(path, &format, environment)?;
-    Ok(Look { handle, compared, foreign: !native && !matches!(format, Format::Script(_)) })
+    Ok(ProgramCheck { handle, compared, foreign: !native && !matches!(format, Format::Script(_)) })
 }
 
 /// Opens the program at `path`; nothing where we may run but not read it, which is for the system to judge.
@@ -308,31 +312,31 @@ fn only_by_helper(wrong: impl Fn() -> Result<(), StartError>) -> Result<(), Star
 
 /// Windows looks for programs itself; what lies at the path as it was written must be on the gate's list there too.
 #[cfg(not(unix))]
-fn check(path: &Path, subject: Subject<'_>, _: &Environment<'_>) -> Result<Look, Fault> {
-    check_file(path, subject)?;
-    Ok(Look::default())
+fn check(path: &Path, target: RunTarget<'_>, _: &Environment<'_>) -> Result<ProgramCheck, StartFault> {
+    check_file(path, target)?;
+    Ok(ProgramCheck::default())
 }
 
 /// Why a file is not started.
-enum Fault {
+enum StartFault {
     /// It is not on the gate's list.
     NotInstalled,
     Start(StartError),
 }
 
-impl From<StartError> for Fault {
+impl From<StartError> for StartFault {
     fn from(error: StartError) -> Self {
         Self::Start(error)
     }
 }
 
-impl Fault {
-    fn of(self, path: &Path, subject: Subject<'_>, environment: &Environment<'_>) -> StartError {
+impl StartFault {
+    fn of(self, path: &Path, target: RunTarget<'_>, environment: &Environment<'_>) -> StartError {
         match self {
             Self::Start(error) => error,
             Self::NotInstalled => StartError::NotInstalled {
                 path: path.to_owned(),
-                plugin: subject.metadata.name.clone(),
+                plugin: target.metadata.name.clone(),
                 host: environment.host().name().to_owned(),
             },
         }
@@ -340,38 +344,38 @@ impl Fault {
 }
 
 /// Whether the opened `file` at `path` is one that the gate compared; what it would not let be started is an error.
-fn is_installed(path: &Path, file: &File, metadata: &std::fs::Metadata, subject: Subject<'_>) -> Result<bool, Fault> {
-    let Some(list) = subject.startable else { return Ok(false) };
+fn is_installed(path: &Path, file: &File, metadata: &std::fs::Metadata, target: RunTarget<'_>) -> Result<bool, StartFault> {
+    let Some(list) = target.allowlist else { return Ok(false) };
     let system = |source| StartError::System { path: path.to_owned(), source };
     match list.standing(path, file, metadata).map_err(system)? {
-        Standing::Unchecked => Ok(false),
-        Standing::Installed => Ok(true),
-        Standing::Replaced => Err(StartError::Replaced { path: path.to_owned() }.into()),
-        Standing::Unknown => Err(Fault::NotInstalled),
+        FileStanding::Unchecked => Ok(false),
+        FileStanding::Installed => Ok(true),
+        FileStanding::Replaced => Err(StartError::Replaced { path: path.to_owned() }.into()),
+        FileStanding::Unknown => Err(StartFault::NotInstalled),
     }
 }
 
 /// Refuses a command whose own arguments name a file in the plugin's directory that is not on the gate's list: a program may take
 /// it for instructions.
-fn check_arguments(line: &CommandLine, subject: Subject<'_>, environment: &Environment<'_>) -> Result<(), StartError> {
-    let Some(list) = subject.startable else { return Ok(()) };
+fn check_arguments(line: &CommandLine, target: RunTarget<'_>, environment: &Environment<'_>) -> Result<(), StartError> {
+    let Some(list) = target.allowlist else { return Ok(()) };
     for argument in line.args.iter().take(line.own_args) {
         for path in list.paths_in(&argument.to_string_lossy()) {
-            check_file(&path, subject).map_err(|fault| fault.of(&path, subject, environment))?;
+            check_file(&path, target).map_err(|fault| fault.of(&path, target, environment))?;
         }
     }
     Ok(())
 }
 
 /// Refuses the file at `path`, if one is there, where it is not on the gate's list.
-fn check_file(path: &Path, subject: Subject<'_>) -> Result<(), Fault> {
+fn check_file(path: &Path, target: RunTarget<'_>) -> Result<(), StartFault> {
     if !path.is_file() {
         return Ok(());
     }
     let system = |source| StartError::System { path: path.to_owned(), source };
     let file = File::open(path).map_err(system)?;
     let metadata = file.metadata().map_err(system)?;
-    is_installed(path, &file, &metadata, subject).map(|_| ())
+    is_installed(path, &file, &metadata, target).map(|_| ())
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -380,17 +384,17 @@ mod tests {
 
     use super::*;
     use crate::digest::Sha256Digest;
-    use crate::host::{Chosen, Homes, Host, Origin};
+    use crate::host::{ChosenDirectory, Homes, Host, SettingOrigin};
     use crate::manifest::{self, Metadata};
-    use crate::stamp::Checked;
-    use crate::store::Startable;
+    use crate::stamp::CheckedFiles;
+    use crate::store::StartAllowlist;
     use std::fs;
     use std::process::Stdio;
 
     struct Fixture {
         dir: tempfile::TempDir,
         metadata: Metadata,
-        checked: Checked,
+        checked: CheckedFiles,
         host: Host,
     }
 
@@ -400,7 +404,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("run");
             fs::copy(of, &path).unwrap();
-            let mut checked = Checked::default();
+            let mut checked = CheckedFiles::default();
             checked.add("run", Sha256Digest::of_file(&path).unwrap().0, &fs::metadata(&path).unwrap());
             let metadata = manifest::parse(b"name: p\nversion: 1.0.0\n", Path::new("plugin.yaml")).unwrap();
             Self { dir, metadata, checked, host: Host::tool() }
@@ -418,13 +422,14 @@ mod tests {
         }
 
         fn find(&self) -> Result<Program, StartError> {
-            let home = || Chosen { path: self.dir.path().into(), origin: Origin::Default };
+            let home = || ChosenDirectory { path: self.dir.path().into(), origin: SettingOrigin::Default };
             let plugins = vec![self.dir.path().into()];
-            let homes = Homes { data: home(), cache: home(), config: home(), plugins, plugins_origin: Origin::Default };
-            let list = Startable::only(self.dir.path(), self.checked.clone(), self.dir.path().join("receipt.json"));
-            let subject = Subject { metadata: &self.metadata, dir: self.dir.path(), startable: Some(&list) };
+            let homes =
+                Homes { data: home(), cache: home(), config: home(), plugins, plugins_origin: SettingOrigin::Default };
+            let list = StartAllowlist::new(self.dir.path(), self.checked.clone(), self.dir.path().join("receipt.json"));
+            let target = RunTarget { metadata: &self.metadata, dir: self.dir.path(), allowlist: Some(&list) };
             let line = CommandLine { program: self.path().into(), args: vec!["said".into()], own_args: 0 };
-            Program::find(subject, &line, &Environment::new(&self.host, &homes, false))
+            Program::find(target, &line, &Environment::new(&self.host, &homes, false))
         }
     }
 

@@ -64,7 +64,7 @@ pub enum SandboxError {
 
 /// Why a confined program did not start.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum ConfinedStartError {
     /// It was not confined.
     Sandbox(SandboxError),
     /// It was, and did not start.
@@ -74,35 +74,44 @@ pub(super) enum Failed {
 /// Starts `program` so that it can write beneath the directories `writable` alone. Where `required`, it is that or nothing; else
 /// it is as much of it as the system can.
 #[cfg(target_os = "linux")]
-pub(super) fn spawn(program: &mut Program, writable: [&Path; 2], required: bool) -> Result<(Child, Confinement), Failed> {
+pub(super) fn spawn(
+    program: &mut Program,
+    writable: [&Path; 2],
+    required: bool,
+) -> Result<(Child, Confinement), ConfinedStartError> {
     let confined = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let confinement = match linux::confine(writable, required) {
                 Ok(Confinement::Impossible) => return Ok(None),
                 Ok(confinement) => confinement,
-                Err(error) if required => return Err(Failed::Sandbox(error)),
+                Err(error) if required => return Err(ConfinedStartError::Sandbox(error)),
                 // Whatever stands in the way, such as a filter of system calls: the system cannot.
                 Err(_) => return Ok(None),
             };
-            program.spawn().map(|child| Some((child, confinement))).map_err(Failed::Start)
+            program.spawn().map(|child| Some((child, confinement))).map_err(ConfinedStartError::Start)
         });
-        let gone = || Failed::Sandbox(SandboxError::Refused { source: io::Error::other("its thread ended early") });
+        let gone =
+            || ConfinedStartError::Sandbox(SandboxError::Refused { source: io::Error::other("its thread ended early") });
         thread.join().unwrap_or_else(|_| Err(gone()))
     })?;
     match confined {
         Some(started) => Ok(started),
         // Not from that thread, which may have given up rights all the same.
-        None => program.spawn().map(|child| (child, Confinement::Impossible)).map_err(Failed::Start),
+        None => program.spawn().map(|child| (child, Confinement::Impossible)).map_err(ConfinedStartError::Start),
     }
 }
 
 /// Starts `program`; nothing here can confine it.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn spawn(program: &mut Program, _: [&Path; 2], required: bool) -> Result<(Child, Confinement), Failed> {
+pub(super) fn spawn(
+    program: &mut Program,
+    _: [&Path; 2],
+    required: bool,
+) -> Result<(Child, Confinement), ConfinedStartError> {
     if required {
-        return Err(Failed::Sandbox(SandboxError::Unsupported));
+        return Err(ConfinedStartError::Sandbox(SandboxError::Unsupported));
     }
-    program.spawn().map(|child| (child, Confinement::Impossible)).map_err(Failed::Start)
+    program.spawn().map(|child| (child, Confinement::Impossible)).map_err(ConfinedStartError::Start)
 }
 
 #[cfg(target_os = "linux")]

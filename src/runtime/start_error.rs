@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use crate::executable::{self, Format, Machine};
 use crate::manifest::PluginName;
 use crate::manifest::platform::Platform;
-use crate::text::{Plain, quoted};
+use crate::text::{Sanitized, quoted};
 
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// A name without a directory that is on no directory of `PATH`.
-    #[error("there is no program `{}` on PATH; install it, or add its directory to PATH", Plain(program))]
+    #[error("there is no program `{}` on PATH; install it, or add its directory to PATH", Sanitized(program))]
     NotOnPath {
         /// The program's name.
         program: String,
@@ -103,7 +103,7 @@ pub enum StartError {
     /// The interpreter of a script is not there.
     #[error(
         "the interpreter `{}` that the first line of {} names is not there, or cannot be executed; install it, or change that line",
-        Plain(interpreter),
+        Sanitized(interpreter),
         shown(path)
     )]
     NoInterpreter {
@@ -116,7 +116,7 @@ pub enum StartError {
     #[error(
         "the loader `{}` of {} is not there: the program was built for another C library, or for another kind of this machine; \
         the plugin needs a build for this system, or the loader must be installed",
-        Plain(loader),
+        Sanitized(loader),
         shown(path)
     )]
     NoLoader {
@@ -126,7 +126,7 @@ pub enum StartError {
         loader: String,
     },
     /// The system does not know how to run it.
-    #[error("{} is not a program for this system ({}): it is {what}", shown(path), here())]
+    #[error("{} is not a program for this system ({}): it is {what}", shown(path), this_platform())]
     WrongFormat {
         /// The program.
         path: PathBuf,
@@ -145,11 +145,11 @@ pub enum StartError {
 }
 
 fn shown(path: &Path) -> String {
-    Plain(&path.to_string_lossy()).to_string()
+    Sanitized(&path.to_string_lossy()).to_string()
 }
 
 /// This machine in words.
-fn here() -> String {
+fn this_platform() -> String {
     let platform = Platform::current();
     format!("{}/{}", platform.os, platform.arch)
 }

@@ -8,12 +8,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::process::End;
+use super::process::ProcessEnd;
 use super::program::Program;
-use super::{Environment, StartError, Subject};
+use super::{Environment, RunTarget, StartError};
 use crate::manifest::platform::{CommandLine, Platform, PlatformError, prepare};
 use crate::manifest::{PluginName, Subprocess};
-use crate::text::Plain;
+use crate::text::Sanitized;
 use plugsmith_protocol::MessageError;
 
 /// How long an answer of a plugin's helper program may be.
@@ -84,7 +84,7 @@ pub enum InvokeError {
         source: StartError,
     },
     /// The program ran and ended with an exit code other than 0; the host ends with the same.
-    #[error("plugin `{plugin}` exited with code {code}{}", Said(stderr))]
+    #[error("plugin `{plugin}` exited with code {code}{}", QuotedStderr(stderr))]
     Exit {
         /// The plugin.
         plugin: PluginName,
@@ -94,7 +94,7 @@ pub enum InvokeError {
         stderr: String,
     },
     /// The program died of a signal; the host ends by the same.
-    #[error("plugin `{plugin}` was ended by signal {signal}{}", Said(stderr))]
+    #[error("plugin `{plugin}` was ended by signal {signal}{}", QuotedStderr(stderr))]
     Signal {
         /// The plugin.
         plugin: PluginName,
@@ -104,7 +104,7 @@ pub enum InvokeError {
         stderr: String,
     },
     /// The plugin downloads other URLs, or none.
-    #[error("plugin `{plugin}` does not serve `{}` URLs", Plain(scheme))]
+    #[error("plugin `{plugin}` does not serve `{}` URLs", Sanitized(scheme))]
     NoSuchScheme {
         /// The plugin.
         plugin: PluginName,
@@ -134,7 +134,7 @@ pub enum InvokeError {
         plugin_type: String,
     },
     /// A post-renderer made nothing of something.
-    #[error("plugin `{plugin}` gave back nothing for a document that is not empty{}", Said(stderr))]
+    #[error("plugin `{plugin}` gave back nothing for a document that is not empty{}", QuotedStderr(stderr))]
     EmptyResult {
         /// The plugin.
         plugin: PluginName,
@@ -186,15 +186,15 @@ impl InvokeError {
 }
 
 /// What a plugin said, for the end of a message: its lines are its own, and set off as such.
-struct Said<'a>(&'a str);
+struct QuotedStderr<'a>(&'a str);
 
-impl fmt::Display for Said<'_> {
+impl fmt::Display for QuotedStderr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
         }
         f.write_str("; it said:")?;
-        self.0.lines().try_for_each(|line| write!(f, "\n  {}", Plain(line)))
+        self.0.lines().try_for_each(|line| write!(f, "\n  {}", Sanitized(line)))
     }
 }
 
@@ -204,17 +204,17 @@ impl fmt::Display for Said<'_> {
 /// # Errors
 /// The plugin could not be started; this returns for no other reason where processes can be replaced.
 pub(super) fn replace_by_cli(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     args: &[OsString],
     environment: &Environment<'_>,
 ) -> Result<(), InvokeError> {
     #[cfg(unix)]
     {
-        Err(start_error(subject, cli_program(subject, subprocess, args, environment)?.exec()))
+        Err(start_error(target, cli_program(target, subprocess, args, environment)?.exec()))
     }
     #[cfg(not(unix))]
-    run_cli(subject, subprocess, args, environment)
+    run_cli(target, subprocess, args, environment)
 }
 
 /// Runs the command of a cli plugin as a child with our standard streams, and waits for it: for those who have something to
@@ -223,19 +223,19 @@ pub(super) fn replace_by_cli(
 /// # Errors
 /// The plugin could not be started, or did not end with exit code 0.
 pub(super) fn run_cli(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     args: &[OsString],
     environment: &Environment<'_>,
 ) -> Result<(), InvokeError> {
-    let mut program = cli_program(subject, subprocess, args, environment)?;
-    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
-    let status = child.wait().map_err(|source| InvokeError::Wait { plugin: subject.metadata.name.clone(), source })?;
-    let plugin = subject.metadata.name.clone();
-    match End::of(status) {
-        End::Code(0) => Ok(()),
-        End::Code(code) => Err(InvokeError::Exit { plugin, code, stderr: String::new() }),
-        End::Signal(signal) => Err(InvokeError::Signal { plugin, signal, stderr: String::new() }),
+    let mut program = cli_program(target, subprocess, args, environment)?;
+    let mut child = program.spawn().map_err(|source| start_error(target, source))?;
+    let status = child.wait().map_err(|source| InvokeError::Wait { plugin: target.metadata.name.clone(), source })?;
+    let plugin = target.metadata.name.clone();
+    match ProcessEnd::of(status) {
+        ProcessEnd::Code(0) => Ok(()),
+        ProcessEnd::Code(code) => Err(InvokeError::Exit { plugin, code, stderr: String::new() }),
+        ProcessEnd::Signal(signal) => Err(InvokeError::Signal { plugin, signal, stderr: String::new() }),
     }
 }
 
@@ -245,17 +245,17 @@ pub(super) fn run_cli(
 /// # Errors
 /// It could not be started, did not end with exit code 0, took longer than `limit` or wrote more than 1 MiB.
 pub fn ask(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     file: &str,
     args: &[OsString],
     environment: &Environment<'_>,
     limit: Duration,
 ) -> Result<Vec<u8>, InvokeError> {
-    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
+    let environment = environment.for_plugin(&target.metadata.name, target.dir);
     let line = CommandLine { program: file.into(), args: args.to_vec(), own_args: 0 };
-    let mut program = Program::within(subject, &line, &environment).map_err(|source| start_error(subject, source))?;
+    let mut program = Program::within(target, &line, &environment).map_err(|source| start_error(target, source))?;
     program.command().stderr(Stdio::null());
-    answer(subject, program, file, limit)
+    answer(target, program, file, limit)
 }
 
 /// Lets a test plugin greet `name`: its command gets the name as an argument, and what it prints is the greeting.
@@ -263,22 +263,22 @@ pub fn ask(
 /// # Errors
 /// As [`ask`].
 pub(super) fn greet(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     name: &str,
     environment: &Environment<'_>,
 ) -> Result<String, InvokeError> {
     const LIMIT: Duration = Duration::from_secs(60);
-    let program = cli_program(subject, subprocess, &[name.into()], environment)?;
-    let greeting = answer(subject, program, "the command", LIMIT)?;
+    let program = cli_program(target, subprocess, &[name.into()], environment)?;
+    let greeting = answer(target, program, "the command", LIMIT)?;
     Ok(String::from_utf8_lossy(&greeting).trim_end_matches('\n').to_owned())
 }
 
 /// Runs `program`, called `file`, without input, and gives what it wrote to standard output, which is not much and comes soon.
-fn answer(subject: Subject<'_>, mut program: Program, file: &str, limit: Duration) -> Result<Vec<u8>, InvokeError> {
-    let plugin = || subject.metadata.name.clone();
+fn answer(target: RunTarget<'_>, mut program: Program, file: &str, limit: Duration) -> Result<Vec<u8>, InvokeError> {
+    let plugin = || target.metadata.name.clone();
     program.command().stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = program.spawn().map_err(|source| start_error(subject, source))?;
+    let mut child = program.spawn().map_err(|source| start_error(target, source))?;
 
     // Somebody whom the program left behind may keep the pipe open for ever: so nobody joins this thread.
     let (sender, said) = mpsc::channel();
@@ -293,20 +293,20 @@ fn answer(subject: Subject<'_>, mut program: Program, file: &str, limit: Duratio
     let bytes = match said.recv_timeout(limit) {
         Ok(Ok(bytes)) if bytes.len() as u64 <= ANSWER_BYTES => bytes,
         Ok(Err(source)) => {
-            super::process::kill_tree(&mut child, subject);
+            super::process::kill_tree(&mut child, target);
             return Err(InvokeError::Wait { plugin: plugin(), source });
         }
         Ok(Ok(_)) | Err(_) => {
-            super::process::kill_tree(&mut child, subject);
+            super::process::kill_tree(&mut child, target);
             return Err(InvokeError::NoAnswer { plugin: plugin(), file: file.to_owned() });
         }
     };
     match super::process::wait(&mut child, until.saturating_duration_since(Instant::now())) {
-        Ok(Some(End::Code(0))) => Ok(bytes),
-        Ok(Some(End::Code(code))) => Err(InvokeError::Exit { plugin: plugin(), code, stderr: String::new() }),
-        Ok(Some(End::Signal(signal))) => Err(InvokeError::Signal { plugin: plugin(), signal, stderr: String::new() }),
+        Ok(Some(ProcessEnd::Code(0))) => Ok(bytes),
+        Ok(Some(ProcessEnd::Code(code))) => Err(InvokeError::Exit { plugin: plugin(), code, stderr: String::new() }),
+        Ok(Some(ProcessEnd::Signal(signal))) => Err(InvokeError::Signal { plugin: plugin(), signal, stderr: String::new() }),
         Ok(None) => {
-            super::process::kill_tree(&mut child, subject);
+            super::process::kill_tree(&mut child, target);
             Err(InvokeError::NoAnswer { plugin: plugin(), file: file.to_owned() })
         }
         Err(source) => Err(InvokeError::Wait { plugin: plugin(), source }),
@@ -315,24 +315,24 @@ fn answer(subject: Subject<'_>, mut program: Program, file: &str, limit: Duratio
 
 /// The program of a cli plugin with the user's arguments, unless the plugin wants none.
 fn cli_program(
-    subject: Subject<'_>,
+    target: RunTarget<'_>,
     subprocess: &Subprocess,
     args: &[OsString],
     environment: &Environment<'_>,
 ) -> Result<Program, InvokeError> {
-    let environment = environment.for_plugin(&subject.metadata.name, subject.dir);
-    let args = if subject.metadata.cli().is_some_and(|cli| cli.ignore_flags) { &[] } else { args };
+    let environment = environment.for_plugin(&target.metadata.name, target.dir);
+    let args = if target.metadata.cli().is_some_and(|cli| cli.ignore_flags) { &[] } else { args };
     let line = prepare(&subprocess.platform_commands, &Platform::current(), true, &|name| environment.get(name), args)
-        .map_err(|source| prepare_error(subject, source))?;
-    Program::find(subject, &line, &environment).map_err(|source| start_error(subject, source))
+        .map_err(|source| prepare_error(target, source))?;
+    Program::find(target, &line, &environment).map_err(|source| start_error(target, source))
 }
 
-pub(super) fn prepare_error(subject: Subject<'_>, source: PlatformError) -> InvokeError {
-    InvokeError::Prepare { plugin: subject.metadata.name.clone(), source }
+pub(super) fn prepare_error(target: RunTarget<'_>, source: PlatformError) -> InvokeError {
+    InvokeError::Prepare { plugin: target.metadata.name.clone(), source }
 }
 
-pub(super) fn start_error(subject: Subject<'_>, source: StartError) -> InvokeError {
-    InvokeError::Start { plugin: subject.metadata.name.clone(), source }
+pub(super) fn start_error(target: RunTarget<'_>, source: StartError) -> InvokeError {
+    InvokeError::Start { plugin: target.metadata.name.clone(), source }
 }
 
 #[cfg(all(test, unix))]

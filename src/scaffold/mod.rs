@@ -18,7 +18,7 @@ pub const VERSION: &str = "0.1.0";
 
 /// What a plugin is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PluginType {
     /// A command of the host.
     Cli,
     /// Downloads URLs of a scheme.
@@ -29,7 +29,7 @@ pub enum Kind {
     Test,
 }
 
-impl Kind {
+impl PluginType {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Cli, Self::Getter, Self::PostRenderer, Self::Test];
 
@@ -64,7 +64,7 @@ pub enum Language {
 
 /// A runtime and a language that go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flavour {
+pub enum Toolchain {
     /// A program in sh.
     Sh,
     /// A program in Rust.
@@ -85,7 +85,7 @@ pub enum ChoiceError {
 const POSSIBLE: &str =
     "possible are `--runtime subprocess` with `--lang sh` or `--lang rust`, and `--runtime extism` with `--lang rust`";
 
-impl Flavour {
+impl Toolchain {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Sh, Self::Rust, Self::Module];
 
@@ -141,13 +141,13 @@ pub fn scheme(name: &PluginName) -> String {
 }
 
 /// The command line that shows what a new plugin does, for a person to type.
-pub fn trial(name: &PluginName, kind: Kind, host: &Host) -> String {
+pub fn trial(name: &PluginName, kind: PluginType, host: &Host) -> String {
     let host = host.name();
     match kind {
-        Kind::Cli => format!("{host} {name} hello --loud Ann"),
-        Kind::Getter => format!("{host} get {}://examples/hello.txt", scheme(name)),
-        Kind::PostRenderer => format!("echo 'a: 1' | {host} post-render {name}"),
-        Kind::Test => format!("{host} plugin exec {name} Ann"),
+        PluginType::Cli => format!("{host} {name} hello --loud Ann"),
+        PluginType::Getter => format!("{host} get {}://examples/hello.txt", scheme(name)),
+        PluginType::PostRenderer => format!("echo 'a: 1' | {host} post-render {name}"),
+        PluginType::Test => format!("{host} plugin exec {name} Ann"),
     }
 }
 
@@ -158,27 +158,27 @@ macro_rules! template {
 }
 
 /// The files of a new plugin called `name`, sorted by path. A program in Rust is not among them: it has to be built.
-pub fn files(name: &PluginName, kind: Kind, flavour: Flavour, host: &Host) -> Vec<File> {
+pub fn files(name: &PluginName, kind: PluginType, flavour: Toolchain, host: &Host) -> Vec<File> {
     let mut made = Files { filler: Filler::new(name, kind, flavour, host), files: Vec::new() };
     made.text("plugin.yaml", &manifest(kind, flavour));
     made.text("README.md", &readme(kind, flavour));
-    if kind == Kind::Cli {
+    if kind == PluginType::Cli {
         made.text(completion::FILE_NAME, template!("shared/completion.yaml"));
     }
-    if kind == Kind::Getter && flavour != Flavour::Module {
+    if kind == PluginType::Getter && flavour != Toolchain::Module {
         made.text("files/examples/hello.txt", template!("shared/hello.txt"));
     }
     let (mut gitignore, mut pluginignore) =
         (template!("shared/gitignore").to_owned(), template!("shared/pluginignore").to_owned());
     match flavour {
-        Flavour::Sh => made.script(&format!("bin/{name}"), shell_source(kind)),
-        Flavour::Rust => {
+        Toolchain::Sh => made.script(&format!("bin/{name}"), shell_source(kind)),
+        Toolchain::Rust => {
             made.text("Cargo.toml", template!("rust/Cargo.toml.in"));
             made.text("src/main.rs", rust_source(kind));
             made.script("build.sh", template!("rust/build.sh"));
             gitignore.push_str(template!("rust/gitignore"));
         }
-        Flavour::Module => {
+        Toolchain::Module => {
             let module = Module::of(kind);
             made.text("Cargo.toml", template!("extism/Cargo.toml.in"));
             made.text("Cargo.lock", module.lock);
@@ -189,12 +189,12 @@ pub fn files(name: &PluginName, kind: Kind, flavour: Flavour, host: &Host) -> Ve
         }
     }
     match flavour {
-        Flavour::Sh => {}
-        Flavour::Rust | Flavour::Module => pluginignore.push_str(template!("shared/rust-pluginignore")),
+        Toolchain::Sh => {}
+        Toolchain::Rust | Toolchain::Module => pluginignore.push_str(template!("shared/rust-pluginignore")),
     }
     match flavour {
-        Flavour::Sh | Flavour::Rust => made.script("test.sh", program_test(kind)),
-        Flavour::Module => {}
+        Toolchain::Sh | Toolchain::Rust => made.script("test.sh", program_test(kind)),
+        Toolchain::Module => {}
     }
     made.text(".gitignore", &gitignore);
     made.text(".pluginignore", &pluginignore);
@@ -212,67 +212,67 @@ pub fn crate_name(name: &PluginName) -> String {
     format!("plugin-{name}")
 }
 
-fn manifest(kind: Kind, flavour: Flavour) -> String {
+fn manifest(kind: PluginType, flavour: Toolchain) -> String {
     let what = match kind {
-        Kind::Cli => template!("manifest/cli.yaml"),
-        Kind::Getter => template!("manifest/getter.yaml"),
-        Kind::PostRenderer | Kind::Test => "",
+        PluginType::Cli => template!("manifest/cli.yaml"),
+        PluginType::Getter => template!("manifest/getter.yaml"),
+        PluginType::PostRenderer | PluginType::Test => "",
     };
     let how = match (flavour, kind) {
-        (Flavour::Module, _) => concat!(template!("manifest/run-module-head.yaml"), "@limits@"),
-        (_, Kind::Getter) => template!("manifest/run-getter.yaml"),
-        (Flavour::Sh, _) => template!("manifest/run-sh.yaml"),
-        (Flavour::Rust, _) => template!("manifest/run-rust.yaml"),
+        (Toolchain::Module, _) => concat!(template!("manifest/run-module-head.yaml"), "@limits@"),
+        (_, PluginType::Getter) => template!("manifest/run-getter.yaml"),
+        (Toolchain::Sh, _) => template!("manifest/run-sh.yaml"),
+        (Toolchain::Rust, _) => template!("manifest/run-rust.yaml"),
     };
     let limits = match kind {
-        Kind::Cli => template!("manifest/module-cli.yaml"),
-        Kind::Getter => template!("manifest/module-getter.yaml"),
-        Kind::PostRenderer => template!("manifest/module-postrenderer.yaml"),
-        Kind::Test => template!("manifest/module-test.yaml"),
+        PluginType::Cli => template!("manifest/module-cli.yaml"),
+        PluginType::Getter => template!("manifest/module-getter.yaml"),
+        PluginType::PostRenderer => template!("manifest/module-postrenderer.yaml"),
+        PluginType::Test => template!("manifest/module-test.yaml"),
     };
     [template!("manifest/head.yaml"), what, &how.replace("@limits@", limits)].concat()
 }
 
-fn readme(kind: Kind, flavour: Flavour) -> String {
+fn readme(kind: PluginType, flavour: Toolchain) -> String {
     let head = match kind {
-        Kind::Cli => template!("readme/cli-head.md"),
-        Kind::Getter => template!("readme/getter-head.md"),
-        Kind::PostRenderer => template!("readme/postrenderer-head.md"),
-        Kind::Test => template!("readme/test-head.md"),
+        PluginType::Cli => template!("readme/cli-head.md"),
+        PluginType::Getter => template!("readme/getter-head.md"),
+        PluginType::PostRenderer => template!("readme/postrenderer-head.md"),
+        PluginType::Test => template!("readme/test-head.md"),
     };
     let change = match flavour {
-        Flavour::Sh => template!("readme/sh.md"),
-        Flavour::Rust => template!("readme/rust.md"),
-        Flavour::Module => template!("readme/module.md"),
+        Toolchain::Sh => template!("readme/sh.md"),
+        Toolchain::Rust => template!("readme/rust.md"),
+        Toolchain::Module => template!("readme/module.md"),
     };
     [head, template!("readme/try.md"), change, template!("readme/publish.md")].concat()
 }
 
-fn shell_source(kind: Kind) -> &'static str {
+fn shell_source(kind: PluginType) -> &'static str {
     match kind {
-        Kind::Cli => template!("sh/cli.sh"),
-        Kind::Getter => template!("sh/getter.sh"),
-        Kind::PostRenderer => template!("sh/postrenderer.sh"),
-        Kind::Test => template!("sh/test.sh"),
+        PluginType::Cli => template!("sh/cli.sh"),
+        PluginType::Getter => template!("sh/getter.sh"),
+        PluginType::PostRenderer => template!("sh/postrenderer.sh"),
+        PluginType::Test => template!("sh/test.sh"),
     }
 }
 
-fn rust_source(kind: Kind) -> &'static str {
+fn rust_source(kind: PluginType) -> &'static str {
     match kind {
-        Kind::Cli => template!("rust/cli.rs"),
-        Kind::Getter => template!("rust/getter.rs"),
-        Kind::PostRenderer => template!("rust/postrenderer.rs"),
-        Kind::Test => template!("rust/test.rs"),
+        PluginType::Cli => template!("rust/cli.rs"),
+        PluginType::Getter => template!("rust/getter.rs"),
+        PluginType::PostRenderer => template!("rust/postrenderer.rs"),
+        PluginType::Test => template!("rust/test.rs"),
     }
 }
 
 /// The script that tests a program, whatever it is written in.
-fn program_test(kind: Kind) -> &'static str {
+fn program_test(kind: PluginType) -> &'static str {
     match kind {
-        Kind::Cli => template!("shared/cli-test.sh"),
-        Kind::Getter => template!("shared/getter-test.sh"),
-        Kind::PostRenderer => template!("shared/postrenderer-test.sh"),
-        Kind::Test => template!("shared/test-test.sh"),
+        PluginType::Cli => template!("shared/cli-test.sh"),
+        PluginType::Getter => template!("shared/getter-test.sh"),
+        PluginType::PostRenderer => template!("shared/postrenderer-test.sh"),
+        PluginType::Test => template!("shared/test-test.sh"),
     }
 }
 
@@ -284,7 +284,7 @@ struct Module {
 }
 
 impl Module {
-    fn of(kind: Kind) -> Self {
+    fn of(kind: PluginType) -> Self {
         macro_rules! module {
             ($name:literal) => {
                 Self {
@@ -295,10 +295,10 @@ impl Module {
             };
         }
         match kind {
-            Kind::Cli => module!("cli"),
-            Kind::Getter => module!("getter"),
-            Kind::PostRenderer => module!("postrenderer"),
-            Kind::Test => module!("test"),
+            PluginType::Cli => module!("cli"),
+            PluginType::Getter => module!("getter"),
+            PluginType::PostRenderer => module!("postrenderer"),
+            PluginType::Test => module!("test"),
         }
     }
 
@@ -338,7 +338,7 @@ impl Files {
 struct Filler(Vec<(&'static str, String)>);
 
 impl Filler {
-    fn new(name: &PluginName, kind: Kind, flavour: Flavour, host: &Host) -> Self {
+    fn new(name: &PluginName, kind: PluginType, flavour: Toolchain, host: &Host) -> Self {
         let scheme = scheme(name);
         // Programs and manifests serve every host; that this one has a name of its own for the same is worth a word.
         let also = match host.variable_name("PLUGIN_DIR") {
@@ -346,11 +346,11 @@ impl Filler {
             _ => String::new(),
         };
         let (features, dependencies) = match kind {
-            Kind::Getter => ("\"http\"", "base64 = \"0.22\"\n"),
+            PluginType::Getter => ("\"http\"", "base64 = \"0.22\"\n"),
             _ => ("", ""),
         };
         let note = match kind {
-            Kind::Cli => " What it\nprints goes to standard output.",
+            PluginType::Cli => " What it\nprints goes to standard output.",
             _ => "",
         };
         Self(vec![

@@ -12,10 +12,10 @@ fn name(text: &str) -> PluginName {
 }
 
 /// Every combination for a plugin called `plugin`.
-fn all(plugin: &str, host: &Host) -> Vec<(Kind, Flavour, Vec<File>)> {
+fn all(plugin: &str, host: &Host) -> Vec<(PluginType, Toolchain, Vec<File>)> {
     let mut all = Vec::new();
-    for kind in Kind::ALL {
-        for flavour in Flavour::ALL {
+    for kind in PluginType::ALL {
+        for flavour in Toolchain::ALL {
             all.push((kind, flavour, files(&name(plugin), kind, flavour, host)));
         }
     }
@@ -37,7 +37,7 @@ fn every_word_is_filled_in_and_every_host_is_called_by_its_name() {
                 String::from_utf8(files.iter().find(|file| file.path == path).unwrap().content.clone()).unwrap()
             };
             assert!(text("README.md").contains(&format!("{} plugin package", host.name())));
-            let program = flavour != Flavour::Module && kind != Kind::Getter;
+            let program = flavour != Toolchain::Module && kind != PluginType::Getter;
             assert_eq!(text("plugin.yaml").contains("MY_APP_PLUGIN_DIR is the same"), program && host.name() == "my-app");
         }
     }
@@ -62,7 +62,7 @@ fn names_that_yaml_or_urls_would_read_otherwise_lint_without_a_problem() {
             let problems = lint(dir.path(), &Limits::default()).problems;
             // What has to be built is not there yet.
             let problems: Vec<_> =
-                problems.iter().filter(|p| !(flavour == Flavour::Rust && p.code == "program-missing")).collect();
+                problems.iter().filter(|p| !(flavour == Toolchain::Rust && p.code == "program-missing")).collect();
             assert!(problems.is_empty(), "{plugin} {kind:?} {flavour:?}: {problems:?}");
             let metadata = crate::manifest::load(dir.path(), &Limits::default()).unwrap();
             assert_eq!((metadata.name.as_str(), metadata.version_text().as_str()), (plugin, VERSION));
@@ -83,17 +83,17 @@ fn schemes_are_urls_schemes_and_nobody_elses() {
 #[test]
 fn only_what_goes_together_can_be_chosen() {
     use {Language as L, Runtime as R};
-    assert_eq!(Flavour::choose(R::Subprocess, None), Ok(Flavour::Sh));
-    assert_eq!(Flavour::choose(R::Subprocess, Some(L::Rust)), Ok(Flavour::Rust));
-    assert_eq!(Flavour::choose(R::Extism, None), Ok(Flavour::Module));
-    assert_eq!(Flavour::choose(R::Extism, Some(L::Sh)), Err(ChoiceError::ModuleInShell));
+    assert_eq!(Toolchain::choose(R::Subprocess, None), Ok(Toolchain::Sh));
+    assert_eq!(Toolchain::choose(R::Subprocess, Some(L::Rust)), Ok(Toolchain::Rust));
+    assert_eq!(Toolchain::choose(R::Extism, None), Ok(Toolchain::Module));
+    assert_eq!(Toolchain::choose(R::Extism, Some(L::Sh)), Err(ChoiceError::ModuleInShell));
 }
 
 /// The modules that are carried are those of the sources beside them: `scripts/modules` writes down of what it made each.
 #[test]
 fn carried_modules_are_made_of_these_sources() {
     let made_of = include_str!("modules/SOURCES");
-    for (kind, file) in Kind::ALL.into_iter().zip(["cli", "getter", "postrenderer", "test"]) {
+    for (kind, file) in PluginType::ALL.into_iter().zip(["cli", "getter", "postrenderer", "test"]) {
         let module = Module::of(kind);
         let bytes = module.bytes();
         assert!(bytes.starts_with(b"\0asm"), "{file}");

@@ -27,45 +27,45 @@ use crate::manifest::{self, Metadata};
 use crate::text::{quoted, without_credentials};
 use crate::trust::{AcceptedFile, InstalledFile};
 
+use super::copy_up::{self, CopyUpTarget};
 use super::difference::{self, Comparison, Difference};
 use super::error::StoreError;
 use super::interrupt;
 use super::lock::{Spool, StoreLock};
 use super::receipt::{
-    Archive, Change, ChangeKind, HookState, HostVersion, Kind, Network, Receipt, ReceiptError, ReceiptFile, Source,
-    VerifiedBy, now_ns,
+    Archive, ChangeKind, HookState, HostVersion, InstallKind, NetworkSettings, PendingChange, Receipt, ReceiptError,
+    ReceiptFile, RecordedSource, VerifiedBy, now_ns,
 };
-use super::recover::{finish_removal, has_previous, recover, settle};
-use super::renew::{self, Renewed};
-use super::staging::Staged;
-use super::tree::{self, CLOCK_TICK_NS, FileRecord, MadeBy, TreeId};
-use super::{Found, disk};
+use super::recover::{finalize, finish_removal, has_previous, recover};
+use super::staging::StagedPlugin;
+use super::tree::{self, CLOCK_TICK_NS, FileAuthor, FileRecord, TreeId};
+use super::{InstalledPlugin, disk};
 
 /// Bytes that the gate may have to hash again before every run rather than have the install wait for the clock.
-const WORTH_A_TICK: u64 = 256 << 10;
+const REHASH_LIMIT: u64 = 256 << 10;
 
 /// What the receipt says of an arrival beyond what the staged plugin itself knows.
 #[derive(Debug, Clone, Default)]
-pub struct Arrival {
+pub struct InstallDetails {
     /// Where it came from, where the caller knows better than the package; user names and passwords of URLs are taken out.
-    pub source: Option<Source>,
+    pub source: Option<RecordedSource>,
     /// The version or range that the user asked for.
     pub constraint: Option<String>,
     /// How its server was reached, as far as that had to be said.
-    pub network: Network,
+    pub network: NetworkSettings,
     /// Whether updates are to skip it.
-    pub pinned: bool,
+    pub held: bool,
 }
 
 /// A plugin that has taken its place. With a hook to run, the change is not final before [`Self::finish`]; dropped without
 /// it, it is undone.
 #[must_use = "a change whose hook is pending is undone when this is dropped"]
 #[derive(Debug)]
-pub struct Committed<'l> {
+pub struct StoreTransaction<'l> {
     lock: &'l StoreLock<'l>,
     dir: String,
     metadata: Metadata,
-    change: Change,
+    change: PendingChange,
     current: Option<Receipt>,
     next: Option<Receipt>,
     /// What was staged, sorted by path, with the stamps of all files.
@@ -73,12 +73,12 @@ pub struct Committed<'l> {
     pending: bool,
     /// Keeps the old tree until the change is final.
     _scratch: Option<Spool>,
-    _interrupts_wait: interrupt::Change,
+    _interrupts_wait: interrupt::InterruptGuard,
 }
 
 /// What [`StoreLock::trust`] accepted.
 #[derive(Debug, Clone, Default)]
-pub struct AcceptedChanges {
+pub struct TrustChanges {
     /// How the files differed from the receipt.
     pub differences: Vec<Difference>,
     /// Each of them as it is now, and as it was in the receipt.
@@ -87,16 +87,16 @@ pub struct AcceptedChanges {
 
 /// What was taken back of accepted changes.
 #[derive(Debug, Clone, Default)]
-pub struct TakenBack {
+pub struct WithdrawnChanges {
     /// The paths whose changes are no longer accepted.
     pub files: Vec<String>,
     /// Those whose changes still are: nobody knows what was installed there.
     pub unknown: Vec<String>,
 }
 
-impl TakenBack {
+impl WithdrawnChanges {
     /// Takes the changes of `files` out of `receipt`, which is at `path` and speaks of the plugin with this `metadata`.
-    fn take_out_of(
+    fn withdraw_from(
         &mut self,
         path: &Path,
         mut receipt: Receipt,
@@ -104,16 +104,16 @@ impl TakenBack {
         metadata: impl FnOnce() -> Result<Metadata, StoreError>,
     ) -> Result<(), StoreError> {
         let mut records: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
-        let (taken, unknown) = std::mem::take(&mut receipt.accepted).into_iter().partition(|path| {
-            files.iter().filter(|file| file.path == *path).any(|file| put_installed_back(&mut records, file))
-        });
+        let (taken, unknown) = std::mem::take(&mut receipt.accepted)
+            .into_iter()
+            .partition(|path| files.iter().filter(|file| file.path == *path).any(|file| restore_record(&mut records, file)));
         receipt.accepted = unknown;
         self.unknown.extend(receipt.accepted.iter().cloned());
         let taken: Vec<String> = taken;
         if !taken.is_empty() {
             records.sort_by(|a, b| a.path.cmp(&b.path));
             (receipt.executables, receipt.files) = tree::split(records, &metadata()?);
-            ReceiptFile::settled(receipt).write(path)?;
+            ReceiptFile::at_rest(receipt).write(path)?;
         }
         self.files.extend(taken);
         Ok(())
@@ -122,11 +122,11 @@ impl TakenBack {
 
 /// Puts into `records` what was installed where `file` was accepted. Says whether it was accepted as it is there: another version
 /// may have been installed since.
-fn put_installed_back(records: &mut Vec<FileRecord>, file: &AcceptedFile) -> bool {
+fn restore_record(records: &mut Vec<FileRecord>, file: &AcceptedFile) -> bool {
     let now = records.iter().position(|record| record.path == file.path);
     let record = now.and_then(|now| records.get(now));
     let is_it = record.map(|record| record.sha256) == file.sha256
-        && record.is_none_or(|record| record.made_by == Some(MadeBy::User));
+        && record.is_none_or(|record| record.made_by == Some(FileAuthor::User));
     if !is_it {
         return false;
     }
@@ -156,7 +156,7 @@ pub struct ChangedFile {
 
 /// What [`StoreLock::remove`] removed.
 #[derive(Debug, Clone)]
-pub struct Removed {
+pub struct RemovedPlugin {
     /// The plugin's name; of a broken one, its directory's.
     pub name: String,
     /// Its version; empty where it had none or was broken.
@@ -170,16 +170,22 @@ pub struct Removed {
 impl StoreLock<'_> {
     /// Puts a staged plugin in its place, with its receipt and its package. `replace` allows it to take the place of what
     /// is there, which becomes the version before unless it is the same version. With `hook` the change is final only when
-    /// [`Committed::finish`] is called.
+    /// [`StoreTransaction::finish`] is called.
     ///
     /// # Errors
     /// [`StoreError::AlreadyInstalled`], [`StoreError::InTheWay`], [`StoreError::Elsewhere`], [`StoreError::CaseTwin`],
     /// [`StoreError::Receipt`], [`StoreError::Io`].
-    pub fn commit(&self, staged: Staged, arrival: Arrival, replace: bool, hook: bool) -> Result<Committed<'_>, StoreError> {
+    pub fn commit(
+        &self,
+        staged: StagedPlugin,
+        details: InstallDetails,
+        replace: bool,
+        hook: bool,
+    ) -> Result<StoreTransaction<'_>, StoreError> {
         let dir = staged.metadata.name.as_str().to_owned();
         let place = self.root().plugin(&dir);
         let there = self.check_place(&dir, replace)?;
-        let interrupts_wait = interrupt::Change::begin();
+        let interrupts_wait = interrupt::InterruptGuard::begin();
 
         let current = match &there {
             Some(_) => self.current_receipt(&dir)?,
@@ -201,7 +207,7 @@ impl StoreLock<'_> {
             (None, Some(Some(found))) => found.version_text() != version,
             (None, _) => false,
         };
-        let change = Change {
+        let change = PendingChange {
             kind: ChangeKind::Install,
             plugin: dir.clone(),
             staged: self.relative_to_state(&staged_tree)?,
@@ -209,9 +215,9 @@ impl StoreLock<'_> {
             old: id(&place)?,
             keep_old,
         };
-        let next = self.new_receipt(&staged, arrival, new, current.as_ref(), hook);
-        let Staged { scratch, metadata, files, .. } = staged;
-        let mut committed = Committed {
+        let next = self.new_receipt(&staged, details, new, current.as_ref(), hook);
+        let StagedPlugin { scratch, metadata, files, .. } = staged;
+        let mut transaction = StoreTransaction {
             lock: self,
             dir,
             metadata,
@@ -223,22 +229,28 @@ impl StoreLock<'_> {
             _scratch: Some(scratch),
             _interrupts_wait: interrupts_wait,
         };
-        committed.exchange()?;
+        transaction.exchange()?;
         if !hook {
-            committed.settle()?;
+            transaction.finalize()?;
         }
-        Ok(committed)
+        Ok(transaction)
     }
 
     /// Puts `staged`, which is the version that is there once more, in the place of `dir` with the receipt `next`.
-    pub(super) fn put_same(&self, dir: &str, staged: Staged, current: Receipt, mut next: Receipt) -> Result<(), StoreError> {
+    pub(super) fn replace_with_same(
+        &self,
+        dir: &str,
+        staged: StagedPlugin,
+        current: Receipt,
+        mut next: Receipt,
+    ) -> Result<(), StoreError> {
         let (tree, place) = (staged.tree(), self.root().plugin(dir));
         let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
         let Some(new) = id(&tree)? else { return Err(StoreError::io("find", &tree, io::ErrorKind::NotFound.into())) };
         next.tree = new;
         next.stamped_at = now_ns();
-        let interrupts_wait = interrupt::Change::begin();
-        let change = Change {
+        let interrupts_wait = interrupt::InterruptGuard::begin();
+        let change = PendingChange {
             kind: ChangeKind::Install,
             plugin: next.name.clone(),
             staged: self.relative_to_state(&tree)?,
@@ -246,8 +258,8 @@ impl StoreLock<'_> {
             old: id(&place)?,
             keep_old: false,
         };
-        let Staged { scratch, metadata, files, .. } = staged;
-        let mut committed = Committed {
+        let StagedPlugin { scratch, metadata, files, .. } = staged;
+        let mut transaction = StoreTransaction {
             lock: self,
             dir: dir.to_owned(),
             metadata,
@@ -259,8 +271,8 @@ impl StoreLock<'_> {
             _scratch: Some(scratch),
             _interrupts_wait: interrupts_wait,
         };
-        committed.exchange()?;
-        committed.settle()
+        transaction.exchange()?;
+        transaction.finalize()
     }
 
     /// Puts the version before back in its place; the present one becomes the version before.
@@ -268,7 +280,7 @@ impl StoreLock<'_> {
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoPrevious`], [`StoreError::Manifest`], [`StoreError::Receipt`],
     /// [`StoreError::Policy`], [`StoreError::Io`].
-    pub fn rollback(&self, name: &str) -> Result<Committed<'_>, StoreError> {
+    pub fn rollback(&self, name: &str) -> Result<StoreTransaction<'_>, StoreError> {
         let found = self.installed(name)?;
         let dir = found.dir.clone();
         let previous = self.root().previous(&dir);
@@ -283,16 +295,16 @@ impl StoreLock<'_> {
         self.store
             .judge_installed(metadata.name.as_str(), next.as_ref())
             .map_err(|source| StoreError::Policy { name: name.to_owned(), source: Box::new(source) })?;
-        let interrupts_wait = interrupt::Change::begin();
+        let interrupts_wait = interrupt::InterruptGuard::begin();
         let current = self.current_receipt(&dir)?;
         if let Some(next) = &mut next {
             next.tree = new;
             next.updated_at = Timestamp::now();
             next.hook = None;
-            // A pin speaks of the plugin, not of one version of it.
-            next.pinned = current.as_ref().map_or(next.pinned, |current| current.pinned);
+            // That it is held speaks of the plugin, not of one version of it.
+            next.held = current.as_ref().map_or(next.held, |current| current.held);
         }
-        let change = Change {
+        let change = PendingChange {
             kind: ChangeKind::Rollback,
             plugin: metadata.name.as_str().to_owned(),
             staged: self.relative_to_state(&previous)?,
@@ -300,7 +312,7 @@ impl StoreLock<'_> {
             old: id(&found.directory)?,
             keep_old: true,
         };
-        let mut committed = Committed {
+        let mut transaction = StoreTransaction {
             lock: self,
             dir,
             metadata,
@@ -312,9 +324,9 @@ impl StoreLock<'_> {
             _scratch: None,
             _interrupts_wait: interrupts_wait,
         };
-        committed.exchange()?;
-        committed.settle()?;
-        Ok(committed)
+        transaction.exchange()?;
+        transaction.finalize()?;
+        Ok(transaction)
     }
 
     /// Refuses a version before whose files are not as they were: the gate would not run it.
@@ -340,7 +352,7 @@ impl StoreLock<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::ReadOnlyRoot`], [`StoreError::Receipt`], [`StoreError::Io`].
-    pub fn remove(&self, name: &str) -> Result<Removed, StoreError> {
+    pub fn remove(&self, name: &str) -> Result<RemovedPlugin, StoreError> {
         let found = self.installed(name)?;
         let root = self.root();
         let current = self.current_receipt(&found.dir)?;
@@ -349,16 +361,16 @@ impl StoreLock<'_> {
             (Err(_), Some(receipt)) => receipt.name.clone(),
             (Err(_), None) => found.dir.clone(),
         };
-        let removed = Removed {
+        let removed = RemovedPlugin {
             name: plugin.clone(),
             version: found.version_text(),
             directory: found.directory.clone(),
             link: found.link,
         };
         let scratch = self.spool()?;
-        let _interrupts_wait = interrupt::Change::begin();
+        let _interrupts_wait = interrupt::InterruptGuard::begin();
         let away = scratch.path().join(&found.dir);
-        let change = Change {
+        let change = PendingChange {
             kind: ChangeKind::Remove,
             plugin,
             staged: self.relative_to_state(&away)?,
@@ -366,10 +378,10 @@ impl StoreLock<'_> {
             old: TreeId::of(&found.directory).map_err(|source| StoreError::io("look at", &found.directory, source))?,
             keep_old: false,
         };
-        match self.take_away(&found.dir, &change, current.clone()) {
+        match self.move_out_and_remove(&found.dir, &change, current.clone()) {
             Err(e) if e.crosses_devices() => {
-                let old = renew::renew(root, Renewed::Plugin(&found.dir))?;
-                self.take_away(&found.dir, &Change { old, ..change }, current)?;
+                let old = copy_up::copy_up(root, CopyUpTarget::Plugin(&found.dir))?;
+                self.move_out_and_remove(&found.dir, &PendingChange { old, ..change }, current)?;
             }
             result => result?,
         }
@@ -377,10 +389,10 @@ impl StoreLock<'_> {
     }
 
     /// Takes the tree in `dir` out of its place, and all that belongs to it away.
-    fn take_away(&self, dir: &str, change: &Change, current: Option<Receipt>) -> Result<(), StoreError> {
+    fn move_out_and_remove(&self, dir: &str, change: &PendingChange, current: Option<Receipt>) -> Result<(), StoreError> {
         let (root, place) = (self.root(), self.root().plugin(dir));
         let away = root.state().join(&change.staged);
-        ReceiptFile::ahead(change.clone(), current, None).write(&root.receipt(dir))?;
+        ReceiptFile::with_change(change.clone(), current, None).write(&root.receipt(dir))?;
         let taken = disk::rename(&place, &away).map_err(|source| StoreError::io("remove", &place, source));
         let result = taken.and_then(|()| finish_removal(root, dir, change));
         if result.is_err() {
@@ -394,17 +406,17 @@ impl StoreLock<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Receipt`].
-    pub fn set_pinned(&self, name: &str, pinned: bool) -> Result<bool, StoreError> {
+    pub fn set_held(&self, name: &str, held: bool) -> Result<bool, StoreError> {
         let found = self.installed(name)?;
         let path = found.receipt_path();
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(self.store().no_receipt(name));
         };
-        if receipt.pinned == pinned {
+        if receipt.held == held {
             return Ok(false);
         }
-        receipt.pinned = pinned;
-        ReceiptFile::settled(receipt).write(&path)?;
+        receipt.held = held;
+        ReceiptFile::at_rest(receipt).write(&path)?;
         Ok(true)
     }
 
@@ -414,27 +426,27 @@ impl StoreLock<'_> {
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Tree`],
     /// [`StoreError::Receipt`].
-    pub fn trust(&self, name: &str) -> Result<AcceptedChanges, StoreError> {
+    pub fn trust(&self, name: &str) -> Result<TrustChanges, StoreError> {
         let found = self.installed(name)?;
         let path = found.receipt_path();
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(self.store().no_receipt(name));
         };
-        if receipt.kind == Kind::Link {
-            return Ok(AcceptedChanges::default());
+        if receipt.kind == InstallKind::Link {
+            return Ok(TrustChanges::default());
         }
         let limits = self.store.limits();
         let metadata = found.metadata?;
         // What the plugin makes when it runs is as little accepted as it is refused.
         let Comparison { differences, made } = difference::of_all(&found.directory, &receipt, limits)?;
         if differences.is_empty() {
-            return Ok(AcceptedChanges::default());
+            return Ok(TrustChanges::default());
         }
         let stamped_at = now_ns();
         let mut known: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
         // Without stamps every digest is taken again.
         known.iter_mut().for_each(|file| file.stamp = None);
-        let mut files = tree::records(&found.directory, &known, Some(MadeBy::User), limits)?;
+        let mut files = tree::records(&found.directory, &known, Some(FileAuthor::User), limits)?;
         files.retain(|file| !made.contains(&file.path));
         let changed = differences.iter().filter(|difference| !difference.path.is_empty());
         let changed = changed.map(|difference| changed_file(&difference.path, &known, &files)).collect();
@@ -449,8 +461,8 @@ impl StoreLock<'_> {
         {
             receipt.tree = tree;
         }
-        ReceiptFile::settled(receipt).write(&path)?;
-        Ok(AcceptedChanges { differences, files: changed })
+        ReceiptFile::at_rest(receipt).write(&path)?;
+        Ok(TrustChanges { differences, files: changed })
     }
 
     /// Takes accepted changes of files of the plugin `name` back, those of the version before too: its receipt says again what was
@@ -458,18 +470,18 @@ impl StoreLock<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Receipt`].
-    pub fn take_back(&self, name: &str, files: &[AcceptedFile]) -> Result<TakenBack, StoreError> {
+    pub fn withdraw_accepted(&self, name: &str, files: &[AcceptedFile]) -> Result<WithdrawnChanges, StoreError> {
         let found = self.installed(name)?;
         let path = found.receipt_path();
         let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
             return Err(self.store().no_receipt(name));
         };
-        let mut taken = TakenBack::default();
-        taken.take_out_of(&path, receipt, files, || Ok(found.metadata?))?;
+        let mut taken = WithdrawnChanges::default();
+        taken.withdraw_from(&path, receipt, files, || Ok(found.metadata?))?;
         let (path, previous) = (self.root().previous_receipt(&found.dir), self.root().previous(&found.dir));
         if let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) {
-            let mut before = TakenBack::default();
-            before.take_out_of(&path, receipt, files, || Ok(manifest::load(&previous, self.store.limits())?))?;
+            let mut before = WithdrawnChanges::default();
+            before.withdraw_from(&path, receipt, files, || Ok(manifest::load(&previous, self.store.limits())?))?;
             // What is not known of it counts when it comes back.
             before.files.retain(|path| !taken.files.contains(path));
             taken.files.append(&mut before.files);
@@ -478,7 +490,7 @@ impl StoreLock<'_> {
     }
 
     /// The plugin `name` in the directory that is written to.
-    fn installed(&self, name: &str) -> Result<Found, StoreError> {
+    fn installed(&self, name: &str) -> Result<InstalledPlugin, StoreError> {
         let found = self.store.installed(name)?;
         if &found.root != self.root() {
             return Err(StoreError::ReadOnlyRoot {
@@ -487,12 +499,12 @@ impl StoreLock<'_> {
                 written: self.root().0.clone(),
             });
         }
-        if self.give_name_back(name)? { self.store.installed(name) } else { Ok(found) }
+        if self.restore_directory_name(name)? { self.store.installed(name) } else { Ok(found) }
     }
 
     /// Gives the directory of the plugin `name` its name back, where somebody renamed it since it was installed and nothing took
     /// its place: whatever belongs to the plugin bears that name. Says whether it did.
-    pub(crate) fn give_name_back(&self, name: &str) -> Result<bool, StoreError> {
+    pub(crate) fn restore_directory_name(&self, name: &str) -> Result<bool, StoreError> {
         let root = self.root();
         let Some(found) = self.store.find(name)?.filter(|found| &found.root == root && found.dir != name) else {
             return Ok(false);
@@ -501,7 +513,7 @@ impl StoreLock<'_> {
         if !disk::exists(&root.receipt(name)) || disk::exists(&place) {
             return Ok(false);
         }
-        renew::rename(root, &found.dir, &place)?;
+        copy_up::rename(root, &found.dir, &place)?;
         Ok(true)
     }
 
@@ -516,10 +528,10 @@ impl StoreLock<'_> {
 
     /// Whether the plugin `name` may take the place of its name: `None` where that is free, `Some(None)` where something is
     /// replaced that is no plugin.
-    fn check_place(&self, name: &str, replace: bool) -> Result<Option<Option<Found>>, StoreError> {
+    fn check_place(&self, name: &str, replace: bool) -> Result<Option<Option<InstalledPlugin>>, StoreError> {
         let root = self.root();
         if replace {
-            self.give_name_back(name)?;
+            self.restore_directory_name(name)?;
         }
         let unreadable = |source| StoreError::io("read", &root.0, source);
         for entry in fs::read_dir(&root.0).map_err(unreadable)? {
@@ -538,7 +550,7 @@ impl StoreLock<'_> {
         }
         let place = root.plugin(name);
         let Ok(entry) = fs::symlink_metadata(&place) else { return Ok(None) };
-        let found = self.store.look(root, name)?;
+        let found = self.store.load_installed(root, name)?;
         let dangling = entry.is_symlink() && !place.exists();
         if replace {
             return Ok(Some(found.filter(|_| !dangling)));
@@ -567,8 +579,8 @@ impl StoreLock<'_> {
 
     fn new_receipt(
         &self,
-        staged: &Staged,
-        arrival: Arrival,
+        staged: &StagedPlugin,
+        details: InstallDetails,
         tree: TreeId,
         current: Option<&Receipt>,
         hook: bool,
@@ -576,7 +588,7 @@ impl StoreLock<'_> {
         let metadata = &staged.metadata;
         let version = metadata.version.as_ref().map(ToString::to_string);
         let now = Timestamp::now();
-        let mut source = arrival.source.unwrap_or_else(|| staged.source.clone());
+        let mut source = details.source.unwrap_or_else(|| staged.source.clone());
         source.asked = without_credentials(&source.asked);
         source.resolved = source.resolved.as_deref().map(without_credentials);
         let archive = staged.package.as_ref().map(|package| Archive {
@@ -593,9 +605,9 @@ impl StoreLock<'_> {
             runtime: metadata.runtime_name().to_owned(),
             kind: staged.kind,
             source,
-            constraint: arrival.constraint,
-            network: arrival.network,
-            pinned: arrival.pinned,
+            constraint: details.constraint,
+            network: details.network,
+            held: details.held,
             archive,
             verified: VerifiedBy::new(staged.evidence.as_ref()),
             host: HostVersion { name: self.store.host.name().to_owned(), version: self.store.host.version().to_string() },
@@ -611,7 +623,7 @@ impl StoreLock<'_> {
     }
 }
 
-impl Committed<'_> {
+impl StoreTransaction<'_> {
     /// The plugin's directory.
     pub fn directory(&self) -> PathBuf {
         self.lock.root().plugin(&self.dir)
@@ -642,10 +654,10 @@ impl Committed<'_> {
         if !self.pending {
             return Ok(());
         }
-        self.take_in_hook()?;
+        self.record_hook_files()?;
         // The mark goes: from here on, a killed change is finished, not undone.
-        self.write_ahead()?;
-        self.settle()
+        self.write_pending_receipt()?;
+        self.finalize()
     }
 
     /// Takes a change back whose hook failed; without a hook this does nothing.
@@ -653,10 +665,10 @@ impl Committed<'_> {
     /// # Errors
     /// [`StoreError::Receipt`], [`StoreError::Io`]; the next writer tries again.
     pub fn undo(mut self) -> Result<(), StoreError> {
-        self.take_back()
+        self.roll_back()
     }
 
-    fn take_back(&mut self) -> Result<(), StoreError> {
+    fn roll_back(&mut self) -> Result<(), StoreError> {
         if !std::mem::take(&mut self.pending) {
             return Ok(());
         }
@@ -664,7 +676,7 @@ impl Committed<'_> {
     }
 
     /// Brings the receipt in line with what the hook left.
-    fn take_in_hook(&mut self) -> Result<(), StoreError> {
+    fn record_hook_files(&mut self) -> Result<(), StoreError> {
         let place = self.directory();
         let metadata = manifest::load(&place, self.lock.store.limits())?;
         if metadata.name.as_str() != self.dir {
@@ -672,9 +684,9 @@ impl Committed<'_> {
             return Err(StoreError::Elsewhere { name, directory: place });
         }
         let Some(next) = &mut self.next else { return Ok(()) };
-        if next.kind != Kind::Link {
+        if next.kind != InstallKind::Link {
             next.stamped_at = now_ns();
-            let files = tree::records(&place, &self.files, Some(MadeBy::Hook), self.lock.store.limits())?;
+            let files = tree::records(&place, &self.files, Some(FileAuthor::Hook), self.lock.store.limits())?;
             (next.executables, next.files) = tree::split(files, &metadata);
         }
         next.version = metadata.version.as_ref().map(ToString::to_string);
@@ -683,8 +695,8 @@ impl Committed<'_> {
         Ok(())
     }
 
-    fn write_ahead(&self) -> Result<(), StoreError> {
-        let file = ReceiptFile::ahead(self.change.clone(), self.current.clone(), self.next.clone());
+    fn write_pending_receipt(&self) -> Result<(), StoreError> {
+        let file = ReceiptFile::with_change(self.change.clone(), self.current.clone(), self.next.clone());
         Ok(file.write(&self.lock.root().receipt(&self.dir))?)
     }
 
@@ -692,7 +704,7 @@ impl Committed<'_> {
     fn exchange(&mut self) -> Result<(), StoreError> {
         match self.try_exchange() {
             Err(e) if e.crosses_devices() => {
-                self.renew()?;
+                self.copy_up_trees()?;
                 self.pending = true;
                 self.try_exchange()
             }
@@ -704,21 +716,21 @@ impl Committed<'_> {
     fn try_exchange(&mut self) -> Result<(), StoreError> {
         let root = self.lock.root();
         let place = root.plugin(&self.dir);
-        self.write_ahead()?;
+        self.write_pending_receipt()?;
         let staged = root.state().join(&self.change.staged);
         let result = disk::exchange(&staged, &place).map_err(|source| StoreError::io("change", &place, source));
         if result.is_err() {
-            let _ = self.take_back();
+            let _ = self.roll_back();
         }
         result
     }
 
     /// Renews the trees of this change, which has not begun.
-    fn renew(&mut self) -> Result<(), StoreError> {
+    fn copy_up_trees(&mut self) -> Result<(), StoreError> {
         let root = self.lock.root();
-        self.change.old = renew::renew(root, Renewed::Plugin(&self.dir))?;
+        self.change.old = copy_up::copy_up(root, CopyUpTarget::Plugin(&self.dir))?;
         if self.change.kind == ChangeKind::Rollback {
-            self.change.new = renew::renew(root, Renewed::Previous(&self.dir))?;
+            self.change.new = copy_up::copy_up(root, CopyUpTarget::Previous(&self.dir))?;
             if let (Some(next), Some(new)) = (&mut self.next, self.change.new) {
                 next.tree = new;
             }
@@ -727,20 +739,20 @@ impl Committed<'_> {
     }
 
     /// Step 4. Where it fails, the next writer goes on with it.
-    fn settle(&mut self) -> Result<(), StoreError> {
+    fn finalize(&mut self) -> Result<(), StoreError> {
         self.pending = false;
         if let Some(next) = &mut self.next {
             wait_for_the_clock(next);
             next.stamped_at = now_ns();
         }
-        settle(self.lock.root(), &self.dir, &self.change, self.current.as_ref(), self.next.as_ref())
+        finalize(self.lock.root(), &self.dir, &self.change, self.current.as_ref(), self.next.as_ref())
     }
 }
 
-impl Drop for Committed<'_> {
+impl Drop for StoreTransaction<'_> {
     fn drop(&mut self) {
         // An early return or a panic between the exchange and the end of the hook; what fails here the next writer mends.
-        let _ = self.take_back();
+        let _ = self.roll_back();
     }
 }
 
@@ -748,7 +760,7 @@ impl Drop for Committed<'_> {
 fn changed_file(path: &str, before: &[FileRecord], after: &[FileRecord]) -> ChangedFile {
     let find = |records: &[FileRecord]| records.iter().find(|record| record.path == path).cloned();
     let (before, after) = (find(before), find(after));
-    let again = before.as_ref().is_some_and(|record| record.made_by == Some(MadeBy::User));
+    let again = before.as_ref().is_some_and(|record| record.made_by == Some(FileAuthor::User));
     let installed = before.filter(|_| !again);
     ChangedFile {
         file: AcceptedFile {
@@ -776,7 +788,7 @@ fn wait_for_the_clock(receipt: &Receipt) {
             newest = newest.max(stamp.modified.max(stamp.changed));
         }
     }
-    if bytes > WORTH_A_TICK {
+    if bytes > REHASH_LIMIT {
         // A stamp from the future, of a wrong clock, is not waited for.
         let wait = newest.saturating_add(CLOCK_TICK_NS + 1).saturating_sub(now).clamp(0, CLOCK_TICK_NS + 1);
         std::thread::sleep(Duration::from_nanos(wait.unsigned_abs()));

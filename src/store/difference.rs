@@ -12,10 +12,10 @@ use std::path::Path;
 use crate::digest::Sha256Digest;
 use crate::manifest::{self, FILE_NAME, MODULE_NAME, Metadata, completion};
 use crate::settings::Limits;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
-use super::receipt::{Kind, Receipt};
-use super::tree::{self, FileRecord, Stamp, TreeError};
+use super::receipt::{InstallKind, Receipt};
+use super::tree::{self, FileRecord, FileStamp, TreeError};
 
 /// Where Python keeps what it compiled.
 const PYTHON_CACHE: &str = "__pycache__";
@@ -67,7 +67,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path.as_str() {
             "" => f.write_str("its directory ")?,
-            path => write!(f, "`{}` ", Plain(path))?,
+            path => write!(f, "`{}` ", Sanitized(path))?,
         }
         f.write_str(match self.kind {
             DifferenceKind::Changed => "has changed",
@@ -96,14 +96,14 @@ impl Comparison {
 }
 
 /// Tells what a program made when it ran from what somebody added.
-struct Made<'a> {
+struct GeneratedFiles<'a> {
     /// The directories that the plugin has.
     directories: BTreeSet<&'a str>,
     /// What its commands name.
     named: BTreeSet<String>,
 }
 
-impl<'a> Made<'a> {
+impl<'a> GeneratedFiles<'a> {
     /// The rules for a plugin of these `files`. One that does not load made nothing.
     fn new(files: impl Iterator<Item = &'a str>, metadata: Option<&Metadata>) -> Self {
         let mut directories = BTreeSet::new();
@@ -146,7 +146,7 @@ pub fn compare_with_package(
     let mut expected: BTreeMap<String, (Sha256Digest, u64)> =
         files.into_iter().map(|(path, digest, size)| (path, (digest, size))).collect();
     let packed: Vec<String> = expected.keys().cloned().collect();
-    let rules = Made::new(packed.iter().map(String::as_str), metadata);
+    let rules = GeneratedFiles::new(packed.iter().map(String::as_str), metadata);
     let (mut differences, mut made) = (Vec::new(), Vec::new());
     for (path, metadata) in tree::walk(dir, limits)? {
         let kind = match expected.remove(&path) {
@@ -189,8 +189,8 @@ pub(super) fn compare(
     if metadata.is_symlink() != record.link || metadata.is_dir() {
         return Ok(Err(DifferenceKind::Kind));
     }
-    let unchanged = |stamp: &Stamp| {
-        metadata.len() == record.size && *stamp == Stamp::of(&metadata) && stamp.shows_changes_after(stamped_at)
+    let unchanged = |stamp: &FileStamp| {
+        metadata.len() == record.size && *stamp == FileStamp::of(&metadata) && stamp.shows_changes_after(stamped_at)
     };
     if record.stamp.as_ref().is_some_and(unchanged) {
         return Ok(Ok(metadata));
@@ -212,7 +212,7 @@ pub(super) fn is_as_recorded(dir: &Path, record: &FileRecord) -> Result<bool, Tr
 
 /// How the directory `dir` differs from `receipt`, sorted by path: every file is read.
 pub(super) fn of_all(dir: &Path, receipt: &Receipt, limits: &Limits) -> Result<Comparison, TreeError> {
-    if receipt.kind == Kind::Link {
+    if receipt.kind == InstallKind::Link {
         return Ok(Comparison::default());
     }
     if fs::symlink_metadata(dir).is_ok_and(|metadata| metadata.is_symlink()) {
@@ -221,7 +221,7 @@ pub(super) fn of_all(dir: &Path, receipt: &Receipt, limits: &Limits) -> Result<C
     }
     let known = receipt.all_files();
     let metadata = manifest::load(dir, limits).ok();
-    let rules = Made::new(known.iter().map(|file| file.path.as_str()), metadata.as_ref());
+    let rules = GeneratedFiles::new(known.iter().map(|file| file.path.as_str()), metadata.as_ref());
     let (mut differences, mut made) = (Vec::new(), Vec::new());
     for file in &known {
         // Stamps that show no change after the beginning of time settle nothing.

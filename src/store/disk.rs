@@ -212,7 +212,7 @@ fn open_directories(path: &Path) {
 }
 
 /// Where the old tree waits while two renames do what one exchange would.
-fn aside(staged: &Path) -> PathBuf {
+fn exchange_backup(staged: &Path) -> PathBuf {
     // A plugin's name holds no dot, so this is nobody's directory.
     staged.with_extension("old")
 }
@@ -236,7 +236,7 @@ pub(super) fn exchange(staged: &Path, target: &Path) -> io::Result<()> {
 
 /// [`exchange`] without the system's help.
 fn exchange_by_renames(staged: &Path, target: &Path) -> io::Result<()> {
-    let aside = aside(staged);
+    let aside = exchange_backup(staged);
     rename(target, &aside)?;
     rename(staged, target)?;
     rename(&aside, staged)
@@ -244,7 +244,7 @@ fn exchange_by_renames(staged: &Path, target: &Path) -> io::Result<()> {
 
 /// Brings an exchange by renames that a crash halved to one of its ends.
 pub(super) fn mend_exchange(staged: &Path, target: &Path) -> io::Result<()> {
-    let aside = aside(staged);
+    let aside = exchange_backup(staged);
     if !exists(&aside) {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use crate::intake::package::UnpackError;
 use crate::intake::provenance::VerifyError;
 use crate::manifest::ManifestError;
 use crate::policy::Refusal;
-use crate::text::{Plain, quoted};
+use crate::text::{Sanitized, quoted};
 
 use super::difference::{Difference, listed};
 use super::{ReceiptError, TreeError};
@@ -113,7 +113,7 @@ pub enum StoreError {
     /// A name that differs in upper and lower case only is taken.
     #[error(
         "`{name}` differs from `{}`, which is there already, in upper and lower case only; remove that one first",
-        Plain(other)
+        Sanitized(other)
     )]
     CaseTwin {
         /// The name.
@@ -125,7 +125,7 @@ pub enum StoreError {
     #[error(transparent)]
     NotInstalled(#[from] NotInstalled),
     /// The plugin is in a directory that is only read.
-    #[error("plugin `{}` is in {}, but only {} is written to; name that directory first in the list of plugin directories", Plain(name), directory.display(), written.display())]
+    #[error("plugin `{}` is in {}, but only {} is written to; name that directory first in the list of plugin directories", Sanitized(name), directory.display(), written.display())]
     ReadOnlyRoot {
         /// Its name.
         name: String,
@@ -135,13 +135,13 @@ pub enum StoreError {
         written: PathBuf,
     },
     /// There is no version before the installed one.
-    #[error("there is no version of `{}` to go back to: none was replaced since it was installed", Plain(name))]
+    #[error("there is no version of `{}` to go back to: none was replaced since it was installed", Sanitized(name))]
     NoPrevious {
         /// The plugin's name.
         name: String,
     },
     /// The files of the version before are not as they were.
-    #[error("the previous version of plugin `{}` is not as it was: {}; {next}", Plain(name), listed(differences))]
+    #[error("the previous version of plugin `{}` is not as it was: {}; {next}", Sanitized(name), listed(differences))]
     PreviousChanged {
         /// The plugin's name.
         name: String,
@@ -153,8 +153,8 @@ pub enum StoreError {
     /// What a plugin's files are to be put back from is not what was installed.
     #[error(
         "{} is not what was installed as plugin `{}`{}; `{host} plugin trust {}` accepts the files as they are",
-        Plain(from),
-        Plain(name),
+        Sanitized(from),
+        Sanitized(name),
         in_words(paths),
         quoted(name)
     )]
@@ -171,8 +171,8 @@ pub enum StoreError {
     /// A hook made a file that is lost, and hooks do not run again.
     #[error(
         "`{}` of plugin `{}` was made by its hook and is lost, and a hook runs only with an install: `{again}`",
-        Plain(path),
-        Plain(name)
+        Sanitized(path),
+        Sanitized(name)
     )]
     MadeByHook {
         /// The plugin's name.
@@ -185,7 +185,7 @@ pub enum StoreError {
     /// The query of its source's URL, which is kept apart, is not known.
     #[error(
         "the query of {from} is not known, which only the owner of plugin `{}` can read; install it again with `--force` and the whole URL",
-        Plain(name)
+        Sanitized(name)
     )]
     QueryLost {
         /// The plugin's name.
@@ -194,7 +194,7 @@ pub enum StoreError {
         from: String,
     },
     /// A policy would not let the version before run.
-    #[error("the previous version of plugin `{}` must not run, so it stays where it is", Plain(name))]
+    #[error("the previous version of plugin `{}` must not run, so it stays where it is", Sanitized(name))]
     Policy {
         /// The plugin's name.
         name: String,
@@ -204,7 +204,7 @@ pub enum StoreError {
     /// The plugin has no receipt, and the operation needs one.
     #[error(
         "plugin `{}` has no receipt: it was copied in by hand or by another program; install it again with `{host} plugin install --force SOURCE`",
-        Plain(name)
+        Sanitized(name)
     )]
     NoReceipt {
         /// The plugin's name.
@@ -232,14 +232,14 @@ impl StoreError {
 }
 
 fn version_in_brackets(version: &str) -> String {
-    if version.is_empty() { String::new() } else { format!(" ({})", Plain(version)) }
+    if version.is_empty() { String::new() } else { format!(" ({})", Sanitized(version)) }
 }
 
 /// The first of some files, in words.
 fn in_words(paths: &[String]) -> String {
     match paths {
         [] => String::new(),
-        [first] => format!(" (`{}` differs)", Plain(first)),
-        [first, rest @ ..] => format!(" (`{}` and {} more differ)", Plain(first), rest.len()),
+        [first] => format!(" (`{}` differs)", Sanitized(first)),
+        [first, rest @ ..] => format!(" (`{}` and {} more differ)", Sanitized(first), rest.len()),
     }
 }

@@ -12,21 +12,21 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, Changeable};
+use crate::files::{self, UntrustedFile};
 use crate::manifest::platform::Platform;
 use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
-use crate::policy::{Proof, Refusal, Subject};
-use crate::settings::Gate;
-use crate::stamp::Checked;
-use crate::text::{Plain, quoted};
+use crate::policy::{PolicyRequest, Proof, Refusal};
+use crate::settings::GateMode;
+use crate::stamp::CheckedFiles;
+use crate::text::{Sanitized, quoted};
 
 use super::difference::{self, Comparison, Difference, DifferenceKind, compare, listed};
 use super::error::StoreError;
 use super::missing::NotInstalled;
-use super::race::Race;
-use super::receipt::{Kind, Receipt, ReceiptError, ReceiptFile};
+use super::receipt::{InstallKind, Receipt, ReceiptError, ReceiptFile};
+use super::retry::ReadRetry;
 use super::tree::{self, TreeError, TreeId};
-use super::{Found, Startable, Store, disk};
+use super::{InstalledPlugin, StartAllowlist, Store, disk};
 
 /// A plugin that may be run. Only the gate makes one.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ pub struct Plugin {
     /// What the gate would have refused if it were not told to warn only.
     pub warnings: Vec<String>,
     /// What of it may be started or read as instructions; anything where nothing was compared, or was only warned of.
-    pub startable: Startable,
+    pub allowlist: StartAllowlist,
     /// How it was opened.
-    opened: (Store, Gate),
+    opened: (Store, GateMode),
 }
 
 impl Plugin {
@@ -58,9 +58,9 @@ impl Plugin {
         did_not_start: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let (store, mode) = &self.opened;
-        let mut race = Race::new(store, self.name.as_str());
+        let mut retry = ReadRetry::new(store, self.name.as_str());
         let mut result = work(self);
-        while result.as_ref().is_err_and(&did_not_start) && race.goes_on() {
+        while result.as_ref().is_err_and(&did_not_start) && retry.should_retry() {
             // What the gate says now is for the next run: this one has its reason.
             let Ok(again) = store.open_plugin(self.name.as_str(), *mode) else { break };
             result = work(&again);
@@ -88,7 +88,7 @@ pub enum GateError {
     #[error(transparent)]
     NotInstalled(#[from] NotInstalled),
     /// The plugin does not load.
-    #[error("plugin `{}` in {} is broken; {}remove it with `{host} plugin uninstall {}`", Plain(name), directory.display(), or_restore(*has_receipt, host, name), Plain(name))]
+    #[error("plugin `{}` in {} is broken; {}remove it with `{host} plugin uninstall {}`", Sanitized(name), directory.display(), restore_hint(*has_receipt, host, name), Sanitized(name))]
     Broken {
         /// Its name.
         name: String,
@@ -102,7 +102,7 @@ pub enum GateError {
         source: Box<ManifestError>,
     },
     /// Everybody may write to something that decides what is run.
-    #[error("everybody may change {}, so plugin `{}` is not run; mend it with `chmod o-w {}`", path.display(), Plain(name), quoted(&path.to_string_lossy()))]
+    #[error("everybody may change {}, so plugin `{}` is not run; mend it with `chmod o-w {}`", path.display(), Sanitized(name), quoted(&path.to_string_lossy()))]
     WorldWritable {
         /// The plugin's name.
         name: String,
@@ -110,15 +110,15 @@ pub enum GateError {
         path: PathBuf,
     },
     /// Another user put it there.
-    #[error("plugin `{}` is not run: {why}", Plain(name))]
-    Planted {
+    #[error("plugin `{}` is not run: {why}", Sanitized(name))]
+    ForeignOwner {
         /// The plugin's name.
         name: String,
         /// What belongs to whom.
-        why: Changeable,
+        why: UntrustedFile,
     },
     /// Files are not as they were installed.
-    #[error("plugin `{}` is not as it was installed: {}; {ways_out}", Plain(name), listed(differences))]
+    #[error("plugin `{}` is not as it was installed: {}; {ways_out}", Sanitized(name), listed(differences))]
     Changed {
         /// The plugin's name.
         name: String,
@@ -131,7 +131,7 @@ pub enum GateError {
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
     /// A policy does not let it run.
-    #[error("plugin `{}` must not run", Plain(name))]
+    #[error("plugin `{}` must not run", Sanitized(name))]
     Policy {
         /// Its name.
         name: String,
@@ -154,7 +154,7 @@ impl GateError {
 
     /// Whether the plugin was refused for what was found of it: exit code 3 rather than 1.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::WorldWritable { .. } | Self::Planted { .. })
+        matches!(self, Self::Changed { .. } | Self::WorldWritable { .. } | Self::ForeignOwner { .. })
     }
 }
 
@@ -164,23 +164,23 @@ impl Store {
     ///
     /// # Errors
     /// Every variant of [`GateError`].
-    pub fn open_plugin(&self, name: &str, mode: Gate) -> Result<Plugin, GateError> {
+    pub fn open_plugin(&self, name: &str, mode: GateMode) -> Result<Plugin, GateError> {
         let name = PluginName::new(name)?;
         if let Some(variable) = self.host.plugins_off() {
             return Err(GateError::SwitchedOff { name, variable });
         }
-        self.look_at(name.as_str(), || self.look_through_gate(&name, mode))
+        self.read_with_retries(name.as_str(), || self.check_gate(&name, mode))
     }
 
-    fn look_through_gate(&self, name: &PluginName, mode: Gate) -> Result<Plugin, GateError> {
+    fn check_gate(&self, name: &PluginName, mode: GateMode) -> Result<Plugin, GateError> {
         // A name that is denied is refused whatever bears it.
         self.policy
-            .judge(&Subject { name: Some(name.as_str()), installed: true, ..Subject::default() })
+            .judge(&PolicyRequest { name: Some(name.as_str()), installed: true, ..PolicyRequest::default() })
             .map_err(|why| GateError::Policy { name: name.to_string(), source: Box::new(why) })?;
         let found = self.find(name.as_str()).map_err(Box::new)?;
         let found = found.ok_or_else(|| self.not_installed(name.as_str()))?;
         let receipt_path = found.receipt_path();
-        let Found { root, directory, link, metadata, manifest_seen, .. } = found;
+        let InstalledPlugin { root, directory, link, metadata, manifest_seen, .. } = found;
         let metadata = metadata.map_err(|source| GateError::Broken {
             name: name.to_string(),
             directory: directory.clone(),
@@ -188,24 +188,24 @@ impl Store {
             has_receipt: disk::exists(&receipt_path),
             source: Box::new(source),
         })?;
-        let mut plugin = self.unjudged(directory, link, metadata, mode);
+        let mut plugin = self.unchecked_plugin(directory, link, metadata, mode);
         let file = match ReceiptFile::read_head(&receipt_path) {
-            Err(_) if mode == Gate::Off && self.policy.is_empty() => None,
+            Err(_) if mode == GateMode::Off && self.policy.is_empty() => None,
             file => file?,
         };
-        let mode = if self.is_raised(name.as_str(), file.as_ref()) { Gate::Require } else { mode };
-        let startable = match mode {
-            Gate::Off => Ok(Startable::default()),
-            Gate::Warn | Gate::Require => check_root(&root.0, name.as_str())
+        let mode = if self.policy_requires_check(name.as_str(), file.as_ref()) { GateMode::Require } else { mode };
+        let allowlist = match mode {
+            GateMode::Off => Ok(StartAllowlist::default()),
+            GateMode::Warn | GateMode::Require => check_root(&root.0, name.as_str())
                 .and_then(|()| self.check_files(&plugin, file.as_ref(), manifest_seen.as_ref()))
                 .map(|checked| match checked {
-                    Some(checked) => Startable::only(&plugin.dir, checked, receipt_path),
-                    None => Startable::default(),
+                    Some(checked) => StartAllowlist::new(&plugin.dir, checked, receipt_path),
+                    None => StartAllowlist::default(),
                 }),
         };
-        match startable {
-            Err(e) if mode == Gate::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
-            startable => plugin.startable = startable?,
+        match allowlist {
+            Err(e) if mode == GateMode::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
+            allowlist => plugin.allowlist = allowlist?,
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();
         plugin.receipt = file.and_then(|file| file.of_tree(tree));
@@ -215,7 +215,7 @@ impl Store {
     }
 
     /// What lies in `dir`, before anything of it has been looked at but its manifest.
-    fn unjudged(&self, dir: PathBuf, link: bool, metadata: Metadata, mode: Gate) -> Plugin {
+    fn unchecked_plugin(&self, dir: PathBuf, link: bool, metadata: Metadata, mode: GateMode) -> Plugin {
         Plugin {
             name: metadata.name.clone(),
             dir,
@@ -223,7 +223,7 @@ impl Store {
             metadata,
             receipt: None,
             warnings: Vec::new(),
-            startable: Startable::default(),
+            allowlist: StartAllowlist::default(),
             opened: (self.clone(), mode),
         }
     }
@@ -235,11 +235,11 @@ impl Store {
         plugin: &Plugin,
         file: Option<&ReceiptFile>,
         read: Option<&fs::Metadata>,
-    ) -> Result<Option<Checked>, GateError> {
+    ) -> Result<Option<CheckedFiles>, GateError> {
         check_modes(plugin)?;
         // A link that a receipt knows as a link, or that nobody has a receipt of, is a link for development: its files
         // may change, but where everybody may write anybody could have made the link.
-        if plugin.link && file.is_none_or(knows_link) {
+        if plugin.link && file.is_none_or(records_link) {
             return Ok(None);
         }
         self.check_receipt(plugin, file, read)
@@ -247,7 +247,7 @@ impl Store {
 
     /// What the gate would refuse the plugin in `dir` for, whatever the settings are; where a policy refuses it is another question, and
     /// who may write to the directory of all plugins as well.
-    pub(super) fn trouble_of(
+    pub(super) fn gate_problem(
         &self,
         dir: &Path,
         link: bool,
@@ -255,16 +255,18 @@ impl Store {
         file: Option<&ReceiptFile>,
         read: Option<&fs::Metadata>,
     ) -> Option<String> {
-        let plugin = self.unjudged(dir.to_owned(), link, metadata.clone(), Gate::Require);
+        let plugin = self.unchecked_plugin(dir.to_owned(), link, metadata.clone(), GateMode::Require);
         self.check_files(&plugin, file, read).err().map(|error| error.to_string())
     }
 
     /// Whether a policy wants the plugin `name` verified, so that no setting lets it run changed.
-    fn is_raised(&self, name: &str, file: Option<&ReceiptFile>) -> bool {
+    fn policy_requires_check(&self, name: &str, file: Option<&ReceiptFile>) -> bool {
         let receipts = file.into_iter().flat_map(|file| [&file.next, &file.current]).flatten();
         !self.policy.is_empty()
-            && (self.policy.least(Some(name), &[]).is_some()
-                || receipts.into_iter().any(|receipt| self.policy.least(Some(name), &receipt.places()).is_some()))
+            && (self.policy.required_level(Some(name), &[]).is_some()
+                || receipts
+                    .into_iter()
+                    .any(|receipt| self.policy.required_level(Some(name), &receipt.locations()).is_some()))
     }
 
     /// Asks the policy about the installed plugin `name` with this receipt. No setting makes less of the answer: it is the
@@ -273,18 +275,23 @@ impl Store {
         if self.policy.is_empty() {
             return Ok(());
         }
-        self.as_subject(name, receipt, |subject| self.policy.judge(subject))
+        self.with_policy_request(name, receipt, |request| self.policy.judge(request))
     }
 
     /// Asks something about the installed plugin `name` with this receipt as a policy sees it.
-    pub(crate) fn as_subject<T>(&self, name: &str, receipt: Option<&Receipt>, ask: impl FnOnce(&Subject<'_>) -> T) -> T {
-        let places = receipt.map(Receipt::places).unwrap_or_default();
+    pub(crate) fn with_policy_request<T>(
+        &self,
+        name: &str,
+        receipt: Option<&Receipt>,
+        ask: impl FnOnce(&PolicyRequest<'_>) -> T,
+    ) -> T {
+        let locations = receipt.map(Receipt::locations).unwrap_or_default();
         let proof = receipt.map_or(Proof::Nothing, |receipt| receipt.verified.proof());
         let changed = receipt.filter(|receipt| !receipt.accepted.is_empty());
         let restore = changed.map(|receipt| self.restore_command(&receipt.name));
-        ask(&Subject {
+        ask(&PolicyRequest {
             name: Some(name),
-            places: &places,
+            locations: &locations,
             proof: Some(proof),
             accepted: restore.as_deref(),
             installed: true,
@@ -298,7 +305,7 @@ impl Store {
         plugin: &Plugin,
         file: Option<&ReceiptFile>,
         read: Option<&fs::Metadata>,
-    ) -> Result<Option<Checked>, GateError> {
+    ) -> Result<Option<CheckedFiles>, GateError> {
         let Some(file) = file else { return Ok(None) };
         if let Some(change) = &file.change
             && file.current.is_none()
@@ -311,9 +318,9 @@ impl Store {
         let named = tree::named_paths(&plugin.metadata, None);
         let mut refusal = Ok(None);
         for receipt in [&file.next, &file.current].into_iter().flatten() {
-            let mut checked = Checked::default();
+            let mut checked = CheckedFiles::default();
             let mut differences = differences_of_executables(plugin, receipt, &named, &mut checked)?;
-            if read.is_some_and(|read| checked.saw(FILE_NAME, read) == Some(false)) {
+            if read.is_some_and(|read| checked.looked_like(FILE_NAME, read) == Some(false)) {
                 // Somebody changes it at this moment.
                 differences.push(Difference { path: FILE_NAME.to_owned(), kind: DifferenceKind::Changed });
             }
@@ -326,19 +333,19 @@ impl Store {
     }
 
     fn changed(&self, plugin: &Plugin, differences: Vec<Difference>, receipt: &Receipt) -> GateError {
-        let ways_out = self.ways_out(plugin.name.as_str(), receipt);
+        let ways_out = self.remedies(plugin.name.as_str(), receipt);
         GateError::Changed { name: plugin.name.to_string(), differences, ways_out }
     }
 
     /// What to do about a plugin that is not as it was installed. A change cannot be accepted where a policy wants what was
     /// verified.
-    pub(crate) fn ways_out(&self, name: &str, receipt: &Receipt) -> String {
+    pub(crate) fn remedies(&self, name: &str, receipt: &Receipt) -> String {
         let restore = self.restore_command(name);
-        match self.policy.least(Some(name), &receipt.places()) {
+        match self.policy.required_level(Some(name), &receipt.locations()) {
             None => format!(
                 "restore it with `{restore}`, or accept the change with `{} plugin trust {}`",
                 self.host.name(),
-                Plain(name)
+                Sanitized(name)
             ),
             Some(rule) => format!("restore it with `{restore}`; the policy {} lets no change be accepted", rule.at),
         }
@@ -347,7 +354,7 @@ impl Store {
     /// The command that installs again what `receipt` speaks of.
     pub(crate) fn reinstall_command(&self, receipt: &Receipt) -> String {
         let mut again = format!("{} plugin install --force {}", self.host.name(), quoted(&receipt.shown_source()));
-        if receipt.kind == Kind::Copy {
+        if receipt.kind == InstallKind::Copy {
             again.push_str(" --copy");
         }
         if let Some(constraint) = &receipt.constraint {
@@ -363,22 +370,22 @@ impl Store {
     /// [`GateError::NotInstalled`], [`GateError::Receipt`], [`GateError::Tree`]. A plugin that does not load is compared all
     /// the same.
     pub fn check_all_files(&self, name: &str) -> Result<Comparison, GateError> {
-        let mut race = Race::new(self, name);
+        let mut retry = ReadRetry::new(self, name);
         loop {
             let found = self.find(name).map_err(Box::new)?;
             let found = found.ok_or_else(|| self.not_installed(name))?;
             let Some(receipt) = self.receipt(&found).map_err(Box::new)? else { return Ok(Comparison::default()) };
             match difference::of_all(&found.directory, &receipt, &self.limits) {
                 Ok(found) if found.differences.is_empty() => return Ok(found),
-                _ if race.goes_on() => {}
+                _ if retry.should_retry() => {}
                 found => return Ok(found?),
             }
         }
     }
 }
 
-fn knows_link(file: &ReceiptFile) -> bool {
-    [&file.current, &file.next].into_iter().flatten().any(|receipt| receipt.kind == Kind::Link)
+fn records_link(file: &ReceiptFile) -> bool {
+    [&file.current, &file.next].into_iter().flatten().any(|receipt| receipt.kind == InstallKind::Link)
         || (file.current.is_none() && file.change.is_some())
 }
 
@@ -395,7 +402,8 @@ pub(super) fn check_root(root: &Path, name: &str) -> Result<(), GateError> {
 /// Refuses what everybody may write to (CVE-2025-15558): the plugin's directory, and the files that its commands name with the
 /// directories on the way to them. Refuses what another user put beside the plugins too.
 fn check_modes(plugin: &Plugin) -> Result<(), GateError> {
-    files::refuse_planted(&plugin.dir).map_err(|why| GateError::Planted { name: plugin.name.to_string(), why })?;
+    files::refuse_foreign_owner(&plugin.dir)
+        .map_err(|why| GateError::ForeignOwner { name: plugin.name.to_string(), why })?;
     let refused = |path: PathBuf| Err(GateError::WorldWritable { name: plugin.name.to_string(), path });
     let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| files::everybody_may_write(&metadata));
     if writable(&plugin.dir) {
@@ -422,10 +430,10 @@ fn differences_of_executables(
     plugin: &Plugin,
     receipt: &Receipt,
     named: &BTreeSet<String>,
-    checked: &mut Checked,
+    checked: &mut CheckedFiles,
 ) -> Result<Vec<Difference>, GateError> {
     let difference = |path: &str, kind| Difference { path: path.to_owned(), kind };
-    if (receipt.kind == Kind::Link) != plugin.link {
+    if (receipt.kind == InstallKind::Link) != plugin.link {
         return Ok(vec![difference("", DifferenceKind::Kind)]);
     }
     let mut differences = Vec::new();
@@ -451,6 +459,6 @@ fn differences_of_executables(
 }
 
 /// The command that puts a broken plugin back, where something knows what it was.
-fn or_restore(has_receipt: bool, host: &str, name: &str) -> String {
+fn restore_hint(has_receipt: bool, host: &str, name: &str) -> String {
     if has_receipt { format!("restore it with `{host} plugin restore {}`, or ", quoted(name)) } else { String::new() }
 }

@@ -14,17 +14,17 @@ use super::disk;
 use crate::interrupt;
 
 /// What is under way in this process.
-static UNDER_WAY: UnderWay = UnderWay::new();
+static UNDER_WAY: ActiveChanges = ActiveChanges::new();
 
 /// Directories to clear, and how many changes are under way.
-struct UnderWay(Mutex<State>);
+struct ActiveChanges(Mutex<State>);
 
 struct State {
     scratch: Vec<PathBuf>,
     changes: usize,
 }
 
-impl UnderWay {
+impl ActiveChanges {
     const fn new() -> Self {
         Self(Mutex::new(State { scratch: Vec::new(), changes: 0 }))
     }
@@ -73,9 +73,9 @@ pub(crate) fn unregister(path: &Path) {
 
 /// A change of the store: as long as one lives, interrupts wait.
 #[derive(Debug)]
-pub(super) struct Change(());
+pub(super) struct InterruptGuard(());
 
-impl Change {
+impl InterruptGuard {
     /// Begins a change. Where an interrupt is already being served this does not return: the process is about to end.
     pub(super) fn begin() -> Self {
         UNDER_WAY.state().changes += 1;
@@ -83,7 +83,7 @@ impl Change {
     }
 }
 
-impl Drop for Change {
+impl Drop for InterruptGuard {
     fn drop(&mut self) {
         let mut state = UNDER_WAY.state();
         state.changes = state.changes.saturating_sub(1);
@@ -100,7 +100,7 @@ mod tests {
         let (staged, other) = (dir.path().join("staged"), dir.path().join("other"));
         std::fs::create_dir_all(staged.join("deep")).unwrap();
         std::fs::create_dir(&other).unwrap();
-        let under_way = UnderWay::new();
+        let under_way = ActiveChanges::new();
         under_way.state().scratch.push(staged.clone());
 
         under_way.state().changes = 1;

@@ -14,19 +14,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
-use crate::files::{self, Changeable};
+use crate::files::{self, UntrustedFile};
 use crate::manifest::{FILE_NAME, Metadata};
-use crate::policy::{Place, Proof, Subject};
-use crate::text::Plain;
+use crate::policy::{PolicyRequest, Proof, SourceLocation};
+use crate::text::Sanitized;
 
 use super::error::StoreError;
-use super::race::Race;
 use super::receipt::{
-    Means, Receipt, ReceiptError, ReceiptFile, VerifiedBy, now_ns, optional_time, refuse_changeable_directory,
+    Receipt, ReceiptError, ReceiptFile, VerificationMethod, VerifiedBy, now_ns, optional_time, refuse_untrusted_directory,
 };
-use super::tree::{Stamp, TreeId};
-use super::watch::Watch;
-use super::{Found, Root, Store, disk, gate};
+use super::retry::ReadRetry;
+use super::snapshot::GateSnapshot;
+use super::tree::{FileStamp, TreeId};
+use super::{InstalledPlugin, Root, Store, disk, gate};
 
 /// The version of the index, and of the rules by which a row is made: another one is no index.
 const INDEX_VERSION: u32 = 2;
@@ -38,7 +38,7 @@ const MAX_INDEX_BYTES: u64 = 256 << 20;
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The plugins, sorted by name, then by the order in which directories are searched.
-    pub plugins: Vec<Listed>,
+    pub plugins: Vec<ListedPlugin>,
     /// What is wrong with some of them, a line each.
     pub warnings: Vec<String>,
 }
@@ -46,7 +46,7 @@ pub struct Listing {
 /// One installed plugin, as `plugin list -o json` shows it (cli, JSON).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Listed {
+pub struct ListedPlugin {
     /// Its name; of a broken one, its directory's.
     pub name: String,
     /// Its version; none where a legacy manifest has none.
@@ -68,7 +68,8 @@ pub struct Listed {
     /// Why it is trusted; without a receipt it is by nothing.
     pub verified: ListedVerification,
     /// Whether updates skip it.
-    pub pinned: bool,
+    #[serde(rename = "pinned")]
+    pub held: bool,
     /// When it was first installed.
     #[serde(with = "optional_time")]
     pub installed_at: Option<Timestamp>,
@@ -98,8 +99,8 @@ pub struct Listed {
 /// Why a listed plugin is trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedVerification {
-    /// The means; [`Means::None`] also without a receipt.
-    pub by: Means,
+    /// The means; [`VerificationMethod::None`] also without a receipt.
+    pub by: VerificationMethod,
     /// The signer's user id.
     pub signer: Option<String>,
     /// The fingerprint of the signer's certificate.
@@ -153,28 +154,32 @@ fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::E
 
 /// What the index says of one directory. Broken plugins are not in it: what they lack may come without a trace in a stamp.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Row {
+pub(super) struct IndexRow {
     dir: String,
     /// Size and stamp of the manifest.
-    manifest: (u64, Stamp),
+    manifest: (u64, FileStamp),
     /// Size and stamp of the receipt.
-    receipt: Option<(u64, Stamp)>,
+    receipt: Option<(u64, FileStamp)>,
     name: String,
     version: Option<String>,
     plugin_type: String,
     runtime: String,
     source: Option<String>,
     /// Where it came from, to a policy: as it may be shown.
-    places: Vec<String>,
+    #[serde(rename = "places")]
+    locations: Vec<String>,
     verified: Option<VerifiedBy>,
     /// What the gate looks at, so that its answer still is what follows.
-    watch: Watch,
+    #[serde(rename = "watch")]
+    snapshot: GateSnapshot,
     /// What the gate refuses it for.
-    trouble: Option<String>,
+    #[serde(rename = "trouble")]
+    problem: Option<String>,
     /// The files whose changes the user accepted, and the command that brings back what was installed.
     accepted: Vec<String>,
     restore: Option<String>,
-    pinned: bool,
+    #[serde(rename = "pinned")]
+    held: bool,
     #[serde(with = "optional_time")]
     installed_at: Option<Timestamp>,
     #[serde(with = "optional_time")]
@@ -185,25 +190,25 @@ pub(super) struct Row {
 }
 
 /// What was found in one directory of a root.
-pub(super) enum Entry {
-    Good { row: Box<Row>, link: bool },
+pub(super) enum ScannedPlugin {
+    Loaded { row: Box<IndexRow>, link: bool },
     Broken { dir: String, link: bool, problem: String, receipt: Option<Box<Receipt>> },
 }
 
 /// What is asked of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum IndexUse {
     /// The names of the plugins: the manifest must be the one that was read.
     Names,
     /// What the gate says of them as well: nothing that it looks at may have changed.
-    Answers,
+    Status,
 }
 
-impl Entry {
+impl ScannedPlugin {
     /// Whether something is wrong that may come of a change that is under way.
-    fn is_in_trouble(&self) -> bool {
+    fn has_problem(&self) -> bool {
         match self {
-            Self::Good { row, .. } => row.trouble.is_some(),
+            Self::Loaded { row, .. } => row.problem.is_some(),
             Self::Broken { .. } => true,
         }
     }
@@ -211,7 +216,7 @@ impl Entry {
     /// The plugin's name, where it is known.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            Self::Good { row, .. } => Some(&row.name),
+            Self::Loaded { row, .. } => Some(&row.name),
             Self::Broken { .. } => None,
         }
     }
@@ -227,13 +232,13 @@ impl Store {
         let mut listing = Listing::default();
         for root in &self.roots {
             let trouble = root_trouble(root);
-            for entry in self.entries(root, Need::Answers)? {
+            for entry in self.entries(root, IndexUse::Status)? {
                 listing.plugins.push(self.listed(root, entry, trouble.as_ref()));
             }
         }
         // Stable: of one name, the first in path order stays first.
         listing.plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        self.settle_names(&mut listing);
+        self.resolve_names(&mut listing);
         Ok(listing)
     }
 
@@ -242,9 +247,9 @@ impl Store {
     pub(super) fn directories_of(&self, name: &str) -> Vec<(&Root, String)> {
         let mut found = Vec::new();
         for root in &self.roots {
-            for entry in self.entries(root, Need::Names).unwrap_or_default() {
+            for entry in self.entries(root, IndexUse::Names).unwrap_or_default() {
                 match entry {
-                    Entry::Good { row, .. } if row.name == name => found.push((root, row.dir)),
+                    ScannedPlugin::Loaded { row, .. } if row.name == name => found.push((root, row.dir)),
                     _ => {}
                 }
             }
@@ -255,7 +260,7 @@ impl Store {
     }
 
     /// Decides which of several plugins of one name is used, and says so once.
-    fn settle_names(&self, listing: &mut Listing) {
+    fn resolve_names(&self, listing: &mut Listing) {
         let mut rest = listing.plugins.as_mut_slice();
         while let Some(name) = rest.first().map(|first| first.name.clone()) {
             let same = rest.iter().take_while(|plugin| plugin.name == name).count();
@@ -263,7 +268,7 @@ impl Store {
             rest = others;
             for broken in plugins.iter().filter(|plugin| plugin.status == Status::Broken) {
                 let problem = broken.problem.as_deref().unwrap_or_default();
-                listing.warnings.push(format!("plugin `{}` is broken: {problem}", Plain(&name)));
+                listing.warnings.push(format!("plugin `{}` is broken: {problem}", Sanitized(&name)));
             }
             // The one that is used comes first.
             plugins.sort_by_key(|plugin| plugin.directory.file_name().is_none_or(|dir| dir != name.as_str()));
@@ -295,7 +300,7 @@ impl Store {
     }
 
     /// What is in `root`, sorted by directory. The index is brought up to date on the way.
-    pub(super) fn entries(&self, root: &Root, need: Need) -> Result<Vec<Entry>, StoreError> {
+    pub(super) fn entries(&self, root: &Root, need: IndexUse) -> Result<Vec<ScannedPlugin>, StoreError> {
         let dirs = match directories(&root.0) {
             Ok(dirs) => dirs,
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
@@ -311,35 +316,37 @@ impl Store {
             match index.remove(&dir).filter(|row| Some(row.manifest) == manifest && row.serves(need, root)) {
                 Some(row) => {
                     reused += 1;
-                    entries.push(Entry::Good { row, link });
+                    entries.push(ScannedPlugin::Loaded { row, link });
                 }
-                None => entries.extend(self.settled_entry(root, &dir, link)?),
+                None => entries.extend(self.entry_with_retries(root, &dir, link)?),
             }
         }
-        if reused != entries.iter().filter(|entry| matches!(entry, Entry::Good { .. })).count() || reused != indexed {
+        if reused != entries.iter().filter(|entry| matches!(entry, ScannedPlugin::Loaded { .. })).count()
+            || reused != indexed
+        {
             write_index(&index_path, &entries);
         }
         Ok(entries)
     }
 
     /// [`Self::entry`], once more where what is wrong may come of a change that is under way.
-    fn settled_entry(&self, root: &Root, dir: &str, link: bool) -> Result<Option<Entry>, StoreError> {
-        let mut race = Race::new(self, dir);
+    fn entry_with_retries(&self, root: &Root, dir: &str, link: bool) -> Result<Option<ScannedPlugin>, StoreError> {
+        let mut retry = ReadRetry::new(self, dir);
         loop {
             match self.entry(root, dir.to_owned(), link)? {
-                Some(entry) if entry.is_in_trouble() && race.goes_on() => {}
+                Some(entry) if entry.has_problem() && retry.should_retry() => {}
                 entry => return Ok(entry),
             }
         }
     }
 
     /// Reads the manifest and the receipt in `dir`, and asks the gate; `None` where no plugin is there.
-    fn entry(&self, root: &Root, dir: String, link: bool) -> Result<Option<Entry>, StoreError> {
+    fn entry(&self, root: &Root, dir: String, link: bool) -> Result<Option<ScannedPlugin>, StoreError> {
         let manifest = stamp(&root.plugin(&dir).join(FILE_NAME));
-        let found = match self.look(root, &dir) {
+        let found = match self.load_installed(root, &dir) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
-            Err(e) => return Ok(Some(Entry::Broken { dir, link, problem: chain(&e), receipt: None })),
+            Err(e) => return Ok(Some(ScannedPlugin::Broken { dir, link, problem: chain(&e), receipt: None })),
         };
         let tree = TreeId::of(&found.directory).ok().flatten();
         let receipt_path = found.receipt_path();
@@ -349,45 +356,51 @@ impl Store {
             Err(ReceiptError::Changeable(why)) => (Ok(None), Some(why.to_string())),
             file => (file, None),
         };
-        let Found { directory, metadata, manifest_seen, .. } = found;
+        let InstalledPlugin { directory, metadata, manifest_seen, .. } = found;
         Ok(Some(match (metadata, file, manifest) {
             (Ok(metadata), Ok(file), Some(manifest)) => {
                 let is_believed = unbelieved.is_none();
-                let trouble = unbelieved
-                    .or_else(|| self.trouble_of(&directory, link, &metadata, file.as_ref(), manifest_seen.as_ref()));
+                let problem = unbelieved
+                    .or_else(|| self.gate_problem(&directory, link, &metadata, file.as_ref(), manifest_seen.as_ref()));
                 let receipt = file.and_then(|file| file.of_tree(tree));
-                let watch = Watch::new(&directory, &metadata, receipt.as_ref());
+                let snapshot = GateSnapshot::new(&directory, &metadata, receipt.as_ref());
                 // Who may write to all of `.state` shows in no stamp of this plugin.
-                let watch = if is_believed { watch } else { watch.forgotten() };
+                let snapshot = if is_believed { snapshot } else { snapshot.invalidated() };
                 let restore = receipt.as_ref().filter(|receipt| !receipt.accepted.is_empty());
                 let restore = restore.map(|receipt| self.restore_command(&receipt.name));
-                let row =
-                    Row { trouble, restore, ..Row::new(dir, manifest, receipt_stamp, watch, &metadata, receipt.as_ref()) };
-                Entry::Good { row: Box::new(row), link }
+                let row = IndexRow {
+                    problem,
+                    restore,
+                    ..IndexRow::new(dir, manifest, receipt_stamp, snapshot, &metadata, receipt.as_ref())
+                };
+                ScannedPlugin::Loaded { row: Box::new(row), link }
             }
             (Err(e), file, _) => {
                 let receipt = file.ok().flatten().and_then(|file| file.of_tree(tree));
                 let dangling = link && !directory.exists();
                 let problem = if dangling { "it is a link that leads nowhere".to_owned() } else { chain(&e) };
-                Entry::Broken { dir, link, problem, receipt: receipt.map(Box::new) }
+                ScannedPlugin::Broken { dir, link, problem, receipt: receipt.map(Box::new) }
             }
-            (_, Err(e), _) => Entry::Broken { dir, link, problem: chain(&e), receipt: None },
+            (_, Err(e), _) => ScannedPlugin::Broken { dir, link, problem: chain(&e), receipt: None },
             // It came between the two looks: the next list knows better.
-            (_, _, None) => Entry::Broken { dir, link, problem: "it is being changed right now".to_owned(), receipt: None },
+            (_, _, None) => {
+                ScannedPlugin::Broken { dir, link, problem: "it is being changed right now".to_owned(), receipt: None }
+            }
         }))
     }
 
     /// Whether a good plugin can be used, and why not.
-    fn judge_row(&self, row: &Row, trouble: Option<&Changeable>) -> (Status, Option<String>) {
-        let places: Vec<Place> = row.places.iter().map(|text| Place::of(text)).collect();
+    fn judge_row(&self, row: &IndexRow, trouble: Option<&UntrustedFile>) -> (Status, Option<String>) {
+        let locations: Vec<SourceLocation> = row.locations.iter().map(|text| SourceLocation::of(text)).collect();
         let proof = row.verified.as_ref().map_or(Proof::Nothing, VerifiedBy::proof);
         let accepted = row.restore.as_deref();
-        let subject = Subject { name: Some(&row.name), places: &places, proof: Some(proof), accepted, installed: true };
-        if let Err(refusal) = self.policy.judge(&subject) {
+        let request =
+            PolicyRequest { name: Some(&row.name), locations: &locations, proof: Some(proof), accepted, installed: true };
+        if let Err(refusal) = self.policy.judge(&request) {
             return (Status::Refused, Some(refusal.to_string()));
         }
         let trouble = trouble.map(ToString::to_string);
-        if let Some(trouble) = trouble.or_else(|| row.trouble.clone()) {
+        if let Some(trouble) = trouble.or_else(|| row.problem.clone()) {
             return (Status::Changed, Some(trouble));
         }
         if row.accepted.is_empty() {
@@ -399,17 +412,19 @@ impl Store {
             self.host.name(),
             row.name
         );
-        (Status::Accepted, Some(Plain(&text).to_string()))
+        (Status::Accepted, Some(Sanitized(&text).to_string()))
     }
 
     /// The line of a list for `entry`; `trouble` is what is wrong with all plugins of `root`.
-    fn listed(&self, root: &Root, entry: Entry, trouble: Option<&Changeable>) -> Listed {
+    fn listed(&self, root: &Root, entry: ScannedPlugin, trouble: Option<&UntrustedFile>) -> ListedPlugin {
         match entry {
-            Entry::Good { row, link } => {
+            ScannedPlugin::Loaded { row, link } => {
                 let (status, problem) = self.judge_row(&row, trouble);
-                Listed { status, problem, ..listed_row(root, *row, link) }
+                ListedPlugin { status, problem, ..listed_row(root, *row, link) }
             }
-            Entry::Broken { dir, link, problem, receipt } => listed_broken(root, dir, link, problem, receipt.as_deref()),
+            ScannedPlugin::Broken { dir, link, problem, receipt } => {
+                listed_broken(root, dir, link, problem, receipt.as_deref())
+            }
         }
     }
 
@@ -419,23 +434,23 @@ impl Store {
     }
 }
 
-impl Row {
+impl IndexRow {
     /// Whether what the row says still holds, as far as it is needed; its manifest is the one that was read.
-    fn serves(&self, need: Need, root: &Root) -> bool {
+    fn serves(&self, need: IndexUse, root: &Root) -> bool {
         match need {
-            Need::Names => true,
-            Need::Answers => {
+            IndexUse::Names => true,
+            IndexUse::Status => {
                 self.receipt == stamp(&root.receipt_of(&self.dir, Some(&self.name)))
-                    && self.watch.is_still(&root.plugin(&self.dir))
+                    && self.snapshot.is_current(&root.plugin(&self.dir))
             }
         }
     }
 
     fn new(
         dir: String,
-        manifest: (u64, Stamp),
-        receipt_stamp: Option<(u64, Stamp)>,
-        watch: Watch,
+        manifest: (u64, FileStamp),
+        receipt_stamp: Option<(u64, FileStamp)>,
+        snapshot: GateSnapshot,
         metadata: &Metadata,
         receipt: Option<&Receipt>,
     ) -> Self {
@@ -449,13 +464,13 @@ impl Row {
             plugin_type: metadata.plugin_type().to_owned(),
             runtime: metadata.runtime_name().to_owned(),
             source: receipt.map(Receipt::shown_source),
-            places: receipt.map(Receipt::shown_sources).unwrap_or_default(),
+            locations: receipt.map(Receipt::shown_sources).unwrap_or_default(),
             verified: receipt.map(|receipt| receipt.verified.clone()),
-            watch,
-            trouble: None,
+            snapshot,
+            problem: None,
             accepted: receipt.map(|receipt| receipt.accepted.clone()).unwrap_or_default(),
             restore: None,
-            pinned: receipt.is_some_and(|receipt| receipt.pinned),
+            held: receipt.is_some_and(|receipt| receipt.held),
             installed_at: receipt.map(|receipt| receipt.installed_at),
             updated_at: receipt.map(|receipt| receipt.updated_at),
             is_command: cli.is_some(),
@@ -472,19 +487,19 @@ fn verification(verified: Option<&VerifiedBy>) -> ListedVerification {
             signer: verified.signer.clone(),
             fingerprint: verified.fingerprint.clone(),
         },
-        None => ListedVerification { by: Means::None, signer: None, fingerprint: None },
+        None => ListedVerification { by: VerificationMethod::None, signer: None, fingerprint: None },
     }
 }
 
 /// What is wrong with all plugins of `root`: everybody may write there, or to its receipts.
-fn root_trouble(root: &Root) -> Option<Changeable> {
-    let everybody = |path: &Path| refuse_changeable_directory(path).err();
+fn root_trouble(root: &Root) -> Option<UntrustedFile> {
+    let everybody = |path: &Path| refuse_untrusted_directory(path).err();
     everybody(&root.0).filter(|_| gate::check_root(&root.0, "").is_err()).or_else(|| everybody(&root.state()))
 }
 
 /// The line of a list for a plugin that loads, as if nothing else were wrong with it.
-fn listed_row(root: &Root, row: Row, link: bool) -> Listed {
-    Listed {
+fn listed_row(root: &Root, row: IndexRow, link: bool) -> ListedPlugin {
+    ListedPlugin {
         name: row.name,
         version: row.version,
         plugin_type: Some(row.plugin_type),
@@ -494,7 +509,7 @@ fn listed_row(root: &Root, row: Row, link: bool) -> Listed {
         problem: None,
         source: row.source,
         verified: verification(row.verified.as_ref()),
-        pinned: row.pinned,
+        held: row.held,
         installed_at: row.installed_at,
         updated_at: row.updated_at,
         accepted: row.accepted,
@@ -507,8 +522,8 @@ fn listed_row(root: &Root, row: Row, link: bool) -> Listed {
 }
 
 /// The line of a list for a plugin that does not load.
-fn listed_broken(root: &Root, dir: String, link: bool, problem: String, receipt: Option<&Receipt>) -> Listed {
-    Listed {
+fn listed_broken(root: &Root, dir: String, link: bool, problem: String, receipt: Option<&Receipt>) -> ListedPlugin {
+    ListedPlugin {
         directory: root.plugin(&dir),
         name: dir,
         version: receipt.and_then(|receipt| receipt.version.clone()),
@@ -518,7 +533,7 @@ fn listed_broken(root: &Root, dir: String, link: bool, problem: String, receipt:
         problem: Some(problem),
         source: receipt.map(Receipt::shown_source),
         verified: verification(receipt.map(|receipt| &receipt.verified)),
-        pinned: receipt.is_some_and(|receipt| receipt.pinned),
+        held: receipt.is_some_and(|receipt| receipt.held),
         installed_at: receipt.map(|receipt| receipt.installed_at),
         updated_at: receipt.map(|receipt| receipt.updated_at),
         accepted: receipt.map(|receipt| receipt.accepted.clone()).unwrap_or_default(),
@@ -547,8 +562,8 @@ fn directories(root: &Path) -> io::Result<Vec<(String, bool)>> {
 }
 
 /// Size and stamp of the file at `path`; `None` where there is none that can be looked at.
-fn stamp(path: &Path) -> Option<(u64, Stamp)> {
-    fs::metadata(path).ok().map(|metadata| (metadata.len(), Stamp::of(&metadata)))
+fn stamp(path: &Path) -> Option<(u64, FileStamp)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.len(), FileStamp::of(&metadata)))
 }
 
 /// An error with its causes in one line.
@@ -560,13 +575,13 @@ fn chain(error: &dyn std::error::Error) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    Plain(&text).to_string()
+    Sanitized(&text).to_string()
 }
 
 /// The rows of the index at `path` by directory; empty where there is no index that can be used.
 ///
 /// Its first line is the digest of the second: a torn or damaged file is no index.
-fn read_index(path: &Path) -> HashMap<String, Box<Row>> {
+fn read_index(path: &Path) -> HashMap<String, Box<IndexRow>> {
     try_index(path).unwrap_or_default()
 }
 
@@ -575,7 +590,7 @@ pub(super) fn is_index(path: &Path) -> bool {
     try_index(path).is_some()
 }
 
-fn try_index(path: &Path) -> Option<HashMap<String, Box<Row>>> {
+fn try_index(path: &Path) -> Option<HashMap<String, Box<IndexRow>>> {
     if !is_ours(path)? {
         return None;
     }
@@ -586,7 +601,7 @@ fn try_index(path: &Path) -> Option<HashMap<String, Box<Row>>> {
     if std::str::from_utf8(head).ok()? != Sha256Digest::of(body).to_string() {
         return None;
     }
-    let (version, rows): (u32, Vec<Box<Row>>) = serde_json::from_slice(body).ok()?;
+    let (version, rows): (u32, Vec<Box<IndexRow>>) = serde_json::from_slice(body).ok()?;
     (version == INDEX_VERSION).then(|| rows.into_iter().map(|row| (row.dir.clone(), row)).collect())
 }
 
@@ -607,19 +622,19 @@ fn is_ours(path: &Path) -> Option<bool> {
 }
 
 /// Writes the index, or does not: where the cache cannot be written, lists work without.
-fn write_index(path: &Path, entries: &[Entry]) {
+fn write_index(path: &Path, entries: &[ScannedPlugin]) {
     let now = now_ns();
     // What changed only just now could change again without its stamp showing it: it is read again the next time.
-    let settled = |row: &&Row| {
+    let settled = |row: &&IndexRow| {
         row.manifest.1.shows_changes_after(now)
-            && row.watch.shows_changes_after(now)
+            && row.snapshot.shows_changes_after(now)
             && row.receipt.is_none_or(|(_, stamp)| stamp.shows_changes_after(now))
     };
-    let rows: Vec<&Row> = entries
+    let rows: Vec<&IndexRow> = entries
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Good { row, .. } => Some(&**row),
-            Entry::Broken { .. } => None,
+            ScannedPlugin::Loaded { row, .. } => Some(&**row),
+            ScannedPlugin::Broken { .. } => None,
         })
         .filter(settled)
         .collect();

@@ -9,8 +9,8 @@ use crate::files;
 use crate::report::Report;
 
 use super::error::StoreError;
-use super::receipt::{ReceiptError, refuse_changeable_directory};
-use super::{Root, Store, disk, interrupt, private, recover, renew, tree};
+use super::receipt::{ReceiptError, refuse_untrusted_directory};
+use super::{Root, Store, copy_up, disk, interrupt, private, recover, tree};
 
 /// Proof that nobody else changes the store. Everything that changes it is a method of this.
 #[derive(Debug)]
@@ -39,10 +39,10 @@ impl Store {
         }
         created(&root.staging(), files::create_private_dir(&root.staging()))?;
         for dir in [root.state(), root.previous_dir()] {
-            refuse_changeable_directory(&dir).map_err(ReceiptError::from)?;
+            refuse_untrusted_directory(&dir).map_err(ReceiptError::from)?;
         }
         let path = root.lock();
-        let file = take(&path, self.lock_wait, report)?;
+        let file = acquire(&path, self.lock_wait, report)?;
         let lock = StoreLock { store: self, _file: file };
         lock.recover(report)?;
         Ok(lock)
@@ -72,8 +72,8 @@ impl StoreLock<'_> {
         let root = self.root();
         let state = root.state();
         let entries = fs::read_dir(&state).map_err(|source| StoreError::io("read", &state, source))?;
-        let _change = interrupt::Change::begin();
-        renew::finish(root)?;
+        let _change = interrupt::InterruptGuard::begin();
+        copy_up::finish(root)?;
         for entry in entries {
             let entry = entry.map_err(|source| StoreError::io("read", &state, source))?;
             let name = entry.file_name();
@@ -89,7 +89,7 @@ impl StoreLock<'_> {
             }
         }
         private::prune_all(root).map_err(|source| StoreError::io("change", &root.private(), source))?;
-        open_up(root)?;
+        make_state_readable(root)?;
         clear(&root.staging(), "")?;
         // A writer of a receipt that was killed leaves its temporary file.
         clear(&state, disk::TEMPORARY)?;
@@ -99,7 +99,7 @@ impl StoreLock<'_> {
 }
 
 /// Lets others read the state of plugins that they may read, as far as the umask lets them: earlier versions kept it to the user.
-fn open_up(root: &Root) -> Result<(), StoreError> {
+fn make_state_readable(root: &Root) -> Result<(), StoreError> {
     for dir in [root.state(), root.previous_dir()] {
         let failed = |source| StoreError::io("change", &dir, source);
         let (ours, theirs) = (fs::metadata(&dir).map_err(failed)?, fs::metadata(&root.0).map_err(failed)?);
@@ -123,7 +123,7 @@ fn clear(dir: &Path, prefix: &str) -> Result<(), StoreError> {
 }
 
 /// Opens and locks the file at `path`.
-fn take(path: &Path, wait: Duration, report: &dyn Report) -> Result<File, StoreError> {
+fn acquire(path: &Path, wait: Duration, report: &dyn Report) -> Result<File, StoreError> {
     let failed = |action| move |source| StoreError::io(action, path, source);
     let started = Instant::now();
     let mut pause = Duration::from_millis(5);
@@ -136,7 +136,7 @@ fn take(path: &Path, wait: Duration, report: &dyn Report) -> Result<File, StoreE
         let file = options.open(path).map_err(failed("open"))?;
         match file.try_lock() {
             // Somebody may have removed the file while we waited: then another one has, or will have, a lock of its own.
-            Ok(()) if is_still(&file, path) => return Ok(file),
+            Ok(()) if is_same_file(&file, path) => return Ok(file),
             Ok(()) => continue,
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => {
@@ -161,7 +161,7 @@ fn take(path: &Path, wait: Duration, report: &dyn Report) -> Result<File, StoreE
 }
 
 /// Whether the open `file` is the one at `path`.
-fn is_still(file: &File, path: &Path) -> bool {
+fn is_same_file(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

@@ -2,11 +2,11 @@
 
 use super::{Store, StoreError};
 use crate::spelling::{did_you_mean, nearest};
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// No plugin of this name is installed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("plugin `{}` is not installed; {}", Plain(name), self.next_step())]
+#[error("plugin `{}` is not installed; {}", Sanitized(name), self.next_step())]
 pub struct NotInstalled {
     /// The name.
     pub name: String,
@@ -38,6 +38,6 @@ impl Store {
     pub(crate) fn near(&self, name: &str) -> Vec<String> {
         let plugins = self.list().map(|listing| listing.plugins).unwrap_or_default();
         let near = nearest(name, plugins.iter().map(|plugin| plugin.name.as_str()).filter(|other| *other != name));
-        near.into_iter().map(|near| crate::text::plain(&near).into_owned()).collect()
+        near.into_iter().map(|near| crate::text::sanitized(&near).into_owned()).collect()
     }
 }

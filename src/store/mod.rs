@@ -18,7 +18,9 @@
 //! Deciding whether a package may come in is [`crate::intake::provenance`]'s; starting what the gate hands out is
 //! [`crate::runtime`]'s.
 
+mod allowlist;
 mod commit;
+mod copy_up;
 mod difference;
 mod disk;
 mod error;
@@ -28,16 +30,14 @@ mod list;
 mod lock;
 mod missing;
 mod private;
-mod race;
 mod receipt;
 mod recover;
-mod renew;
 mod restore;
+mod retry;
+mod snapshot;
 mod staging;
-mod startable;
 mod survey;
 mod tree;
-mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -47,28 +47,31 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::{Homes, Host, Origin};
+use crate::host::{Homes, Host, SettingOrigin};
 use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
 use crate::policy::Policy;
 use crate::settings::Limits;
 
-pub use commit::{AcceptedChanges, Arrival, ChangedFile, Committed, Removed, TakenBack};
+pub use allowlist::FileStanding;
+pub(crate) use allowlist::NotListed;
+pub use allowlist::StartAllowlist;
+pub use commit::{ChangedFile, InstallDetails, RemovedPlugin, StoreTransaction, TrustChanges, WithdrawnChanges};
 pub use difference::{Comparison, Difference, DifferenceKind, compare_with_package};
 pub use error::StoreError;
 pub use gate::{GateError, Plugin};
-pub use list::{Listed, ListedVerification, Listing, Status};
+pub use list::{ListedPlugin, ListedVerification, Listing, Status};
 pub use lock::{Spool, StoreLock};
 pub use missing::NotInstalled;
 #[doc(hidden)]
 pub use receipt::read_foreign;
-pub use receipt::{Archive, HookState, HostVersion, Kind, Means, Network, Receipt, ReceiptError, Source, VerifiedBy};
+pub use receipt::{
+    Archive, HookState, HostVersion, InstallKind, NetworkSettings, Receipt, ReceiptError, RecordedSource,
+    VerificationMethod, VerifiedBy,
+};
 pub use restore::{Damage, PreviousDamage};
-pub use staging::Staged;
-pub(crate) use startable::NotListed;
-pub use startable::Standing;
-pub use startable::Startable;
-pub use survey::{Flaw, Survey};
-pub use tree::{FileRecord, MadeBy, Stamp, TreeError, TreeId};
+pub use staging::StagedPlugin;
+pub use survey::{StoreProblem, Survey};
+pub use tree::{FileAuthor, FileRecord, FileStamp, TreeError, TreeId};
 
 use receipt::ReceiptFile;
 
@@ -98,13 +101,13 @@ impl Store {
             limits,
             policy: Policy::none(),
             lock_wait: LOCK_WAIT,
-            is_chosen: homes.plugins_origin != Origin::Default,
+            is_chosen: homes.plugins_origin != SettingOrigin::Default,
         }
     }
 
     /// The same store, whose gate keeps the rules of `policy`.
     #[must_use]
-    pub fn under(mut self, policy: Policy) -> Self {
+    pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
@@ -141,7 +144,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::find`], and [`StoreError::NotInstalled`].
-    pub fn installed(&self, name: &str) -> Result<Found, StoreError> {
+    pub fn installed(&self, name: &str) -> Result<InstalledPlugin, StoreError> {
         self.find(name)?.ok_or_else(|| self.not_installed(name).into())
     }
 
@@ -150,19 +153,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`] where a directory cannot be read.
-    pub fn find(&self, name: &str) -> Result<Option<Found>, StoreError> {
+    pub fn find(&self, name: &str) -> Result<Option<InstalledPlugin>, StoreError> {
         if !is_one_part(name) {
             return Ok(None);
         }
         for root in &self.roots {
-            if let Some(found) = self.look(root, name)?
+            if let Some(found) = self.load_installed(root, name)?
                 && found.metadata.as_ref().map_or(true, |metadata| metadata.name.as_str() == name)
             {
                 return Ok(Some(found));
             }
         }
         for (root, dir) in self.directories_of(name) {
-            if let Some(found) = self.look(root, &dir)? {
+            if let Some(found) = self.load_installed(root, &dir)? {
                 return Ok(Some(found));
             }
         }
@@ -170,7 +173,7 @@ impl Store {
     }
 
     /// What is installed in the directory `dir` of `root`; `None` where no plugin is.
-    fn look(&self, root: &Root, dir: &str) -> Result<Option<Found>, StoreError> {
+    fn load_installed(&self, root: &Root, dir: &str) -> Result<Option<InstalledPlugin>, StoreError> {
         let directory = root.plugin(dir);
         let entry = match fs::symlink_metadata(&directory) {
             Ok(entry) => entry,
@@ -191,14 +194,14 @@ impl Store {
         if bare && !dangling && !root.receipt(dir).exists() {
             return Ok(None);
         }
-        Ok(Some(Found { root: root.clone(), dir: dir.to_owned(), directory, link, metadata, manifest_seen }))
+        Ok(Some(InstalledPlugin { root: root.clone(), dir: dir.to_owned(), directory, link, metadata, manifest_seen }))
     }
 
     /// The receipt of the plugin in `found`, of the tree that is there now.
     ///
     /// # Errors
     /// [`StoreError::Receipt`].
-    pub fn receipt(&self, found: &Found) -> Result<Option<Receipt>, StoreError> {
+    pub fn receipt(&self, found: &InstalledPlugin) -> Result<Option<Receipt>, StoreError> {
         let Some(file) = ReceiptFile::read(&found.receipt_path())? else { return Ok(None) };
         Ok(file.of_tree(TreeId::of(&found.directory).ok().flatten()))
     }
@@ -207,14 +210,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Receipt`].
-    pub fn previous_receipt(&self, found: &Found) -> Result<Option<Receipt>, StoreError> {
+    pub fn previous_receipt(&self, found: &InstalledPlugin) -> Result<Option<Receipt>, StoreError> {
         Ok(ReceiptFile::read(&found.root.previous_receipt(&found.dir))?.and_then(|file| file.current))
     }
 }
 
 /// An installed plugin, found by its name and not yet fit to be run: that is [`Store::open_plugin`]'s to say.
 #[derive(Debug)]
-pub struct Found {
+pub struct InstalledPlugin {
     root: Root,
     /// The name of its directory.
     pub dir: String,
@@ -228,7 +231,7 @@ pub struct Found {
     manifest_seen: Option<fs::Metadata>,
 }
 
-impl Found {
+impl InstalledPlugin {
     fn receipt_path(&self) -> PathBuf {
         let name = self.metadata.as_ref().ok().map(|metadata| metadata.name.as_str());
         self.root.receipt_of(&self.dir, name)

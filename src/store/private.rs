@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::receipt::{Receipt, ReceiptFile, Source};
+use super::receipt::{Receipt, ReceiptFile, RecordedSource};
 use super::tree::TreeId;
 use super::{Root, disk};
 use crate::files;
@@ -24,7 +24,7 @@ const MASK: &str = "?***";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct PrivateReceipt {
     /// The tree of the receipt that this belongs to.
     tree: TreeId,
     /// The URL as it was asked for.
@@ -40,7 +40,7 @@ fn path_of(receipt: &Path) -> Option<PathBuf> {
     Some(state.join("private").join(receipt.file_name()?))
 }
 
-impl Source {
+impl RecordedSource {
     fn has_query(&self) -> bool {
         let has = |text: &str| text.contains("://") && text.contains('?') && !text.ends_with(MASK);
         has(&self.asked) || self.resolved.as_deref().is_some_and(has)
@@ -69,8 +69,8 @@ pub(super) fn fill(file: &mut ReceiptFile, path: &Path) {
     for receipt in [&mut file.current, &mut file.next].into_iter().flatten() {
         let known = entries.iter().find(|entry| entry.tree == receipt.tree);
         // It belongs to this receipt only if it says the same.
-        if let Some(Entry { asked, resolved, .. }) = known {
-            let full = Source { asked: asked.clone(), resolved: resolved.clone(), ..receipt.source.clone() };
+        if let Some(PrivateReceipt { asked, resolved, .. }) = known {
+            let full = RecordedSource { asked: asked.clone(), resolved: resolved.clone(), ..receipt.source.clone() };
             if full.masked() == receipt.source {
                 receipt.source = full;
             }
@@ -87,8 +87,8 @@ pub(super) fn split(file: &ReceiptFile, path: &Path) -> io::Result<Option<Receip
     let mut entries = before.clone();
     for receipt in receipts() {
         entries.retain(|entry| entry.tree != receipt.tree);
-        let Source { asked, resolved, .. } = receipt.source.clone();
-        entries.push(Entry { tree: receipt.tree, asked, resolved });
+        let RecordedSource { asked, resolved, .. } = receipt.source.clone();
+        entries.push(PrivateReceipt { tree: receipt.tree, asked, resolved });
     }
     // Which of them changed last is no difference.
     entries.sort_by(|a, b| (&a.asked, a.tree.inode).cmp(&(&b.asked, b.tree.inode)));
@@ -114,7 +114,7 @@ pub(super) fn prune(root: &Root, dir: &str) -> io::Result<()> {
         trees.extend(receipts.map(|receipt| receipt.tree));
     }
     let before = read(&place);
-    let kept: Vec<Entry> = before.iter().filter(|entry| trees.contains(&entry.tree)).cloned().collect();
+    let kept: Vec<PrivateReceipt> = before.iter().filter(|entry| trees.contains(&entry.tree)).cloned().collect();
     match kept.as_slice() {
         [] => {
             disk::remove_file(&place)?;
@@ -147,12 +147,12 @@ fn remove_if_empty(root: &Root) {
 }
 
 /// What cannot be read is as good as lost: who wants to update is told.
-fn read(path: &Path) -> Vec<Entry> {
+fn read(path: &Path) -> Vec<PrivateReceipt> {
     let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten();
     bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
-fn write(path: &Path, entries: &[Entry]) -> io::Result<()> {
+fn write(path: &Path, entries: &[PrivateReceipt]) -> io::Result<()> {
     path.parent().map_or(Ok(()), files::create_private_dir)?;
     disk::write_private(path, &serde_json::to_vec(entries)?)
 }

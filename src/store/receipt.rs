@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
-use crate::files::{self, Changeable, Keepers};
+use crate::files::{self, AllowedWriters, UntrustedFile};
 use crate::intake::provenance::{Evidence, Signature};
-use crate::policy::{Place, Proof};
+use crate::policy::{Proof, SourceLocation};
 use crate::text::masked_source;
 
 use super::tree::{FileRecord, TreeId};
@@ -52,16 +52,17 @@ pub struct Receipt {
     /// Its runtime, such as `subprocess`.
     pub runtime: String,
     /// How it came here.
-    pub kind: Kind,
+    pub kind: InstallKind,
     /// Where it came from.
-    pub source: Source,
+    pub source: RecordedSource,
     /// The version or range that the user asked for.
     pub constraint: Option<String>,
     /// How its server is reached, as far as that had to be said.
-    #[serde(default, skip_serializing_if = "Network::is_default")]
-    pub network: Network,
+    #[serde(default, skip_serializing_if = "NetworkSettings::is_default")]
+    pub network: NetworkSettings,
     /// Whether updates skip it.
-    pub pinned: bool,
+    #[serde(rename = "pinned")]
+    pub held: bool,
     /// The archive that it was unpacked from.
     pub archive: Option<Archive>,
     /// Why it is trusted.
@@ -93,7 +94,7 @@ pub struct Receipt {
 /// How a plugin came here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Kind {
+pub enum InstallKind {
     /// From a package.
     Package,
     /// As a copy of a directory.
@@ -106,7 +107,7 @@ pub enum Kind {
 /// and are masked by [`Receipt::shown_source`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Source {
+pub struct RecordedSource {
     /// As the user named it.
     pub asked: String,
     /// What that came to be: a URL after its redirects, an absolute path.
@@ -122,7 +123,7 @@ pub struct Source {
 /// name or a password.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Network {
+pub struct NetworkSettings {
     /// By HTTP without TLS.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub plain_http: bool,
@@ -140,7 +141,7 @@ pub struct Network {
     pub key_file: Option<String>,
 }
 
-impl Network {
+impl NetworkSettings {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -165,7 +166,7 @@ pub struct Archive {
 #[serde(rename_all = "camelCase")]
 pub struct VerifiedBy {
     /// The means.
-    pub by: Means,
+    pub by: VerificationMethod,
     /// The signer's user id.
     pub signer: Option<String>,
     /// The fingerprint of the signer's certificate.
@@ -187,7 +188,7 @@ pub struct VerifiedBy {
 /// The means of verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Means {
+pub enum VerificationMethod {
     /// A signature.
     Signature,
     /// A digest that the user, a lock file or an index named.
@@ -198,7 +199,7 @@ pub enum Means {
     None,
 }
 
-impl Means {
+impl VerificationMethod {
     /// The means that `evidence` is of; without evidence it is a directory of this machine.
     pub fn of(evidence: Option<&Evidence>) -> Self {
         match evidence {
@@ -224,7 +225,7 @@ impl VerifiedBy {
     /// What the receipt keeps of `evidence`; without evidence it is a directory of this machine.
     pub(super) fn new(evidence: Option<&Evidence>) -> Self {
         let bare = Self {
-            by: Means::of(evidence),
+            by: VerificationMethod::of(evidence),
             signer: None,
             fingerprint: None,
             subkey: None,
@@ -251,24 +252,27 @@ impl VerifiedBy {
     /// What it is to a policy.
     pub fn proof(&self) -> Proof<'_> {
         match (self.by, &self.fingerprint) {
-            (Means::Signature, Some(fingerprint)) => {
+            (VerificationMethod::Signature, Some(fingerprint)) => {
                 Proof::Signature { fingerprint: fingerprint.as_str(), subkey: self.subkey.as_deref() }
             }
-            (Means::Digest, _) => Proof::Digest,
-            (Means::Signature | Means::Local | Means::None, _) => Proof::Nothing,
+            (VerificationMethod::Digest, _) => Proof::Digest,
+            (VerificationMethod::Signature | VerificationMethod::Local | VerificationMethod::None, _) => Proof::Nothing,
         }
     }
 
     /// Fingerprint and user id of whoever signed it, as far as is known: of what a lock file's digest vouches for, the file says.
     pub fn signed_by(&self) -> Option<(&str, &str)> {
-        let fingerprint = self.fingerprint.as_deref().filter(|_| matches!(self.by, Means::Signature | Means::Digest))?;
+        let fingerprint = self
+            .fingerprint
+            .as_deref()
+            .filter(|_| matches!(self.by, VerificationMethod::Signature | VerificationMethod::Digest))?;
         Some((fingerprint, self.signer.as_deref().unwrap_or_default()))
     }
 
     /// The signature that made it trusted, where one did.
     pub fn signature(&self) -> Option<Signature> {
         Some(Signature {
-            fingerprint: self.fingerprint.clone().filter(|_| self.by == Means::Signature)?,
+            fingerprint: self.fingerprint.clone().filter(|_| self.by == VerificationMethod::Signature)?,
             user_id: self.signer.clone().unwrap_or_default(),
             subkey: self.subkey.clone(),
             signed_at: self.signed_at?,
@@ -299,12 +303,12 @@ pub enum HookState {
 
 impl Receipt {
     /// Where it came from, to a policy: as it was asked for, and as that was resolved.
-    pub fn places(&self) -> Vec<Place> {
+    pub fn locations(&self) -> Vec<SourceLocation> {
         let texts = std::iter::once(&self.source.asked).chain(&self.source.resolved);
-        texts.map(|text| Place::of(text)).collect()
+        texts.map(|text| SourceLocation::of(text)).collect()
     }
 
-    /// What [`Self::places`] speaks of, as it may be shown: it means the same places.
+    /// What [`Self::locations`] speaks of, as it may be shown: it means the same places.
     pub(super) fn shown_sources(&self) -> Vec<String> {
         let texts = std::iter::once(&self.source.asked).chain(&self.source.resolved);
         texts.map(|text| masked_source(text)).collect()
@@ -331,7 +335,7 @@ impl Receipt {
 /// A change of the store that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Change {
+pub(super) struct PendingChange {
     /// What is being done.
     pub(super) kind: ChangeKind,
     /// The plugin's name: whose packages are kept beside the plugins.
@@ -365,7 +369,7 @@ pub(super) struct ReceiptFile {
     schema_version: u32,
     /// What is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) change: Option<Change>,
+    pub(super) change: Option<PendingChange>,
     /// The receipt of the tree that comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<Receipt>,
@@ -397,7 +401,7 @@ pub enum ReceiptError {
     },
     /// Others may change it.
     #[error(transparent)]
-    Changeable(#[from] Changeable),
+    Changeable(#[from] UntrustedFile),
     /// The file is larger than any receipt.
     #[error("the receipt {} is larger than {MAX_BYTES} bytes; install the plugin anew in its place", path.display())]
     TooLarge {
@@ -416,12 +420,12 @@ pub enum ReceiptError {
 
 impl ReceiptFile {
     /// A file at rest.
-    pub(super) fn settled(current: Receipt) -> Self {
+    pub(super) fn at_rest(current: Receipt) -> Self {
         Self { schema_version: SCHEMA_VERSION, change: None, next: None, current: Some(current) }
     }
 
     /// A file that is written ahead of a change.
-    pub(super) fn ahead(change: Change, current: Option<Receipt>, next: Option<Receipt>) -> Self {
+    pub(super) fn with_change(change: PendingChange, current: Option<Receipt>, next: Option<Receipt>) -> Self {
         Self { schema_version: SCHEMA_VERSION, change: Some(change), next, current }
     }
 
@@ -461,7 +465,7 @@ impl ReceiptFile {
 
     /// Whether the file at `path` was written ahead of a change, or may have been: told from its first bytes, since the next
     /// writer asks this of every receipt.
-    pub(super) fn may_be_ahead(path: &Path) -> Result<bool, ReceiptError> {
+    pub(super) fn may_have_change(path: &Path) -> Result<bool, ReceiptError> {
         let Some(mut file) = open(path)? else { return Ok(false) };
         let mut bytes = Vec::with_capacity(AT_REST.len());
         read_more(&mut file, &mut bytes, AT_REST.len() as u64, path)?;
@@ -483,8 +487,8 @@ fn open(path: &Path) -> Result<Option<File>, ReceiptError> {
     let failed = |source| ReceiptError::Io { action: "read", path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => {
-            files::refuse_changeable(path, &metadata, Keepers::Group, 0)?;
-            path.parent().map_or(Ok(()), refuse_changeable_directory)?;
+            files::refuse_untrusted(path, &metadata, AllowedWriters::Group, 0)?;
+            path.parent().map_or(Ok(()), refuse_untrusted_directory)?;
             File::open(path).map(Some).map_err(failed)
         }
         Ok(_) => Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))),
@@ -495,11 +499,11 @@ fn open(path: &Path) -> Result<Option<File>, ReceiptError> {
 
 /// Refuses a directory of receipts in which everybody may write: a sticky one too, where anybody could add some. So is one that
 /// another user put where everybody may put things.
-pub(super) fn refuse_changeable_directory(directory: &Path) -> Result<(), Changeable> {
+pub(super) fn refuse_untrusted_directory(directory: &Path) -> Result<(), UntrustedFile> {
     match directory.metadata() {
         Ok(metadata) => {
-            files::refuse_changeable(directory, &metadata, Keepers::Group, 0)?;
-            files::refuse_planted(directory)
+            files::refuse_untrusted(directory, &metadata, AllowedWriters::Group, 0)?;
+            files::refuse_foreign_owner(directory)
         }
         Err(_) => Ok(()),
     }

@@ -11,22 +11,22 @@ use std::path::{Component, Path, PathBuf};
 use crate::files;
 
 use super::error::StoreError;
-use super::receipt::{Change, ChangeKind, HookState, Receipt, ReceiptFile};
+use super::receipt::{ChangeKind, HookState, PendingChange, Receipt, ReceiptFile};
 use super::staging::PACKAGE;
 use super::tree::TreeId;
-use super::{Root, disk, is_one_part, is_package_of, private, prov, renew};
+use super::{Root, copy_up, disk, is_one_part, is_package_of, private, prov};
 
 /// Finishes or undoes what the receipt of `dir` says is under way; says what was done.
 pub(super) fn recover(root: &Root, dir: &str) -> Result<Option<String>, StoreError> {
     let path = root.receipt(dir);
-    if !is_one_part(dir) || !ReceiptFile::may_be_ahead(&path)? {
+    if !is_one_part(dir) || !ReceiptFile::may_have_change(&path)? {
         return Ok(None);
     }
     let Some(ReceiptFile { change: Some(change), next, current, .. }) = ReceiptFile::read(&path)? else { return Ok(None) };
-    renew::finish(root)?;
+    copy_up::finish(root)?;
     let place = root.plugin(dir);
     let staged = staged_path(root, &change)?;
-    let plugin = crate::text::Plain(&change.plugin).to_string();
+    let plugin = crate::text::Sanitized(&change.plugin).to_string();
     let finished = Ok(Some(format!("finished an interrupted change of plugin `{plugin}`")));
     let undone = Ok(Some(format!("undid an interrupted change of plugin `{plugin}`")));
     let io = |action| {
@@ -51,7 +51,7 @@ pub(super) fn recover(root: &Root, dir: &str) -> Result<Option<String>, StoreErr
     // Somebody may have cleared staging by hand: then there is no way back.
     let way_back = change.old.is_none() || disk::exists(&staged);
     if arrived && !(pending && way_back) {
-        settle(root, dir, &change, current.as_ref(), next.as_ref())?;
+        finalize(root, dir, &change, current.as_ref(), next.as_ref())?;
         return finished;
     }
     if arrived {
@@ -75,7 +75,7 @@ fn prune(root: &Root, dir: &str) -> Result<(), StoreError> {
 }
 
 /// Where the other tree of `change` is. A receipt is a file like any other: a path in it leads nowhere but into `.state`.
-fn staged_path(root: &Root, change: &Change) -> Result<PathBuf, StoreError> {
+fn staged_path(root: &Root, change: &PendingChange) -> Result<PathBuf, StoreError> {
     let inside = change.staged.components().all(|part| matches!(part, Component::Normal(_)));
     if !inside || change.staged.components().count() < 2 {
         let path = root.state().join(&change.staged);
@@ -87,22 +87,22 @@ fn staged_path(root: &Root, change: &Change) -> Result<PathBuf, StoreError> {
 /// Writes the receipt of before a change.
 fn restore(path: &Path, current: Option<Receipt>) -> Result<(), StoreError> {
     match current {
-        Some(current) => ReceiptFile::settled(current).write(path)?,
+        Some(current) => ReceiptFile::at_rest(current).write(path)?,
         None => disk::remove_file(path).map_err(|source| StoreError::io("remove", path, source))?,
     }
     Ok(())
 }
 
 /// Step 4 of an install or rollback: every part of it can be done again.
-pub(super) fn settle(
+pub(super) fn finalize(
     root: &Root,
     dir: &str,
-    change: &Change,
+    change: &PendingChange,
     current: Option<&Receipt>,
     next: Option<&Receipt>,
 ) -> Result<(), StoreError> {
     let staged = staged_path(root, change)?;
-    settle_packages(root, dir, change, &staged, current, next)?;
+    finalize_packages(root, dir, change, &staged, current, next)?;
     if change.keep_old {
         if change.kind == ChangeKind::Install {
             keep_tree(root, dir, change, &staged)?;
@@ -130,7 +130,7 @@ fn without_lost_package(mut before: Receipt, next: Option<&Receipt>) -> Receipt 
 }
 
 /// Makes the old tree at `staged` the version before.
-fn keep_tree(root: &Root, dir: &str, change: &Change, staged: &Path) -> Result<(), StoreError> {
+fn keep_tree(root: &Root, dir: &str, change: &PendingChange, staged: &Path) -> Result<(), StoreError> {
     let previous = root.previous(dir);
     let io = |source| StoreError::io("replace", &previous, source);
     // Done again, the old tree is where it belongs already.
@@ -151,10 +151,10 @@ fn keep_tree(root: &Root, dir: &str, change: &Change, staged: &Path) -> Result<(
 }
 
 /// Brings the new package beside the plugin, keeps the old one for rollback, and removes those of other versions.
-fn settle_packages(
+fn finalize_packages(
     root: &Root,
     dir: &str,
-    change: &Change,
+    change: &PendingChange,
     staged: &Path,
     current: Option<&Receipt>,
     next: Option<&Receipt>,
@@ -233,7 +233,7 @@ pub(super) fn has_previous(dir: &str) -> bool {
 }
 
 /// Removes what belongs to a plugin whose tree has left its place. Its receipt goes last: it says that this is to be done.
-pub(super) fn finish_removal(root: &Root, dir: &str, change: &Change) -> Result<(), StoreError> {
+pub(super) fn finish_removal(root: &Root, dir: &str, change: &PendingChange) -> Result<(), StoreError> {
     remove_packages(root, &change.plugin, None)?;
     let remove = |path: &Path| disk::remove_tree(path).map_err(|source| StoreError::io("remove", path, source));
     if has_previous(dir) {

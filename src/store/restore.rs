@@ -9,10 +9,10 @@ use crate::text::quoted;
 
 use super::difference::{self, Difference, DifferenceKind};
 use super::error::StoreError;
-use super::receipt::{Kind, Means, Receipt, ReceiptFile, VerifiedBy};
-use super::staging::{PACKAGE, Staged};
-use super::tree::{self, FileRecord, MadeBy, TreeId};
-use super::{Found, Root, Store, StoreLock, disk, interrupt, is_one_part, is_package_of, prov, renew};
+use super::receipt::{InstallKind, Receipt, ReceiptFile, VerificationMethod, VerifiedBy};
+use super::staging::{PACKAGE, StagedPlugin};
+use super::tree::{self, FileAuthor, FileRecord, TreeId};
+use super::{InstalledPlugin, Root, Store, StoreLock, copy_up, disk, interrupt, is_one_part, is_package_of, prov};
 use crate::digest::Sha256Digest;
 
 /// How an installed plugin differs from its receipt.
@@ -67,7 +67,7 @@ impl Store {
             Some(_) => difference::of_all(&directory, &receipt, &self.limits)?.differences,
             None => vec![Difference { path: String::new(), kind: DifferenceKind::Missing }],
         };
-        let by_user = receipt.all_files().into_iter().filter(|file| file.made_by == Some(MadeBy::User));
+        let by_user = receipt.all_files().into_iter().filter(|file| file.made_by == Some(FileAuthor::User));
         let accepted: BTreeSet<&String> = by_user.map(|file| &file.path).chain(&receipt.accepted).collect();
         for path in accepted {
             let kind = if receipt.file(path).is_some() { DifferenceKind::Changed } else { DifferenceKind::Missing };
@@ -129,34 +129,34 @@ impl StoreLock<'_> {
     /// # Errors
     /// [`StoreError::OtherFiles`], [`StoreError::MadeByHook`], [`StoreError::ReadOnlyRoot`], [`StoreError::Receipt`],
     /// [`StoreError::Io`]; the plugin is then as it was.
-    pub fn restore(&self, mut staged: Staged, damage: Damage) -> Result<(), StoreError> {
+    pub fn restore(&self, mut staged: StagedPlugin, damage: Damage) -> Result<(), StoreError> {
         let Damage { receipt, directory, root, dir, .. } = damage;
         if &root != self.root() {
             let (name, written) = (receipt.name, self.root().0.clone());
             return Err(StoreError::ReadOnlyRoot { name, directory: root.0, written });
         }
         self.check_same(&mut staged, &receipt)?;
-        self.take_hook_files_along(&mut staged, &receipt, &directory)?;
+        self.copy_hook_files(&mut staged, &receipt, &directory)?;
         let mut next = Receipt { accepted: Vec::new(), ..receipt.clone() };
         if let (Some(archive), Some(package)) = (&mut next.archive, &staged.package) {
             // The same commit may be packed differently by another version of this program.
             (archive.sha256, archive.size) = (package.digest, package.size);
         }
         (next.executables, next.files) = tree::split(staged.files.clone(), &staged.metadata);
-        self.put_same(&dir, staged, receipt, next)
+        self.replace_with_same(&dir, staged, receipt, next)
     }
 
     /// Puts the files of the version before of a plugin back, which [`Self::rollback`] would put in its place.
     ///
     /// # Errors
     /// As [`Self::restore`].
-    pub fn restore_previous(&self, mut staged: Staged, damage: &Damage) -> Result<(), StoreError> {
+    pub fn restore_previous(&self, mut staged: StagedPlugin, damage: &Damage) -> Result<(), StoreError> {
         let Some(previous) = damage.previous.as_deref() else { return Ok(()) };
         let directory = self.root().previous(&damage.dir);
         self.check_same(&mut staged, &previous.receipt)?;
-        self.take_hook_files_along(&mut staged, &previous.receipt, &directory)?;
-        let _interrupts_wait = interrupt::Change::begin();
-        renew::put_previous(self.root(), &damage.dir, &staged.tree())
+        self.copy_hook_files(&mut staged, &previous.receipt, &directory)?;
+        let _interrupts_wait = interrupt::InterruptGuard::begin();
+        copy_up::put_previous(self.root(), &damage.dir, &staged.tree())
     }
 
     /// Takes over into the receipt of `found` what `staged`, the same package, was verified by, where that is worth more; with its
@@ -164,7 +164,7 @@ impl StoreLock<'_> {
     ///
     /// # Errors
     /// [`StoreError::Receipt`], [`StoreError::Io`].
-    pub fn raise_proof(&self, found: &Found, staged: &Staged) -> Result<bool, StoreError> {
+    pub fn upgrade_verification(&self, found: &InstalledPlugin, staged: &StagedPlugin) -> Result<bool, StoreError> {
         let path = self.root().receipt(&found.dir);
         let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else { return Ok(false) };
         let verified = VerifiedBy::new(staged.evidence());
@@ -174,7 +174,7 @@ impl StoreLock<'_> {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if &found.root != self.root() || other_signer || worth(verified.by) <= worth(receipt.verified.by) {
+        if &found.root != self.root() || other_signer || strength(verified.by) <= strength(receipt.verified.by) {
             return Ok(false);
         }
         if let Some(archive) = &mut receipt.archive
@@ -188,14 +188,14 @@ impl StoreLock<'_> {
             archive.provenance |= staged.package.as_ref().is_some_and(|package| package.provenance);
         }
         receipt.verified = verified;
-        ReceiptFile::settled(receipt).write(&path)?;
+        ReceiptFile::at_rest(receipt).write(&path)?;
         Ok(true)
     }
 
     /// Refuses files that are not those of `receipt`. Of a directory that was copied, what has come since stays behind.
-    fn check_same(&self, staged: &mut Staged, receipt: &Receipt) -> Result<(), StoreError> {
+    fn check_same(&self, staged: &mut StagedPlugin, receipt: &Receipt) -> Result<(), StoreError> {
         let known = receipt.all_files();
-        if receipt.kind == Kind::Copy {
+        if receipt.kind == InstallKind::Copy {
             let tree = staged.tree();
             let (old, new): (Vec<_>, Vec<_>) = std::mem::take(&mut staged.files)
                 .into_iter()
@@ -228,9 +228,9 @@ impl StoreLock<'_> {
     }
 
     /// Copies what a hook made or changed, as long as it is as the hook left it: hooks do not run again.
-    fn take_hook_files_along(&self, staged: &mut Staged, receipt: &Receipt, from: &Path) -> Result<(), StoreError> {
+    fn copy_hook_files(&self, staged: &mut StagedPlugin, receipt: &Receipt, from: &Path) -> Result<(), StoreError> {
         let tree = staged.tree();
-        for record in receipt.all_files().into_iter().filter(|file| file.made_by == Some(MadeBy::Hook)) {
+        for record in receipt.all_files().into_iter().filter(|file| file.made_by == Some(FileAuthor::Hook)) {
             if !difference::is_as_recorded(from, record)? {
                 let (name, path) = (receipt.name.clone(), record.path.clone());
                 let again = self.store.reinstall_command(receipt);
@@ -240,7 +240,7 @@ impl StoreLock<'_> {
             let copied = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| disk::copy_entry(&from, &to));
             let metadata = copied.and_then(|()| fs::symlink_metadata(&to));
             let metadata = metadata.map_err(|source| StoreError::io("copy", &from, source))?;
-            let stamp = Some(tree::Stamp::of(&metadata));
+            let stamp = Some(tree::FileStamp::of(&metadata));
             staged.files.retain(|file| file.path != record.path);
             staged.files.push(FileRecord { stamp, ..record.clone() });
         }
@@ -250,11 +250,11 @@ impl StoreLock<'_> {
 }
 
 /// How much a proof is worth beside another one.
-fn worth(means: Means) -> u8 {
+fn strength(means: VerificationMethod) -> u8 {
     match means {
-        Means::None | Means::Local => 0,
-        Means::Digest => 1,
-        Means::Signature => 2,
+        VerificationMethod::None | VerificationMethod::Local => 0,
+        VerificationMethod::Digest => 1,
+        VerificationMethod::Signature => 2,
     }
 }
 
@@ -263,9 +263,11 @@ impl Receipt {
     pub fn evidence(&self) -> Option<Evidence> {
         let archive = self.archive.as_ref()?;
         Some(match self.verified.by {
-            Means::None => Evidence::Skipped,
-            Means::Digest | Means::Local => Evidence::Digest(archive.sha256),
-            Means::Signature => self.verified.signature().map_or(Evidence::Digest(archive.sha256), Evidence::Signature),
+            VerificationMethod::None => Evidence::Skipped,
+            VerificationMethod::Digest | VerificationMethod::Local => Evidence::Digest(archive.sha256),
+            VerificationMethod::Signature => {
+                self.verified.signature().map_or(Evidence::Digest(archive.sha256), Evidence::Signature)
+            }
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Plugins on their way in: unpacked, copied or linked in a private directory, with everything known that a receipt will say.
 //!
-//! A [`Staged`] can only be made from what was verified, or from a directory of this machine. It goes when it is dropped.
+//! A [`StagedPlugin`] can only be made from what was verified, or from a directory of this machine. It goes when it is dropped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -9,29 +9,29 @@ use std::path::{Path, PathBuf};
 use crate::digest::{HashingWriter, Sha256Digest};
 use crate::files;
 use crate::intake::package;
-use crate::intake::provenance::{Evidence, Verified};
+use crate::intake::provenance::{Evidence, VerifiedPackage};
 use crate::manifest::{self, Metadata};
 use crate::report::Report;
 use crate::settings::Limits;
 
 use super::error::StoreError;
 use super::lock::{Spool, StoreLock};
-use super::receipt::{Kind, Source};
-use super::tree::{self, FileRecord, Stamp, TreeError};
+use super::receipt::{InstallKind, RecordedSource};
+use super::tree::{self, FileRecord, FileStamp, TreeError};
 use super::{disk, prov};
-use crate::text::{Plain, without_credentials};
+use crate::text::{Sanitized, without_credentials};
 
 /// The name under which a package waits beside its unpacked tree.
 pub(super) const PACKAGE: &str = "package.tgz";
 
 /// A plugin that is ready to take its place.
 #[derive(Debug)]
-pub struct Staged {
+pub struct StagedPlugin {
     pub(super) scratch: Spool,
     pub(super) metadata: Metadata,
-    pub(super) kind: Kind,
+    pub(super) kind: InstallKind,
     /// Where it came from, as far as the package knows.
-    pub(super) source: Source,
+    pub(super) source: RecordedSource,
     pub(super) evidence: Option<Evidence>,
     pub(super) package: Option<StagedPackage>,
     /// Sorted by path, each with its stamp.
@@ -46,7 +46,7 @@ pub(super) struct StagedPackage {
     pub(super) provenance: bool,
 }
 
-impl Staged {
+impl StagedPlugin {
     /// What its manifest says.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -58,12 +58,12 @@ impl Staged {
     }
 
     /// How it came.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> InstallKind {
         self.kind
     }
 
     /// Where it came from, as far as the package knows.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &RecordedSource {
         &self.source
     }
 
@@ -88,12 +88,12 @@ impl StoreLock<'_> {
     ///
     /// # Errors
     /// [`StoreError::Unpack`], [`StoreError::Verify`], [`StoreError::Reserved`], [`StoreError::Io`].
-    pub fn stage(&self, verified: Verified, report: &dyn Report) -> Result<Staged, StoreError> {
+    pub fn stage(&self, verified: VerifiedPackage, report: &dyn Report) -> Result<StagedPlugin, StoreError> {
         let scratch = self.spool()?;
         let into = scratch.path().join("unpack.d");
         create_dir(&into)?;
         let fetched = verified.fetched();
-        let unpacked = package::unpack(&fetched.path, &fetched.called(), &into, self.store.limits(), report)?;
+        let unpacked = package::unpack(&fetched.path, &fetched.display_name(), &into, self.store.limits(), report)?;
         verified.check_manifest(&unpacked.metadata)?;
         self.check_fit(&unpacked.metadata)?;
         let tree = scratch.path().join(unpacked.metadata.name.as_str());
@@ -110,7 +110,7 @@ impl StoreLock<'_> {
                 mode: tree::mode(&metadata),
                 link: false,
                 made_by: None,
-                stamp: Some(Stamp::of(&metadata)),
+                stamp: Some(FileStamp::of(&metadata)),
             });
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -130,16 +130,16 @@ impl StoreLock<'_> {
         files::publish(&kept, 0o644).map_err(|source| StoreError::io("write", &kept, source))?;
         let package = StagedPackage { digest: fetched.digest, size: fetched.size, provenance: fetched.provenance.is_some() };
         let origin = &fetched.origin;
-        let source = Source {
+        let source = RecordedSource {
             asked: without_credentials(&origin.asked),
             resolved: Some(without_credentials(&origin.resolved)).filter(|resolved| !resolved.is_empty()),
             revision: origin.revision.clone(),
             validator: origin.validator.clone(),
         };
-        Ok(Staged {
+        Ok(StagedPlugin {
             scratch,
             metadata: unpacked.metadata,
-            kind: Kind::Package,
+            kind: InstallKind::Package,
             source,
             evidence: Some(evidence),
             package: Some(package),
@@ -153,7 +153,7 @@ impl StoreLock<'_> {
     /// # Errors
     /// [`StoreError::NotADirectory`], [`StoreError::Manifest`], [`StoreError::LinkLeaves`], [`StoreError::BadName`],
     /// [`StoreError::Tree`], [`StoreError::IntoItself`], [`StoreError::Reserved`], [`StoreError::Io`].
-    pub fn stage_directory_copy(&self, dir: &Path, report: &dyn Report) -> Result<Staged, StoreError> {
+    pub fn stage_directory_copy(&self, dir: &Path, report: &dyn Report) -> Result<StagedPlugin, StoreError> {
         let (dir, real, metadata) = self.local_directory(dir)?;
         let scratch = self.spool()?;
         let tree = scratch.path().join(metadata.name.as_str());
@@ -166,10 +166,10 @@ impl StoreLock<'_> {
         let mut files = copy.files;
         files.sort_by(|a, b| a.path.cmp(&b.path));
         allow_programs(&tree, &metadata, &mut files, report)?;
-        Ok(Staged {
+        Ok(StagedPlugin {
             scratch,
             metadata,
-            kind: Kind::Copy,
+            kind: InstallKind::Copy,
             source: directory_source(&dir),
             evidence: None,
             package: None,
@@ -183,7 +183,7 @@ impl StoreLock<'_> {
     /// # Errors
     /// [`StoreError::NotADirectory`], [`StoreError::Manifest`], [`StoreError::IntoItself`], [`StoreError::Reserved`],
     /// [`StoreError::Io`].
-    pub fn stage_link(&self, dir: &Path) -> Result<Staged, StoreError> {
+    pub fn stage_link(&self, dir: &Path) -> Result<StagedPlugin, StoreError> {
         let (dir, real, metadata) = self.local_directory(dir)?;
         let place = self.root().plugin(metadata.name.as_str());
         if place.canonicalize().is_ok_and(|place| place == real) && !place.is_symlink() {
@@ -193,7 +193,15 @@ impl StoreLock<'_> {
         let link = scratch.path().join(metadata.name.as_str());
         symlink_dir(&dir, &link).map_err(|source| StoreError::io("link to", &dir, source))?;
         let source = directory_source(&dir);
-        Ok(Staged { scratch, metadata, kind: Kind::Link, source, evidence: None, package: None, files: Vec::new() })
+        Ok(StagedPlugin {
+            scratch,
+            metadata,
+            kind: InstallKind::Link,
+            source,
+            evidence: None,
+            package: None,
+            files: Vec::new(),
+        })
     }
 
     /// The absolute path of `dir`, its real path, and its manifest.
@@ -219,8 +227,8 @@ impl StoreLock<'_> {
     }
 }
 
-fn directory_source(dir: &Path) -> Source {
-    Source { asked: dir.to_string_lossy().into_owned(), ..Source::default() }
+fn directory_source(dir: &Path) -> RecordedSource {
+    RecordedSource { asked: dir.to_string_lossy().into_owned(), ..RecordedSource::default() }
 }
 
 /// Copies a directory under the rules of packages.
@@ -327,7 +335,7 @@ impl Copy<'_> {
             return Err(TreeError::Limit { path: self.from.to_owned(), what: "bytes", limit: limits.total_bytes }.into());
         }
         let written = file.metadata().map_err(unwritable)?;
-        let (mode, stamp) = (tree::mode(&written), Some(Stamp::of(&written)));
+        let (mode, stamp) = (tree::mode(&written), Some(FileStamp::of(&written)));
         self.files.push(FileRecord { path: relative, sha256, size, mode, link: false, made_by: None, stamp });
         Ok(())
     }
@@ -347,8 +355,8 @@ fn allow_programs(
         allow(&path, file.mode | (file.mode & 0o444) >> 2)
             .map_err(|source| StoreError::io("allow to execute", &path, source))?;
         let seen = fs::symlink_metadata(&path).map_err(|source| StoreError::io("look at", &path, source))?;
-        (file.mode, file.stamp) = (tree::mode(&seen), Some(Stamp::of(&seen)));
-        let (name, file) = (&metadata.name, Plain(&file.path));
+        (file.mode, file.stamp) = (tree::mode(&seen), Some(FileStamp::of(&seen)));
+        let (name, file) = (&metadata.name, Sanitized(&file.path));
         report.notice(&format!(
             "`{file}` of plugin `{name}` had lost its execute bit, which was set: the manifest names it as a program"
         ));

@@ -8,12 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
-use crate::files::{self, Changeable};
+use crate::files::{self, UntrustedFile};
 use crate::report::Report;
 
 use super::difference::{self, Comparison, Difference};
 use super::error::StoreError;
-use super::list::{self, Entry, Listed, Need, Status};
+use super::list::{self, IndexUse, ListedPlugin, ScannedPlugin, Status};
 use super::receipt::{Receipt, ReceiptError, ReceiptFile};
 use super::tree::{self, TreeError};
 use super::{Root, Store, disk, is_package_of, prov};
@@ -21,7 +21,7 @@ use super::{Root, Store, disk, is_package_of, prov};
 /// Something that is not as it should be.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Flaw {
+pub enum StoreProblem {
     /// Something cannot be read.
     Unreadable {
         /// What.
@@ -45,7 +45,7 @@ pub enum Flaw {
         /// The plugin.
         plugin: String,
         /// What belongs to whom.
-        source: Changeable,
+        source: UntrustedFile,
     },
     /// Others may read what is private.
     Exposed {
@@ -183,9 +183,9 @@ pub enum Flaw {
 #[derive(Debug, Default)]
 pub struct Survey {
     /// What is wrong.
-    pub flaws: Vec<Flaw>,
+    pub problems: Vec<StoreProblem>,
     /// The plugins, with their receipts where they have good ones.
-    pub plugins: Vec<(Listed, Option<Receipt>)>,
+    pub plugins: Vec<(ListedPlugin, Option<Receipt>)>,
 }
 
 impl Store {
@@ -195,17 +195,17 @@ impl Store {
         for root in &self.roots {
             let index = self.index_path(root);
             if disk::exists(&index) && !list::is_index(&index) {
-                survey.flaws.push(Flaw::Index { path: index });
+                survey.problems.push(StoreProblem::Index { path: index });
             }
         }
         match self.list() {
             Ok(listing) => {
                 for listed in listing.plugins {
-                    let receipt = self.survey_plugin(&listed, &mut survey.flaws);
+                    let receipt = self.survey_plugin(&listed, &mut survey.problems);
                     survey.plugins.push((listed, receipt));
                 }
             }
-            Err(e) => survey.flaws.push(unreadable(self.directory(), e)),
+            Err(e) => survey.problems.push(unreadable(self.directory(), e)),
         }
         for root in &self.roots {
             self.survey_root(root, &mut survey);
@@ -214,45 +214,45 @@ impl Store {
     }
 
     /// Looks at one plugin; its receipt, where it has a good one.
-    fn survey_plugin(&self, listed: &Listed, flaws: &mut Vec<Flaw>) -> Option<Receipt> {
+    fn survey_plugin(&self, listed: &ListedPlugin, problems: &mut Vec<StoreProblem>) -> Option<Receipt> {
         let plugin = listed.name.clone();
         let path = listed.directory.clone();
         let (Some(parent), Some(dir)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else { return None };
         let root = Root(parent.to_owned());
         match (listed.status, &listed.problem) {
             _ if listed.link && !path.exists() => {
-                flaws.push(Flaw::DanglingLink { plugin: plugin.clone(), path: path.clone() });
+                problems.push(StoreProblem::DanglingLink { plugin: plugin.clone(), path: path.clone() });
             }
-            (Status::Broken, problem) => flaws.push(Flaw::Broken {
+            (Status::Broken, problem) => problems.push(StoreProblem::Broken {
                 plugin: plugin.clone(),
                 path: path.clone(),
                 problem: problem.clone().unwrap_or_default(),
             }),
-            (Status::Shadowed, problem) => flaws.push(Flaw::Shadowed {
+            (Status::Shadowed, problem) => problems.push(StoreProblem::Shadowed {
                 plugin: plugin.clone(),
                 path: path.clone(),
                 problem: problem.clone().unwrap_or_default(),
             }),
             (Status::Ok | Status::Changed | Status::Accepted | Status::Refused, _) if dir != plugin => {
                 let renamed = disk::exists(&root.receipt(&plugin));
-                flaws.push(Flaw::OtherName { plugin: plugin.clone(), path: path.clone(), renamed });
+                problems.push(StoreProblem::OtherName { plugin: plugin.clone(), path: path.clone(), renamed });
             }
             (Status::Ok | Status::Changed | Status::Accepted | Status::Refused, _) => {}
         }
-        survey_modes(&plugin, &path, listed.link, flaws);
+        survey_modes(&plugin, &path, listed.link, problems);
         let receipt_path = root.receipt_of(dir, Some(&plugin));
         let receipt = match ReceiptFile::read(&receipt_path) {
             Ok(file) => file.and_then(|file| file.of_tree(super::TreeId::of(&path).ok().flatten())),
             // Who may write to it is told of with all that is in `.state`.
             Err(ReceiptError::Changeable(_)) => return None,
             Err(source) => {
-                flaws.push(Flaw::Receipt { plugin, path: receipt_path, source });
+                problems.push(StoreProblem::Receipt { plugin, path: receipt_path, source });
                 return None;
             }
         };
         let Some(receipt) = receipt else {
             if listed.status != Status::Broken {
-                flaws.push(Flaw::NoReceipt { plugin, path });
+                problems.push(StoreProblem::NoReceipt { plugin, path });
             }
             return None;
         };
@@ -261,17 +261,22 @@ impl Store {
             Ok(_) if listed.link && !path.exists() => {}
             Ok(Comparison { differences, made }) => {
                 if !made.is_empty() {
-                    flaws.push(Flaw::Made { plugin: plugin.clone(), path: path.clone(), files: made });
+                    problems.push(StoreProblem::Made { plugin: plugin.clone(), path: path.clone(), files: made });
                 }
                 if !differences.is_empty() {
-                    let ways_out = self.ways_out(&plugin, &receipt);
-                    flaws.push(Flaw::Changed { plugin: plugin.clone(), path: path.clone(), differences, ways_out });
+                    let ways_out = self.remedies(&plugin, &receipt);
+                    problems.push(StoreProblem::Changed {
+                        plugin: plugin.clone(),
+                        path: path.clone(),
+                        differences,
+                        ways_out,
+                    });
                 }
             }
-            Err(TreeError::Io { path, source }) => flaws.push(unreadable(&path, source)),
-            Err(e) => flaws.push(unreadable(&path, e)),
+            Err(TreeError::Io { path, source }) => problems.push(unreadable(&path, source)),
+            Err(e) => problems.push(unreadable(&path, e)),
         }
-        survey_package(&plugin, &root, &receipt, flaws);
+        survey_package(&plugin, &root, &receipt, problems);
         Some(receipt)
     }
 
@@ -293,7 +298,7 @@ impl Store {
         // Taking the lock clears up by itself. What is an orphan is only sure with it.
         let lock = self.lock(report)?;
         for entry in self.list()?.plugins {
-            lock.give_name_back(&entry.name)?;
+            lock.restore_directory_name(&entry.name)?;
         }
         for path in self.orphans(self.root()).into_iter().map(|(_, path)| path) {
             disk::remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
@@ -304,11 +309,11 @@ impl Store {
     /// Looks at what is in a plugin directory beside the plugins.
     fn survey_root(&self, root: &Root, survey: &mut Survey) {
         let Ok(metadata) = fs::metadata(&root.0) else { return };
-        let flaws = &mut survey.flaws;
+        let problems = &mut survey.problems;
         let mode = tree::mode(&metadata);
         if cfg!(unix) && mode & 0o022 != 0 && mode & 0o1000 == 0 {
             let everybody = mode & 0o002 != 0;
-            flaws.push(Flaw::Writable { plugin: None, path: root.0.clone(), everybody, ours: true });
+            problems.push(StoreProblem::Writable { plugin: None, path: root.0.clone(), everybody, ours: true });
         }
         let files = names(&root.state());
         let receipts_in = |dir: PathBuf| {
@@ -317,44 +322,44 @@ impl Store {
         };
         let directories = [root.state(), root.previous_dir()].into_iter();
         for path in directories.chain(receipts_in(root.state())).chain(receipts_in(root.previous_dir())) {
-            flaws.extend(survey_state(path, false));
+            problems.extend(survey_state(path, false));
         }
         let private = [root.private(), root.staging()].into_iter().chain(receipts_in(root.private()));
-        private.for_each(|path| flaws.extend(survey_state(path, true)));
+        private.for_each(|path| problems.extend(survey_state(path, true)));
         // What a command that is at work has under way is no leftover.
         if is_locked(&root.lock()) {
-            flaws.push(Flaw::Busy { path: root.lock() });
+            problems.push(StoreProblem::Busy { path: root.lock() });
             return;
         }
         // Until the next writer ends that, the plugins that it is about may seem not to be there.
         if root.renewed().exists() {
-            flaws.push(Flaw::Leftover { path: root.renewed() });
+            problems.push(StoreProblem::Leftover { path: root.renewed() });
             return;
         }
         for name in names(&root.staging()) {
-            flaws.push(Flaw::Leftover { path: root.staging().join(name) });
+            problems.push(StoreProblem::Leftover { path: root.staging().join(name) });
         }
-        flaws.extend(Some(root.renewed()).filter(|path| disk::exists(path)).map(|path| Flaw::Leftover { path }));
+        problems.extend(Some(root.renewed()).filter(|path| disk::exists(path)).map(|path| StoreProblem::Leftover { path }));
         for dir in [root.state(), root.previous_dir()] {
             for name in names(&dir).into_iter().filter(|name| name.starts_with(disk::TEMPORARY)) {
-                flaws.push(Flaw::Leftover { path: dir.join(name) });
+                problems.push(StoreProblem::Leftover { path: dir.join(name) });
             }
         }
         for name in &files {
             let path = root.state().join(name);
             let Some(plugin) = name.strip_suffix(".json").map(str::to_owned) else { continue };
             let place = root.plugin(&plugin);
-            if is_under_way(&path) {
-                flaws.push(Flaw::Interrupted { plugin, path });
+            if has_pending_change(&path) {
+                problems.push(StoreProblem::Interrupted { plugin, path });
             } else if fs::symlink_metadata(&place).is_ok_and(|there| there.is_file()) {
-                flaws.push(Flaw::FileInPlace { plugin, path: place });
+                problems.push(StoreProblem::FileInPlace { plugin, path: place });
             }
         }
-        flaws.extend(self.orphans(root).into_iter().map(|(what, path)| Flaw::Orphan { what, path }));
+        problems.extend(self.orphans(root).into_iter().map(|(what, path)| StoreProblem::Orphan { what, path }));
         let packages = names(&root.0).into_iter().filter(|name| name.ends_with(".tgz"));
         for file in packages.filter(|file| file.rsplit_once(".tgz").is_some()) {
-            let named = |(listed, _): &&(Listed, Option<Receipt>)| is_package_of(&file, &listed.name);
-            let of = |(_, receipt): &(Listed, Option<Receipt>)| {
+            let named = |(listed, _): &&(ListedPlugin, Option<Receipt>)| is_package_of(&file, &listed.name);
+            let of = |(_, receipt): &(ListedPlugin, Option<Receipt>)| {
                 let kept = receipt.as_ref().and_then(|receipt| receipt.archive.as_ref()?.file.as_deref());
                 kept.is_none_or(|kept| kept == file)
             };
@@ -364,7 +369,7 @@ impl Store {
                 None => files.iter().filter_map(|name| name.strip_suffix(".json")).any(|dir| is_package_of(&file, dir)),
             };
             if !is_kept {
-                survey.flaws.push(Flaw::StrayPackage { path: root.0.join(&file) });
+                survey.problems.push(StoreProblem::StrayPackage { path: root.0.join(&file) });
             }
         }
     }
@@ -372,15 +377,15 @@ impl Store {
     /// Receipts and former versions of plugins that are not there, with what they are. A change that is under way speaks of none.
     fn orphans(&self, root: &Root) -> Vec<(&'static str, PathBuf)> {
         // A plugin whose directory was renamed keeps what bears its name.
-        let entries = self.entries(root, Need::Names).unwrap_or_default();
-        let named: BTreeSet<&str> = entries.iter().filter_map(Entry::name).collect();
+        let entries = self.entries(root, IndexUse::Names).unwrap_or_default();
+        let named: BTreeSet<&str> = entries.iter().filter_map(ScannedPlugin::name).collect();
         let is_there = |dir: &str| disk::exists(&root.plugin(dir)) || named.contains(dir);
         let mut found = Vec::new();
         let mut busy = BTreeSet::new();
         for name in names(&root.state()) {
             let path = root.state().join(&name);
             let Some(dir) = name.strip_suffix(".json").filter(|dir| !dir.starts_with('.')) else { continue };
-            if is_under_way(&path) {
+            if has_pending_change(&path) {
                 busy.insert(dir.to_owned());
             } else if !is_there(dir) {
                 found.push(("a receipt", path));
@@ -398,7 +403,7 @@ impl Store {
 }
 
 /// Whether the package that is kept of a plugin is the one that was installed.
-fn survey_package(plugin: &str, root: &Root, receipt: &Receipt, flaws: &mut Vec<Flaw>) {
+fn survey_package(plugin: &str, root: &Root, receipt: &Receipt, problems: &mut Vec<StoreProblem>) {
     let Some((archive, file)) = receipt.archive.as_ref().and_then(|archive| Some((archive, archive.file.as_ref()?))) else {
         return;
     };
@@ -409,21 +414,21 @@ fn survey_package(plugin: &str, root: &Root, receipt: &Receipt, flaws: &mut Vec<
     let path = root.0.join(file);
     match Sha256Digest::of_file(&path) {
         Ok((digest, _)) if digest == archive.sha256 => {}
-        Ok(_) => flaws.push(Flaw::PackageChanged { plugin: plugin.to_owned(), path: path.clone() }),
+        Ok(_) => problems.push(StoreProblem::PackageChanged { plugin: plugin.to_owned(), path: path.clone() }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            flaws.push(Flaw::PackageMissing { plugin: plugin.to_owned(), path: path.clone() });
+            problems.push(StoreProblem::PackageMissing { plugin: plugin.to_owned(), path: path.clone() });
         }
-        Err(e) => flaws.push(unreadable(&path, e)),
+        Err(e) => problems.push(unreadable(&path, e)),
     }
     if archive.provenance && !prov(&path).exists() {
-        flaws.push(Flaw::PackageMissing { plugin: plugin.to_owned(), path: prov(&path) });
+        problems.push(StoreProblem::PackageMissing { plugin: plugin.to_owned(), path: prov(&path) });
     }
 }
 
 /// Who may write to a plugin: each file for everybody, and the first one for a group.
-fn survey_modes(plugin: &str, path: &Path, link: bool, flaws: &mut Vec<Flaw>) {
-    if let Err(source) = files::refuse_planted(path) {
-        flaws.push(Flaw::Planted { plugin: plugin.to_owned(), source });
+fn survey_modes(plugin: &str, path: &Path, link: bool, problems: &mut Vec<StoreProblem>) {
+    if let Err(source) = files::refuse_foreign_owner(path) {
+        problems.push(StoreProblem::Planted { plugin: plugin.to_owned(), source });
     }
     let mut group = false;
     // Behind a link nothing is ours but the question who could change what is run.
@@ -437,23 +442,23 @@ fn survey_modes(plugin: &str, path: &Path, link: bool, flaws: &mut Vec<Flaw>) {
         let everybody = mode & 0o002 != 0;
         if everybody || (mode & 0o020 != 0 && !std::mem::replace(&mut group, true)) {
             let plugin = Some(plugin.to_owned());
-            flaws.push(Flaw::Writable { plugin, path: entry.path().to_owned(), everybody, ours: !link });
+            problems.push(StoreProblem::Writable { plugin, path: entry.path().to_owned(), everybody, ours: !link });
         }
     }
 }
 
 /// Who may write to, or read where it is `private`, a file or directory of ours.
-fn survey_state(path: PathBuf, private: bool) -> Option<Flaw> {
+fn survey_state(path: PathBuf, private: bool) -> Option<StoreProblem> {
     let metadata = fs::metadata(&path).ok()?;
     if files::everybody_may_write(&metadata) {
-        return Some(Flaw::Writable { plugin: None, path, everybody: true, ours: true });
+        return Some(StoreProblem::Writable { plugin: None, path, everybody: true, ours: true });
     }
-    (private && cfg!(unix) && tree::mode(&metadata) & 0o077 != 0).then_some(Flaw::Exposed { path })
+    (private && cfg!(unix) && tree::mode(&metadata) & 0o077 != 0).then_some(StoreProblem::Exposed { path })
 }
 
 /// Whether the receipt at `path` was written ahead of a change that has not ended.
-fn is_under_way(path: &Path) -> bool {
-    ReceiptFile::may_be_ahead(path).unwrap_or_default()
+fn has_pending_change(path: &Path) -> bool {
+    ReceiptFile::may_have_change(path).unwrap_or_default()
         && ReceiptFile::read(path).is_ok_and(|file| file.is_some_and(|file| file.change.is_some()))
 }
 
@@ -468,6 +473,6 @@ fn names(dir: &Path) -> BTreeSet<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-fn unreadable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Flaw {
-    Flaw::Unreadable { path: path.to_owned(), source: source.into() }
+fn unreadable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreProblem {
+    StoreProblem::Unreadable { path: path.to_owned(), source: source.into() }
 }

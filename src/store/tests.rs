@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::digest::Sha256Digest;
-use crate::host::{Chosen, Origin};
-use crate::intake::package::Fetched;
-use crate::intake::provenance::{Requirement, Verified, verify};
-use crate::report::{Event, Report, Silent};
-use crate::settings::Gate;
+use crate::host::{ChosenDirectory, SettingOrigin};
+use crate::intake::package::FetchedPackage;
+use crate::intake::provenance::{Requirement, VerifiedPackage, verify};
+use crate::report::{NoReport, Report, ReportEvent};
+use crate::settings::GateMode;
 use crate::text::{masked_source, without_credentials};
 
 /// A store in a temporary directory.
@@ -27,14 +27,14 @@ struct Fixture {
 
 /// A store with `n` roots below `dir`.
 fn store_in(dir: &Path, n: usize) -> Store {
-    let chosen = |name: &str| Chosen { path: dir.join(name), origin: Origin::Default };
+    let chosen = |name: &str| ChosenDirectory { path: dir.join(name), origin: SettingOrigin::Default };
     let root = |i| dir.join(if i == 0 { "plugins".to_owned() } else { format!("plugins{i}") });
     let homes = Homes {
         data: chosen("data"),
         cache: chosen("cache"),
         config: chosen("config"),
         plugins: (0..n).map(root).collect(),
-        plugins_origin: Origin::Default,
+        plugins_origin: SettingOrigin::Default,
     };
     Store::open(&Host::tool().reserve("get"), &homes, Limits::default())
 }
@@ -61,7 +61,7 @@ impl Fixture {
     }
 
     /// A package of plugin `name`, whose script says `text`.
-    fn verified(&self, name: &str, version: &str, text: &str) -> Verified {
+    fn verified(&self, name: &str, version: &str, text: &str) -> VerifiedPackage {
         let path = self.dir.path().join(format!("{name}-{version}-{}.tgz", fastrand()));
         let gz = flate2::write::GzEncoder::new(fs::File::create(&path).unwrap(), flate2::Compression::fast());
         let mut tar = tar::Builder::new(gz);
@@ -79,16 +79,16 @@ impl Fixture {
         }
         tar.into_inner().unwrap().finish().unwrap();
         let (digest, size) = Sha256Digest::of_file(&path).unwrap();
-        let mut fetched = Fetched::new(path, format!("{name}-{version}.tgz"), digest, size);
+        let mut fetched = FetchedPackage::new(path, format!("{name}-{version}.tgz"), digest, size);
         fetched.provenance = Some(format!("provenance of {name} {version}").into_bytes());
         fetched.origin.asked = format!("https://ann:secret@example.com/{name}-{version}.tgz?token=abc");
         verify(fetched, &Requirement::Digest(digest), &Limits::default()).unwrap()
     }
 
     fn install(&self, name: &str, version: &str, text: &str, replace: bool) -> Result<(), StoreError> {
-        let lock = self.store.lock(&Silent)?;
-        let staged = lock.stage(self.verified(name, version, text), &Silent)?;
-        lock.commit(staged, Arrival::default(), replace, false)?.finish()
+        let lock = self.store.lock(&NoReport)?;
+        let staged = lock.stage(self.verified(name, version, text), &NoReport)?;
+        lock.commit(staged, InstallDetails::default(), replace, false)?.finish()
     }
 
     fn by_hand(&self, root: &Path, dir: &str, name: &str, version: &str) {
@@ -99,7 +99,7 @@ impl Fixture {
     }
 
     fn open(&self, name: &str) -> Result<Plugin, GateError> {
-        self.store.open_plugin(name, Gate::Require)
+        self.store.open_plugin(name, GateMode::Require)
     }
 
     /// Everything in the plugin directory but the lock: path to content, receipts without what differs between runs.
@@ -158,14 +158,14 @@ fn manifest_text(name: &str, version: &str) -> String {
 }
 
 fn hooked(fixture: &Fixture, name: &str, version: &str, fails: bool) -> Result<(), StoreError> {
-    let lock = fixture.store.lock(&Silent)?;
-    let staged = lock.stage(fixture.verified(name, version, version), &Silent)?;
-    let committed = lock.commit(staged, Arrival::default(), true, true)?;
+    let lock = fixture.store.lock(&NoReport)?;
+    let staged = lock.stage(fixture.verified(name, version, version), &NoReport)?;
+    let transaction = lock.commit(staged, InstallDetails::default(), true, true)?;
     // The hook.
-    let dir = committed.directory();
+    let dir = transaction.directory();
     let _ = fs::write(dir.join("made"), "by the hook");
     let _ = fs::write(dir.join("README.md"), "changed by the hook");
-    if fails { committed.undo() } else { committed.finish() }
+    if fails { transaction.undo() } else { transaction.finish() }
 }
 
 /// Collects notices and warnings.
@@ -173,8 +173,8 @@ fn hooked(fixture: &Fixture, name: &str, version: &str, fails: bool) -> Result<(
 struct Told(std::sync::Mutex<Vec<String>>);
 
 impl Report for Told {
-    fn event(&self, event: Event<'_>) {
-        if let Event::Notice(text) | Event::Warning(text) = event {
+    fn event(&self, event: ReportEvent<'_>) {
+        if let ReportEvent::Notice(text) | ReportEvent::Warning(text) = event {
             self.0.lock().unwrap().push(text.to_owned());
         }
     }
@@ -193,7 +193,7 @@ fn installs_updates_rolls_back_and_removes() {
     let names = |files: &[FileRecord]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
     assert_eq!(names(&receipt.executables), ["lib/helper.sh", "plugin.yaml", "run.sh"]);
     assert_eq!(names(&receipt.files), ["README.md"]);
-    assert_eq!(receipt.verified.by, Means::Digest);
+    assert_eq!(receipt.verified.by, VerificationMethod::Digest);
     assert!(f.plugin("foo-1.0.0.tgz").is_file() && f.plugin("foo-1.0.0.tgz.prov").is_file());
 
     let error = f.install("foo", "2.0.0", "two", false).unwrap_err();
@@ -205,13 +205,13 @@ fn installs_updates_rolls_back_and_removes() {
     let again = f.store.receipt(&f.store.find("foo").unwrap().unwrap()).unwrap().unwrap();
     assert_eq!(again.installed_at.as_second(), receipt.installed_at.as_second());
 
-    f.store.lock(&Silent).unwrap().rollback("foo").unwrap().finish().unwrap();
+    f.store.lock(&NoReport).unwrap().rollback("foo").unwrap().finish().unwrap();
     assert_eq!(f.open("foo").unwrap().metadata.version_text(), "1.0.0");
     assert!(f.plugin("foo-1.0.0.tgz").is_file() && !f.plugin("foo-2.0.0.tgz").exists());
-    f.store.lock(&Silent).unwrap().rollback("foo").unwrap().finish().unwrap();
+    f.store.lock(&NoReport).unwrap().rollback("foo").unwrap().finish().unwrap();
     assert_eq!(f.open("foo").unwrap().metadata.version_text(), "2.0.0");
 
-    let removed = f.store.lock(&Silent).unwrap().remove("foo").unwrap();
+    let removed = f.store.lock(&NoReport).unwrap().remove("foo").unwrap();
     assert_eq!((removed.name.as_str(), removed.version.as_str(), removed.link), ("foo", "2.0.0", false));
     let left: Vec<_> = f.snapshot().into_keys().collect();
     assert_eq!(left, [".state", ".state/previous", ".state/staging"]);
@@ -226,7 +226,7 @@ fn i6_only_the_packages_of_exactly_this_plugin_go() {
         fs::write(f.plugin(file), "").unwrap();
     }
     fs::write(f.plugin("foo-0.9.0-rc.1+b.tgz"), "").unwrap();
-    f.store.lock(&Silent).unwrap().remove("foo").unwrap();
+    f.store.lock(&NoReport).unwrap().remove("foo").unwrap();
     let left: Vec<_> = f.snapshot().into_keys().filter(|path| !path.starts_with('.')).collect();
     assert_eq!(left, ["foo-1.0.0.txt", "foo-1.0.tgz", "foo-bar-1.0.0.tgz", "foo-bar-1.0.0.tgz.prov", "foobar-1.0.0.tgz"]);
 }
@@ -237,9 +237,9 @@ fn i6_a_link_is_unlinked_and_broken_plugins_go_by_their_directory() {
     let f = Fixture::new();
     let source = f.dir.path().join("source");
     f.by_hand(&source, "anything", "dev", "1.0.0");
-    let lock = f.store.lock(&Silent).unwrap();
+    let lock = f.store.lock(&NoReport).unwrap();
     let staged = lock.stage_link(&source.join("anything")).unwrap();
-    lock.commit(staged, Arrival::default(), false, false).unwrap().finish().unwrap();
+    lock.commit(staged, InstallDetails::default(), false, false).unwrap().finish().unwrap();
     assert_eq!(fs::read_link(f.plugin("dev")).unwrap(), source.join("anything"));
     // Its files are nobody's business.
     fs::write(source.join("anything/run.sh"), "changed").unwrap();
@@ -305,8 +305,8 @@ fn i3_a_failing_hook_rolls_back_and_a_good_one_is_noted() {
     assert_eq!(f.snapshot(), before);
     hooked(&f, "foo", "2.0.0", false).unwrap();
     let receipt = f.store.receipt(&f.store.find("foo").unwrap().unwrap()).unwrap().unwrap();
-    assert_eq!(receipt.file("made").unwrap().made_by, Some(MadeBy::Hook));
-    assert_eq!(receipt.file("README.md").unwrap().made_by, Some(MadeBy::Hook));
+    assert_eq!(receipt.file("made").unwrap().made_by, Some(FileAuthor::Hook));
+    assert_eq!(receipt.file("README.md").unwrap().made_by, Some(FileAuthor::Hook));
     assert_eq!(receipt.file("run.sh").unwrap().made_by, None);
     assert_eq!(receipt.hook, Some(HookState::Done));
     assert!(f.store.check_all_files("foo").unwrap().is_empty());
@@ -354,7 +354,7 @@ fn i10_twenty_installs_at_once_never_mix() {
 fn a_busy_store_is_named_and_readers_do_not_wait() {
     let f = Fixture::new();
     f.install("foo", "1.0.0", "one", false).unwrap();
-    let lock = f.store.lock(&Silent).unwrap();
+    let lock = f.store.lock(&NoReport).unwrap();
     let told = Told::default();
     let impatient = f.store.clone().lock_wait(Duration::from_millis(30));
     let error = impatient.lock(&told).unwrap_err();
@@ -362,7 +362,7 @@ fn a_busy_store_is_named_and_readers_do_not_wait() {
     assert!(told.0.lock().unwrap()[0].contains(".state/lock"));
     assert!(f.open("foo").is_ok() && f.store.list().unwrap().plugins.len() == 1);
     drop(lock);
-    assert!(impatient.lock(&Silent).is_ok());
+    assert!(impatient.lock(&NoReport).is_ok());
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn i9_of_two_with_one_name_the_one_whose_directory_bears_it_wins() {
         ]
     );
     assert_eq!(listing.warnings.len(), 3, "{:?}", listing.warnings);
-    assert!(matches!(f.store.lock(&Silent).unwrap().remove("foo"), Err(StoreError::ReadOnlyRoot { .. })));
+    assert!(matches!(f.store.lock(&NoReport).unwrap().remove("foo"), Err(StoreError::ReadOnlyRoot { .. })));
     // A directory that holds another name does not stand for its own.
     f.by_hand(f.plugins(), "qux", "quux", "1.0.0");
     assert!(matches!(f.open("qux"), Err(GateError::NotInstalled { .. })));
@@ -445,7 +445,7 @@ fn i8_a_read_only_store_and_cache_list_and_open() {
     assert!(f.open("foo").is_ok());
     assert_eq!(f.store.list().unwrap().plugins.len(), 1);
     if !rustix::process::geteuid().is_root() {
-        let error = f.store.lock(&Silent).unwrap_err();
+        let error = f.store.lock(&NoReport).unwrap_err();
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
     }
     for dir in &closed {
@@ -467,11 +467,11 @@ fn a_copy_follows_the_rules_of_packages() {
     fs::set_permissions(dir.join("run.sh"), PermissionsExt::from_mode(0o6777)).unwrap();
     symlink("run.sh", dir.join("link")).unwrap();
     symlink("lib", dir.join("folder")).unwrap();
-    let lock = f.store.lock(&Silent).unwrap();
-    let staged = lock.stage_directory_copy(&dir, &Silent).unwrap();
+    let lock = f.store.lock(&NoReport).unwrap();
+    let staged = lock.stage_directory_copy(&dir, &NoReport).unwrap();
     let found: Vec<_> = staged.files().iter().map(|file| (file.path.as_str(), file.mode)).collect();
     assert_eq!(found, [("folder/a", 0o644), ("lib/a", 0o644), ("link", 0o755), ("plugin.yaml", 0o644), ("run.sh", 0o755)]);
-    lock.commit(staged, Arrival::default(), false, false).unwrap().finish().unwrap();
+    lock.commit(staged, InstallDetails::default(), false, false).unwrap().finish().unwrap();
     assert!(f.open("foo").is_ok() && f.store.check_all_files("foo").unwrap().is_empty());
     assert!(!f.plugin("foo/link").is_symlink() && !f.plugin("foo/.git").exists());
 
@@ -479,20 +479,23 @@ fn a_copy_follows_the_rules_of_packages() {
         [("/etc/passwd", "out"), ("nowhere", "dangling"), (".", "circle"), ("../..", "up"), (".git", "git")]
     {
         symlink(target, dir.join(link)).unwrap();
-        let error = lock.stage_directory_copy(&dir, &Silent).unwrap_err();
+        let error = lock.stage_directory_copy(&dir, &NoReport).unwrap_err();
         assert!(matches!(error, StoreError::LinkLeaves { .. }), "{link}: {error}");
         fs::remove_file(dir.join(link)).unwrap();
     }
     fs::write(dir.join("a\nb"), "").unwrap();
-    assert!(matches!(lock.stage_directory_copy(&dir, &Silent), Err(StoreError::BadName { .. })));
+    assert!(matches!(lock.stage_directory_copy(&dir, &NoReport), Err(StoreError::BadName { .. })));
     fs::remove_file(dir.join("a\nb")).unwrap();
     let status = std::process::Command::new("mkfifo").arg(dir.join("fifo")).status();
     if status.is_ok_and(|status| status.success()) {
-        assert!(matches!(lock.stage_directory_copy(&dir, &Silent), Err(StoreError::Tree(TreeError::Special { .. }))));
+        assert!(matches!(lock.stage_directory_copy(&dir, &NoReport), Err(StoreError::Tree(TreeError::Special { .. }))));
     }
-    assert!(matches!(lock.stage_directory_copy(&f.dir.path().join("none"), &Silent), Err(StoreError::NotADirectory { .. })));
+    assert!(matches!(
+        lock.stage_directory_copy(&f.dir.path().join("none"), &NoReport),
+        Err(StoreError::NotADirectory { .. })
+    ));
     f.by_hand(f.dir.path(), "", "around", "1.0.0");
-    assert!(matches!(lock.stage_directory_copy(f.dir.path(), &Silent), Err(StoreError::IntoItself { .. })));
+    assert!(matches!(lock.stage_directory_copy(f.dir.path(), &NoReport), Err(StoreError::IntoItself { .. })));
     assert!(matches!(lock.stage_link(&f.plugin("foo")), Err(StoreError::IntoItself { .. })));
 }
 
@@ -553,7 +556,7 @@ fn a_directory_with_a_dot_does_not_take_the_files_of_another_plugin_along() {
     f.install("foo", "1.0.0", "one", false).unwrap();
     f.install("foo", "2.0.0", "two", true).unwrap();
     f.by_hand(f.plugins(), "foo.json", "other", "1.0.0");
-    let lock = f.store.lock(&Silent).unwrap();
+    let lock = f.store.lock(&NoReport).unwrap();
     assert!(matches!(lock.rollback("other"), Err(StoreError::NoPrevious { .. })));
     lock.remove("other").unwrap();
     lock.rollback("foo").unwrap().finish().unwrap();
@@ -565,11 +568,11 @@ fn pinning_is_kept_in_the_receipt() {
     let f = Fixture::new();
     f.install("foo", "1.0.0", "one", false).unwrap();
     f.by_hand(f.plugins(), "hand", "hand", "1.0.0");
-    let lock = f.store.lock(&Silent).unwrap();
-    assert!(lock.set_pinned("foo", true).unwrap() && !lock.set_pinned("foo", true).unwrap());
-    assert!(f.store.list().unwrap().plugins[0].pinned);
-    assert!(matches!(lock.set_pinned("hand", true), Err(StoreError::NoReceipt { .. })));
-    assert!(matches!(lock.set_pinned("none", true), Err(StoreError::NotInstalled { .. })));
+    let lock = f.store.lock(&NoReport).unwrap();
+    assert!(lock.set_held("foo", true).unwrap() && !lock.set_held("foo", true).unwrap());
+    assert!(f.store.list().unwrap().plugins[0].held);
+    assert!(matches!(lock.set_held("hand", true), Err(StoreError::NoReceipt { .. })));
+    assert!(matches!(lock.set_held("none", true), Err(StoreError::NotInstalled { .. })));
 }
 
 #[test]

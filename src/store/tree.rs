@@ -13,7 +13,7 @@ use crate::manifest::{FILE_NAME, MODULE_NAME, Metadata, PlatformCommand};
 use crate::settings::Limits;
 
 pub(super) use crate::stamp::CLOCK_TICK_NS;
-pub use crate::stamp::Stamp;
+pub use crate::stamp::FileStamp;
 
 /// The executable that completes a plugin's arguments.
 const COMPLETER: &str = "plugin.complete";
@@ -35,10 +35,10 @@ pub struct FileRecord {
     pub link: bool,
     /// Who made or changed it, where it is not as it was in its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub made_by: Option<MadeBy>,
+    pub made_by: Option<FileAuthor>,
     /// What it looked like when its digest was taken; only for files that the gate checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<FileStamp>,
 }
 
 impl FileRecord {
@@ -51,7 +51,7 @@ impl FileRecord {
 /// Who made or changed an installed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum MadeBy {
+pub enum FileAuthor {
     /// A life-cycle hook of the plugin.
     Hook,
     /// Somebody, and the user accepted it.
@@ -71,7 +71,7 @@ impl TreeId {
     pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
         match fs::symlink_metadata(path) {
             #[cfg(unix)]
-            Ok(metadata) => Ok(Some(Self { inode: Stamp::of(&metadata).inode })),
+            Ok(metadata) => Ok(Some(Self { inode: FileStamp::of(&metadata).inode })),
             #[cfg(not(unix))]
             Ok(metadata) => {
                 let made = metadata.created()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -207,7 +207,7 @@ pub(super) fn record_seen(
     };
     // A link has no mode of its own that would mean anything.
     let mode = if link { 0o777 } else { mode(&metadata) };
-    let stamp = Some(Stamp::of(&metadata));
+    let stamp = Some(FileStamp::of(&metadata));
     Ok((FileRecord { path, sha256, size, mode, link, made_by: None, stamp }, metadata))
 }
 
@@ -216,7 +216,7 @@ pub(super) fn record_seen(
 pub(super) fn records(
     dir: &Path,
     known: &[FileRecord],
-    made_by: Option<MadeBy>,
+    made_by: Option<FileAuthor>,
     limits: &Limits,
 ) -> Result<Vec<FileRecord>, TreeError> {
     let mut records = Vec::with_capacity(known.len());
@@ -224,7 +224,7 @@ pub(super) fn records(
         let before = known.binary_search_by(|file| file.path.as_str().cmp(&path)).ok().and_then(|i| known.get(i));
         if let Some(before) = before
             && before.size == metadata.len()
-            && before.stamp == Some(Stamp::of(&metadata))
+            && before.stamp == Some(FileStamp::of(&metadata))
         {
             records.push(before.clone());
             continue;

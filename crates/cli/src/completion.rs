@@ -18,9 +18,9 @@ pub use self::shell::Shell;
 use crate::dispatch;
 use crate::globals::HostFlag;
 use plugsmith::host::Host;
-use plugsmith::runtime::{Environment, Subject};
-use plugsmith::settings::Gate;
-use plugsmith::store::{Listed, Store};
+use plugsmith::runtime::{Environment, RunTarget};
+use plugsmith::settings::GateMode;
+use plugsmith::store::{ListedPlugin, Store};
 use plugsmith::text;
 
 /// The command that the scripts call.
@@ -36,14 +36,14 @@ const NOT_INSTALLED: [&str; 2] = ["create", "index"];
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Completions {
     /// The candidates; not all need begin with what is there already.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<CompletionItem>,
     /// What the shell should do besides: the bits of this type's constants.
     pub directive: u32,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct CompletionItem {
     /// The word.
     pub value: String,
     /// A few words about it; may be empty.
@@ -68,21 +68,21 @@ impl Completions {
     }
 
     /// These candidates and nothing else.
-    pub(crate) fn only(candidates: Vec<Candidate>) -> Self {
+    pub(crate) fn only(candidates: Vec<CompletionItem>) -> Self {
         Self { candidates, directive: Self::NO_FILES }
     }
 
     /// The answer as the scripts read it. What would act on a terminal, or break the form, is left out.
     pub fn render(&self) -> String {
         let mut out = String::new();
-        for Candidate { value, help } in &self.candidates {
-            if value.is_empty() || text::plain(value) != value.as_str() {
+        for CompletionItem { value, help } in &self.candidates {
+            if value.is_empty() || text::sanitized(value) != value.as_str() {
                 continue;
             }
             out.push_str(value);
             if !help.is_empty() {
                 out.push('\t');
-                out.push_str(&text::plain(help));
+                out.push_str(&text::sanitized(help));
             }
             out.push('\n');
         }
@@ -90,7 +90,7 @@ impl Completions {
     }
 }
 
-impl Candidate {
+impl CompletionItem {
     /// A candidate with its help.
     pub(crate) fn new(value: impl Into<String>, help: impl Into<String>) -> Self {
         Self { value: value.into(), help: help.into() }
@@ -99,7 +99,7 @@ impl Candidate {
 
 /// Whose names are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Named {
+pub enum PluginFilter {
     /// Plugins that are commands.
     Commands,
     /// Plugins that are post-renderers.
@@ -111,7 +111,7 @@ pub enum Named {
 /// What completion asks about plugins.
 pub struct Plugins<'a> {
     /// The names of some plugins, and a line of help for each. No plugin may be run for that.
-    pub names: &'a dyn Fn(Named) -> Vec<Candidate>,
+    pub names: &'a dyn Fn(PluginFilter) -> Vec<CompletionItem>,
     /// What could stand at the last of the words that follow the plugin's name: see [`plugin::complete`].
     pub complete: &'a dyn Fn(&str, &[OsString]) -> Completions,
 }
@@ -145,7 +145,7 @@ pub fn answer(
     host: &Host,
     words: &[OsString],
     store: &Store,
-    gate: Gate,
+    gate: GateMode,
     environment: &Environment<'_>,
 ) -> Completions {
     if host.plugins_off().is_some() {
@@ -153,11 +153,11 @@ pub fn answer(
         return complete(tree, host, words, &Plugins { names: &|_| Vec::new(), complete: &nothing });
     }
     // Nobody can be warned in the middle of a command line.
-    let gate = if gate == Gate::Off { Gate::Off } else { Gate::Require };
+    let gate = if gate == GateMode::Off { GateMode::Off } else { GateMode::Require };
     let complete_plugin = |name: &str, words: &[OsString]| match store.open_plugin(name, gate) {
         Ok(opened) => {
             let tree = plugin::load(&opened, store.limits());
-            let subject = Subject::from(&opened);
+            let subject = RunTarget::from(&opened);
             plugin::complete(subject, &tree, words, host, environment)
         }
         Err(_) => Completions::only(Vec::new()),
@@ -166,14 +166,14 @@ pub fn answer(
 }
 
 /// The names of installed plugins.
-fn names(store: &Store, named: Named) -> Vec<Candidate> {
-    let fits = |plugin: &Listed| match named {
-        Named::Commands => plugin.is_command && plugin.status.is_in_use(),
-        Named::PostRenderers => plugin.plugin_type.as_deref() == Some("postrenderer/v1") && plugin.status.is_in_use(),
-        Named::Installed => true,
+fn names(store: &Store, named: PluginFilter) -> Vec<CompletionItem> {
+    let fits = |plugin: &ListedPlugin| match named {
+        PluginFilter::Commands => plugin.is_command && plugin.status.is_in_use(),
+        PluginFilter::PostRenderers => plugin.plugin_type.as_deref() == Some("postrenderer/v1") && plugin.status.is_in_use(),
+        PluginFilter::Installed => true,
     };
     let plugins = store.list().unwrap_or_default().plugins.into_iter().filter(fits);
-    plugins.map(|plugin| Candidate::new(plugin.name, plugin.short_help)).collect()
+    plugins.map(|plugin| CompletionItem::new(plugin.name, plugin.short_help)).collect()
 }
 
 /// What could stand at the last of `words`, which follow the name of the host, whose commands are those of `tree`.
@@ -183,7 +183,7 @@ pub fn complete(tree: &Command, host: &Host, words: &[OsString], plugins: &Plugi
     let mut tree = tree.clone();
     tree.build();
 
-    let mut place = Place { path: vec![&tree], positional: 0, escaped: false };
+    let mut place = CursorPlace { path: vec![&tree], positional: 0, escaped: false };
     let mut rest = before;
     while let Some(word) = rest.first() {
         rest = &rest[1..];
@@ -207,7 +207,7 @@ pub fn complete(tree: &Command, host: &Host, words: &[OsString], plugins: &Plugi
                 rest = &rest[1..];
             }
         } else if let (false, Some(sub)) = (place.escaped, word.to_str().and_then(|word| command.find_subcommand(word))) {
-            place = Place { path: [place.path.as_slice(), &[sub]].concat(), positional: 0, escaped: false };
+            place = CursorPlace { path: [place.path.as_slice(), &[sub]].concat(), positional: 0, escaped: false };
         } else if place.path.len() == 1 && word.to_str().is_some_and(|word| !dispatch::is_own(host, word)) {
             let words = [rest, &[OsString::from(current)]].concat();
             return (plugins.complete)(&word.to_string_lossy(), &words);
@@ -219,7 +219,7 @@ pub fn complete(tree: &Command, host: &Host, words: &[OsString], plugins: &Plugi
 }
 
 /// Where in the tree of commands the cursor is.
-struct Place<'t> {
+struct CursorPlace<'t> {
     /// The commands from the host to the innermost; never empty.
     path: Vec<&'t Command>,
     /// How many positional arguments of the innermost stand before the cursor.
@@ -228,26 +228,26 @@ struct Place<'t> {
     escaped: bool,
 }
 
-impl<'t> Place<'t> {
+impl<'t> CursorPlace<'t> {
     fn command(&self) -> &'t Command {
         self.path[self.path.len() - 1]
     }
 
     /// Which plugins' names `arg` of the innermost command takes, if it takes any.
-    fn named(&self, arg: &Arg) -> Option<Named> {
+    fn named(&self, arg: &Arg) -> Option<PluginFilter> {
         let command = self.command().get_name();
         let in_group = self.path.len() == 3 && self.path[1].get_name() == "plugin" && !NOT_INSTALLED.contains(&command);
         let mut words = arg.get_value_names().unwrap_or_default().iter().flat_map(|name| name.split('|'));
         words.any(|word| word == "PLUGIN" || in_group && word == "NAME").then_some(match command {
-            "exec" => Named::Commands,
-            "post-render" => Named::PostRenderers,
-            _ => Named::Installed,
+            "exec" => PluginFilter::Commands,
+            "post-render" => PluginFilter::PostRenderers,
+            _ => PluginFilter::Installed,
         })
     }
 }
 
 /// A new word: a flag, a sub-command or a positional argument.
-fn complete_word(place: &Place<'_>, current: &str, plugins: &Plugins<'_>) -> Completions {
+fn complete_word(place: &CursorPlace<'_>, current: &str, plugins: &Plugins<'_>) -> Completions {
     let command = place.command();
     if !place.escaped && current.starts_with('-') {
         if let Some((flag, value)) = current.split_once('=') {
@@ -262,10 +262,10 @@ fn complete_word(place: &Place<'_>, current: &str, plugins: &Plugins<'_>) -> Com
     let mut files = false;
     if !place.escaped && place.positional == 0 {
         let visible = command.get_subcommands().filter(|sub| !sub.is_hide_set());
-        candidates.extend(visible.map(|sub| Candidate::new(sub.get_name(), one_line(sub.get_about()))));
+        candidates.extend(visible.map(|sub| CompletionItem::new(sub.get_name(), one_line(sub.get_about()))));
         let about_plugins = place.path.len() == 1 || place.path.len() == 2 && command.get_name() == "help";
         if about_plugins {
-            candidates.extend((plugins.names)(Named::Commands));
+            candidates.extend((plugins.names)(PluginFilter::Commands));
         }
     }
     let positionals: Vec<&Arg> = command.get_positionals().collect();
@@ -286,12 +286,12 @@ fn complete_word(place: &Place<'_>, current: &str, plugins: &Plugins<'_>) -> Com
 }
 
 /// A value of `arg`.
-fn complete_value(arg: &Arg, place: &Place<'_>, current: &str, plugins: &Plugins<'_>) -> Completions {
-    let mut candidates: Vec<Candidate> = arg
+fn complete_value(arg: &Arg, place: &CursorPlace<'_>, current: &str, plugins: &Plugins<'_>) -> Completions {
+    let mut candidates: Vec<CompletionItem> = arg
         .get_possible_values()
         .iter()
         .filter(|value| !value.is_hide_set())
-        .map(|value| Candidate::new(value.get_name(), one_line(value.get_help())))
+        .map(|value| CompletionItem::new(value.get_name(), one_line(value.get_help())))
         .collect();
     if let Some(named) = place.named(arg) {
         candidates.extend((plugins.names)(named));
@@ -313,13 +313,13 @@ fn names_a_path(arg: &Arg) -> bool {
 }
 
 /// The flags of `command` that begin with `current`.
-fn flags(command: &Command, current: &str) -> Vec<Candidate> {
+fn flags(command: &Command, current: &str) -> Vec<CompletionItem> {
     let mut found = Vec::new();
     for arg in command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()) {
         let long = arg.get_long().map(|long| format!("--{long}"));
         let short = arg.get_short().map(|short| format!("-{short}"));
         let spelled = long.filter(|long| long.starts_with(current)).or(short.filter(|short| short.starts_with(current)));
-        found.extend(spelled.map(|spelled| Candidate::new(spelled, one_line(arg.get_help()))));
+        found.extend(spelled.map(|spelled| CompletionItem::new(spelled, one_line(arg.get_help()))));
     }
     found
 }

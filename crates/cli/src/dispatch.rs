@@ -11,7 +11,7 @@ use crate::globals::{self, Globals, HostFlag};
 use plugsmith::host::Host;
 use plugsmith::manifest::Metadata;
 use plugsmith::spelling::{did_you_mean, nearest};
-use plugsmith::text::{Plain, masked_source, plain_block, quoted};
+use plugsmith::text::{Sanitized, masked_source, quoted, sanitized_block};
 
 /// Commands that every host has: no plugin can take their place.
 const ALWAYS_OWN: [&str; 4] = ["plugin", "help", "completion", "__complete"];
@@ -25,14 +25,14 @@ pub enum Route {
     /// The host itself: clap reads the whole line, and reports what is wrong with it.
     Builtin,
     /// The plugin of this name, if there is one.
-    Plugin(Call),
+    Plugin(PluginCall),
     /// Help about the plugin of this name (`help NAME`), if there is one; the arguments end with `--help`.
-    Help(Call),
+    Help(PluginCall),
 }
 
 /// A plugin's command line, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Call {
+pub struct PluginCall {
     /// The first word of the line. Nobody has checked yet that it is a plugin's name.
     pub name: String,
     /// What the plugin gets.
@@ -48,7 +48,7 @@ pub struct Call {
 #[non_exhaustive]
 pub enum DispatchError {
     /// Neither a built-in command nor a plugin.
-    #[error("unknown command `{}` for `{host}`{}", Plain(name), advice(host, nearest, plugins_off.as_deref()))]
+    #[error("unknown command `{}` for `{host}`{}", Sanitized(name), advice(host, nearest, plugins_off.as_deref()))]
     UnknownCommand {
         /// The host's name.
         host: String,
@@ -77,7 +77,7 @@ fn advice(host: &str, nearest: &[String], plugins_off: Option<&str>) -> String {
 /// # Errors
 /// [`DispatchError::UnknownCommand`] where `<HOST>_NO_PLUGINS` leaves nobody but the host and the command is not its own.
 pub fn route(host: &Host, args: &[OsString]) -> Result<Route, DispatchError> {
-    let mut call = Call::default();
+    let mut call = PluginCall::default();
     let mut rest = args;
     let word = loop {
         let Some(first) = rest.first() else { return Ok(Route::Builtin) };
@@ -165,7 +165,7 @@ fn in_group(host: &Host, verb: &str, args: &[OsString]) -> String {
 
 /// What a plugin gets of `args`, which follow its name: all but the host's own flags.
 pub(crate) fn plugin_arguments(host: &Host, args: &[OsString]) -> Vec<OsString> {
-    let mut call = Call::default();
+    let mut call = PluginCall::default();
     take_out_of_the_middle(host, args, &mut call);
     call.args
 }
@@ -175,14 +175,14 @@ pub fn manifest_help(host: &Host, metadata: &Metadata) -> Option<String> {
     let cli = metadata.cli().filter(|cli| cli.ignore_flags)?;
     let usage = if cli.usage.is_empty() { metadata.name.as_str() } else { &cli.usage };
     let about = [&cli.short_help, &cli.long_help].into_iter().filter(|text| !text.is_empty());
-    let mut parts: Vec<String> = about.map(|text| plain_block(text.trim_end())).collect();
+    let mut parts: Vec<String> = about.map(|text| sanitized_block(text.trim_end())).collect();
     parts.dedup();
-    parts.push(format!("Usage: {} {}", host.name(), Plain(usage)));
+    parts.push(format!("Usage: {} {}", host.name(), Sanitized(usage)));
     Some(parts.join("\n\n"))
 }
 
 /// Splits what follows a plugin's name into the plugin's arguments and the host's flags.
-fn take_out_of_the_middle(host: &Host, mut rest: &[OsString], call: &mut Call) {
+fn take_out_of_the_middle(host: &Host, mut rest: &[OsString], call: &mut PluginCall) {
     while let Some(first) = rest.first() {
         if first == "--" {
             break;
@@ -224,7 +224,7 @@ mod tests {
         line.split_whitespace().map(OsString::from).collect()
     }
 
-    fn plugin(line: &str) -> Call {
+    fn plugin(line: &str) -> PluginCall {
         match route(&host(), &words(line)).unwrap() {
             Route::Plugin(call) | Route::Help(call) => call,
             Route::Builtin => panic!("`{line}` is the host's"),

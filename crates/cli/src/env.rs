@@ -5,12 +5,12 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::error::Result;
-use crate::output::{Format, Output, Table};
-use plugsmith::audit::Log;
-use plugsmith::host::Origin;
+use crate::output::{Output, OutputFormat, Table};
+use plugsmith::audit::AuditLog;
+use plugsmith::host::SettingOrigin;
 use plugsmith::intake::provenance::Keyring;
 use plugsmith::intake::source::GitHubAccess;
-use plugsmith::policy::{Hooks, Policy};
+use plugsmith::policy::{HookPolicy, Policy};
 use plugsmith::text::bare_urls;
 
 // How `env` and `version` print what they know. No doc comment: clap would take it for what they are about.
@@ -18,12 +18,12 @@ use plugsmith::text::bare_urls;
 pub(super) struct Arguments {
     /// How to print it
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    pub(super) output: Format,
+    pub(super) output: OutputFormat,
 }
 
 /// A setting.
 #[derive(Debug, Serialize)]
-struct Row {
+struct SettingRow {
     name: String,
     value: String,
     from: String,
@@ -32,7 +32,7 @@ struct Row {
 pub(super) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let mut rows = variables(context);
     rows.extend(settings(context));
-    let table = |rows: &[Row]| {
+    let table = |rows: &[SettingRow]| {
         let mut table = Table::new(["NAME", "VALUE", "FROM"]);
         rows.iter().for_each(|row| table.row([&row.name, &row.value, &row.from]));
         table
@@ -41,9 +41,13 @@ pub(super) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 }
 
 /// What the environment sets. The name is the one to set.
-fn variables(context: &Context<'_>) -> Vec<Row> {
+fn variables(context: &Context<'_>) -> Vec<SettingRow> {
     let Context { host, homes, .. } = context;
-    let row = |key: &str, value: String, origin: &Origin| Row { name: host.variable_name(key), value, from: from(origin) };
+    let row = |key: &str, value: String, origin: &SettingOrigin| SettingRow {
+        name: host.variable_name(key),
+        value,
+        from: from(origin),
+    };
     let list = |paths: Vec<_>| std::env::join_paths(paths).unwrap_or_default().to_string_lossy().into_owned();
     let mut rows = vec![
         row("DATA_HOME", homes.data.path.display().to_string(), &homes.data.origin),
@@ -51,51 +55,51 @@ fn variables(context: &Context<'_>) -> Vec<Row> {
         row("CACHE_HOME", homes.cache.path.display().to_string(), &homes.cache.origin),
         row("PLUGINS", list(homes.plugins.clone()), &homes.plugins_origin),
     ];
-    let (keyring, origin) = Keyring::in_force(host, homes);
+    let (keyring, origin) = Keyring::default_locations(host, homes);
     rows.push(row("KEYRING", list(keyring), &origin));
     let policies = Policy::candidates(host, homes).into_iter();
     let policies: Vec<_> = policies.filter(|one| one.named_by.is_some() || one.path.symlink_metadata().is_ok()).collect();
     let named_by = policies.iter().find_map(|one| one.named_by.clone());
-    let origin = named_by.map_or(Origin::Default, Origin::Environment);
+    let origin = named_by.map_or(SettingOrigin::Default, SettingOrigin::Environment);
     let shown = list(policies.into_iter().map(|one| one.path).collect());
     rows.push(row("POLICY", or_none(shown), &origin));
     let github = GitHubAccess::of(host);
     let (name, api) = github.api.map_or((None, GitHubAccess::API.to_owned()), |(name, api)| (Some(name), bare_urls(&api)));
-    rows.push(row("GITHUB_API", api, &name.map_or(Origin::Default, Origin::Environment)));
+    rows.push(row("GITHUB_API", api, &name.map_or(SettingOrigin::Default, SettingOrigin::Environment)));
     // Only that there is one, never which.
     let (value, origin) = match github.token {
-        Some((name, _)) => ("***", Origin::Environment(name)),
-        None => ("none", Origin::Default),
+        Some((name, _)) => ("***", SettingOrigin::Environment(name)),
+        None => ("none", SettingOrigin::Default),
     };
     rows.push(row("GITHUB_TOKEN", value.to_owned(), &origin));
-    let set = |key: &str| host.variable(key).map_or(Origin::Default, |(name, _)| Origin::Environment(name));
+    let set = |key: &str| host.variable(key).map_or(SettingOrigin::Default, |(name, _)| SettingOrigin::Environment(name));
     rows.push(row("NO_PLUGINS", host.switch("NO_PLUGINS").to_string(), &set("NO_PLUGINS")));
     let by_flag = context.globals.debug && !host.switch("DEBUG");
-    let origin = if by_flag { Origin::Flag("--debug") } else { set("DEBUG") };
+    let origin = if by_flag { SettingOrigin::Flag("--debug") } else { set("DEBUG") };
     rows.push(row("DEBUG", context.globals.debug.to_string(), &origin));
     rows
 }
 
 /// What `config.yaml` sets, as far as no flag, variable or policy has the last word.
-fn settings(context: &Context<'_>) -> Vec<Row> {
+fn settings(context: &Context<'_>) -> Vec<SettingRow> {
     let Context { homes, settings, .. } = context;
     let in_force = |(key, value): (String, String)| {
         let chosen = match key.as_str() {
             "output.color" => Output::color_chosen_outside(context.globals)
                 .map(|(when, origin)| (format!("{when:?}").to_lowercase(), from(&origin))),
             "audit.file" => {
-                let path = Log::of(homes, &settings.audit).path().display().to_string();
+                let path = AuditLog::of(homes, &settings.audit).path().display().to_string();
                 Some((path, from(&settings.origin(&key))))
             }
             "hooks.sandbox" => match context.policy.hooks() {
-                Some(rule) if rule.value == Hooks::Forbid => Some(("no hook runs".to_owned(), rule.at.to_string())),
-                Some(rule) if rule.value == Hooks::Sandbox => Some(("require".to_owned(), rule.at.to_string())),
+                Some(rule) if rule.value == HookPolicy::Forbid => Some(("no hook runs".to_owned(), rule.at.to_string())),
+                Some(rule) if rule.value == HookPolicy::Sandbox => Some(("require".to_owned(), rule.at.to_string())),
                 Some(_) | None => None,
             },
             _ => None,
         };
         let (value, from) = chosen.unwrap_or_else(|| (value, from(&settings.origin(&key))));
-        Row { name: key, value, from }
+        SettingRow { name: key, value, from }
     };
     settings.rows().into_iter().map(in_force).collect()
 }
@@ -104,11 +108,11 @@ fn or_none(text: String) -> String {
     if text.is_empty() { "none".to_owned() } else { text }
 }
 
-fn from(origin: &Origin) -> String {
+fn from(origin: &SettingOrigin) -> String {
     match origin {
-        Origin::Flag(flag) => (*flag).to_owned(),
-        Origin::Environment(name) => format!("${name}"),
-        Origin::File(path, line) => format!("{}:{line}", path.display()),
-        Origin::Default => "default".to_owned(),
+        SettingOrigin::Flag(flag) => (*flag).to_owned(),
+        SettingOrigin::Environment(name) => format!("${name}"),
+        SettingOrigin::File(path, line) => format!("{}:{line}", path.display()),
+        SettingOrigin::Default => "default".to_owned(),
     }
 }

@@ -10,18 +10,18 @@ use crate::output::{self, Output, OutputError};
 use plugsmith::audit::AuditError;
 use plugsmith::intake::package::{PackError, UnpackError};
 use plugsmith::intake::provenance::{KeyringError, SignError};
-use plugsmith::intake::source::{SourceError, near_paths};
+use plugsmith::intake::source::{SourceError, similar_paths};
 use plugsmith::manager::{
-    AdmitError, ChangeError, CreateError, ExplainError, ExportError, GetError, InfoError, InstallError, LimitError,
-    LockError, LockFileError, ObtainError, OwnKeyringError, PullError, PushError, RestoreError, SignPackageError, SyncError,
-    TrustError, UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    AdmitError, ChangeError, CreateError, ExplainError, ExportError, FetchLockedError, GetError, InfoError, InstallError,
+    LimitError, LockFileError, OwnKeyringError, PullError, PushError, RestoreError, SignPackageError, SyncError, TrustError,
+    UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError, WriteLockFileError,
 };
 use plugsmith::manifest::ManifestError;
 use plugsmith::policy::Refusal;
 use plugsmith::spelling::did_you_mean;
 use plugsmith::store::{GateError, StoreError};
-use plugsmith::text::Plain;
-use plugsmith::trust::TrustedError;
+use plugsmith::text::Sanitized;
+use plugsmith::trust::TrustFileError;
 
 /// The exit codes (command line, conventions).
 pub(crate) mod code {
@@ -43,7 +43,7 @@ pub(crate) mod code {
 
 /// A failed command: what to print and how to exit.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandFailure {
     /// The exit code.
     pub(crate) code: u8,
     /// What failed; `None` where everything has been said already.
@@ -53,38 +53,38 @@ pub(crate) struct Failure {
 }
 
 /// What a command's `run` gives.
-pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+pub(crate) type Result<T = ()> = std::result::Result<T, CommandFailure>;
 
 /// An error that is no more than its text.
 #[derive(Debug)]
-struct Said(String);
+struct TextError(String);
 
-impl fmt::Display for Said {
+impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Error for Said {}
+impl Error for TextError {}
 
-impl Failure {
+impl CommandFailure {
     /// A failure with `code` because of `error`.
     pub(crate) fn new(code: u8, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { code, error: Some(error.into()), hints: Vec::new() }
     }
 
     /// A failure that is no more than its text.
-    pub(crate) fn said(code: u8, text: impl Into<String>) -> Self {
-        Self::new(code, Said(text.into()))
+    pub(crate) fn text(code: u8, text: impl Into<String>) -> Self {
+        Self::new(code, TextError(text.into()))
     }
 
     /// `path` is not there; says which of the paths that are `offered` was probably meant, else `otherwise`.
     pub(crate) fn not_there(path: &Path, offered: impl Fn(&Path) -> bool, otherwise: &str) -> Self {
         let path = path.to_string_lossy();
         let near: Vec<String> =
-            near_paths(&path, offered).iter().map(|near| plugsmith::text::plain(near).into_owned()).collect();
+            similar_paths(&path, offered).iter().map(|near| plugsmith::text::sanitized(near).into_owned()).collect();
         let next = did_you_mean(&near).unwrap_or_else(|| otherwise.to_owned());
-        Self::said(code::NOT_THERE, format!("{} is not there", Plain(&path))).hint(next)
+        Self::text(code::NOT_THERE, format!("{} is not there", Sanitized(&path))).hint(next)
     }
 
     /// Ends with `code` and prints nothing more.
@@ -100,7 +100,7 @@ impl Failure {
     }
 }
 
-impl Failure {
+impl CommandFailure {
     /// Tells what failed and what to do next.
     pub(crate) fn tell(&self, output: &Output) {
         match &self.error {
@@ -165,7 +165,7 @@ fn system_hint(error: &(dyn Error + 'static), host: &str) -> Option<String> {
     None
 }
 
-impl From<OutputError> for Failure {
+impl From<OutputError> for CommandFailure {
     fn from(error: OutputError) -> Self {
         // The reader has what it wanted.
         if error.is_broken_pipe() { Self::silent(0) } else { Self::new(code::FAILED, error) }
@@ -175,7 +175,7 @@ impl From<OutputError> for Failure {
 /// For errors whose exit code depends on the case.
 macro_rules! failures {
     ($($error:ty => $code:expr),+ $(,)?) => {
-        $(impl From<$error> for Failure {
+        $(impl From<$error> for CommandFailure {
             fn from(error: $error) -> Self {
                 let code = $code(&error);
                 Self::new(code, error)
@@ -220,15 +220,15 @@ failures! {
         PullError::Package { source, .. } => unpack(source),
         _ => code::FAILED,
     },
-    LockError => |error: &LockError| match error {
-        LockError::Store(error) => store(error),
-        LockError::File(error) => lock_file(error),
+    WriteLockFileError => |error: &WriteLockFileError| match error {
+        WriteLockFileError::Store(error) => store(error),
+        WriteLockFileError::File(error) => lock_file(error),
         _ => code::FAILED,
     },
     SyncError => |error: &SyncError| match error {
         SyncError::File(error) => lock_file(error),
         SyncError::Store(error) => store(error),
-        SyncError::Obtain(error) => obtain(error),
+        SyncError::Fetch(error) => obtain(error),
         SyncError::Admit(error) => admit(error),
         SyncError::OtherPlugin { .. } => code::VERIFICATION,
         SyncError::Install { source, .. } => install(source),
@@ -271,7 +271,7 @@ failures! {
         ExplainError::Store(error) => store(error),
         _ => code::FAILED,
     },
-    TrustedError => |_: &TrustedError| code::FAILED,
+    TrustFileError => |_: &TrustFileError| code::FAILED,
     LimitError => |error: &LimitError| match error {
         LimitError::Key(OwnKeyringError::Unknown { .. }) => code::NOT_THERE,
         _ => code::FAILED,
@@ -326,7 +326,7 @@ fn install(error: &InstallError) -> u8 {
         InstallError::Verify(_) => code::VERIFICATION,
         InstallError::Admit(error) => admit(error),
         InstallError::Store(error) => store(error),
-        InstallError::InPlace { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
+        InstallError::Conflict { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
         _ => code::FAILED,
     }
 }
@@ -357,13 +357,15 @@ fn lock_file(error: &LockFileError) -> u8 {
     }
 }
 
-fn obtain(error: &ObtainError) -> u8 {
+fn obtain(error: &FetchLockedError) -> u8 {
     match error {
-        ObtainError::Unsettled { .. } | ObtainError::Unsigned { .. } | ObtainError::OtherSigner { .. } => code::VERIFICATION,
-        ObtainError::Admit(error) => admit(error),
-        ObtainError::Offline { .. } => code::NOT_THERE,
-        ObtainError::Credentials { .. } => code::USAGE,
-        ObtainError::Failed { source, .. } => install(source),
+        FetchLockedError::NoDigest { .. } | FetchLockedError::Unsigned { .. } | FetchLockedError::OtherSigner { .. } => {
+            code::VERIFICATION
+        }
+        FetchLockedError::Admit(error) => admit(error),
+        FetchLockedError::Offline { .. } => code::NOT_THERE,
+        FetchLockedError::Credentials { .. } => code::USAGE,
+        FetchLockedError::Failed { source, .. } => install(source),
         _ => code::FAILED,
     }
 }
@@ -399,8 +401,8 @@ fn admit(error: &AdmitError) -> u8 {
         | AdmitError::Unverified(_)
         | AdmitError::Limited { .. }
         | AdmitError::Revoked { .. }
-        | AdmitError::NoSigner { .. }
-        | AdmitError::OtherSigner { .. } => code::VERIFICATION,
+        | AdmitError::SignerMissing { .. }
+        | AdmitError::SignerChanged { .. } => code::VERIFICATION,
         _ => code::FAILED,
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use plugsmith::host::Host;
-pub use plugsmith::settings::When;
+pub use plugsmith::settings::ShowWhen;
 
 // No doc comment: clap would take it for what the program is about.
 #[expect(missing_docs, reason = "see above: they are the flags that every command has")]
@@ -25,7 +25,7 @@ pub struct Globals {
     pub debug: bool,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", overrides_with = "color", value_parser = color_parser())]
-    pub color: Option<When>,
+    pub color: Option<ShowWhen>,
     /// Answer yes to every question
     #[arg(long, short, global = true, overrides_with = "yes")]
     pub yes: bool,
@@ -44,17 +44,17 @@ pub struct HostFlag {
 }
 
 /// Each choice of `--color`, with what help says of it.
-const COLOR: [(&str, When, Option<&str>); 3] = [
-    ("auto", When::Auto, Some("Where the stream is a terminal")),
-    ("always", When::Always, None),
-    ("never", When::Never, None),
+const COLOR: [(&str, ShowWhen, Option<&str>); 3] = [
+    ("auto", ShowWhen::Auto, Some("Where the stream is a terminal")),
+    ("always", ShowWhen::Always, None),
+    ("never", ShowWhen::Never, None),
 ];
 
-fn color(text: &str) -> Option<When> {
+fn color(text: &str) -> Option<ShowWhen> {
     COLOR.iter().find(|(name, ..)| *name == text).map(|&(_, when, _)| when)
 }
 
-fn color_parser() -> impl TypedValueParser<Value = When> {
+fn color_parser() -> impl TypedValueParser<Value = ShowWhen> {
     let values = COLOR.iter().map(|&(name, _, help)| match help {
         Some(help) => PossibleValue::new(name).help(help),
         None => PossibleValue::new(name),

@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-mod acts;
 mod commands;
 pub mod completion;
 pub mod dispatch;
@@ -16,6 +15,7 @@ mod help;
 pub mod output;
 mod run;
 mod signals;
+mod verb;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,9 +24,9 @@ use clap::{ArgMatches, Args as _, Command, FromArgMatches, Subcommand as _};
 
 use self::commands::{PluginCommand, get, post_render};
 use self::dispatch::Route;
-use self::error::{Failure, Result, code};
+use self::error::{CommandFailure, Result, code};
 use self::globals::Globals;
-use self::output::{Format, Output};
+use self::output::{Output, OutputFormat};
 use plugsmith::host::{Homes, Host};
 use plugsmith::interrupt;
 use plugsmith::manager::Manager;
@@ -78,10 +78,10 @@ impl<'a> Context<'a> {
     }
 
     /// Remembers the first failure of several, and tells of every one at once.
-    pub(crate) fn keep_first(&self, first: &mut Option<Failure>, ended: Result) {
+    pub(crate) fn keep_first(&self, first: &mut Option<CommandFailure>, ended: Result) {
         if let Err(failure) = ended {
             failure.tell(self.output);
-            first.get_or_insert(Failure::silent(failure.code));
+            first.get_or_insert(CommandFailure::silent(failure.code));
         }
     }
 }
@@ -109,7 +109,7 @@ pub fn main(host: Host, command: Command, own: impl FnOnce(&str, &ArgMatches) ->
         Ok(Route::Builtin) => built_in(&host, command, args, own),
         Err(error) => {
             let globals = Globals::default().with_environment(&host);
-            Failure::new(code::USAGE, error).end(&Output::new(&host, &globals))
+            CommandFailure::new(code::USAGE, error).end(&Output::new(&host, &globals))
         }
     }
 }
@@ -128,7 +128,7 @@ fn built_in(
     // Scripts ask for it all the time, and a tree of commands would take as long as everything else in such a run.
     if version_is_ours && args == ["version"] {
         let globals = Globals::default().with_environment(host);
-        return finish(host, &globals, |context| run::version(Format::Table, context));
+        return finish(host, &globals, |context| run::version(OutputFormat::Table, context));
     }
     let mut group = Command::new("plugin").about("Manage plugins").subcommand_required(true).arg_required_else_help(true);
     // Its two dozen commands cost more than starting the program does: they are described only to lines that speak of them.
@@ -196,7 +196,7 @@ fn built_in(
         Some(("plugin", matches)) => {
             let command = |context: &Context<'_>| match PluginCommand::from_arg_matches(matches) {
                 Ok(command) => command.run(context),
-                Err(error) => Err(Failure::new(code::USAGE, error)),
+                Err(error) => Err(CommandFailure::new(code::USAGE, error)),
             };
             match matches.subcommand_name() {
                 // What is wrong with settings and policies is among what it finds.
@@ -236,12 +236,12 @@ fn finish(host: &Host, globals: &Globals, command: impl FnOnce(&Context<'_>) -> 
     let output = Output::new(host, globals);
     let settings = match Settings::load(&homes.config.path) {
         Ok(settings) => settings,
-        Err(error) => return Failure::new(code::FAILED, error).end(&output),
+        Err(error) => return CommandFailure::new(code::FAILED, error).end(&output),
     };
     let output = output.with_settings(globals, settings.output.color, settings.output.progress);
     let policy = match Policy::load(host, &homes) {
         Ok(policy) => policy,
-        Err(error) => return Failure::new(code::FAILED, error).end(&output),
+        Err(error) => return CommandFailure::new(code::FAILED, error).end(&output),
     };
     end(&Context { host, homes: &homes, settings: &settings, policy: &policy, output: &output, globals }, command)
 }
@@ -255,7 +255,7 @@ fn finish_with<A: FromArgMatches>(
 ) -> ExitCode {
     finish(host, globals, |context| match A::from_arg_matches(matches) {
         Ok(arguments) => command(&arguments, context),
-        Err(error) => Err(Failure::new(code::USAGE, error)),
+        Err(error) => Err(CommandFailure::new(code::USAGE, error)),
     })
 }
 

@@ -21,14 +21,14 @@ use serde::Serialize;
 
 use self::progress::Progress;
 pub use self::table::Table;
-use crate::globals::{Globals, When};
-use plugsmith::host::{Host, Origin};
-use plugsmith::report::{Answer, Event, Report};
+use crate::globals::{Globals, ShowWhen};
+use plugsmith::host::{Host, SettingOrigin};
+use plugsmith::report::{Consent, Report, ReportEvent};
 use plugsmith::text;
 
 /// The shape of a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// For people
     #[default]
     Table,
@@ -128,7 +128,7 @@ impl Output {
             held_back: Mutex::new(None),
             step: Mutex::new(None),
         };
-        new.with_settings(globals, When::Auto, When::Auto)
+        new.with_settings(globals, ShowWhen::Auto, ShowWhen::Auto)
     }
 
     /// The name of the program, as users type it.
@@ -138,36 +138,36 @@ impl Output {
 
     /// The same once `config.yaml` has been read: flags and environment win over `color` and `progress`.
     #[must_use]
-    pub fn with_settings(mut self, globals: &Globals, color: When, progress: When) -> Self {
+    pub fn with_settings(mut self, globals: &Globals, color: ShowWhen, progress: ShowWhen) -> Self {
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
         let wanted = Self::color_chosen_outside(globals).map_or(color, |(when, _)| when);
         let colored = |terminal: bool| match wanted {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => terminal && !dumb,
+            ShowWhen::Always => true,
+            ShowWhen::Never => false,
+            ShowWhen::Auto => terminal && !dumb,
         };
         self.colored_results = colored(io::stdout().is_terminal());
         self.colored_messages = colored(io::stderr().is_terminal());
         // Where a bar cannot move, lines serve better, whatever was asked for.
-        self.bars = progress != When::Never && !self.quiet && io::stderr().is_terminal() && !dumb;
+        self.bars = progress != ShowWhen::Never && !self.quiet && io::stderr().is_terminal() && !dumb;
         self
     }
 
     /// What a flag or the environment says of colours, and which: they win over `config.yaml`.
-    pub(crate) fn color_chosen_outside(globals: &Globals) -> Option<(When, Origin)> {
+    pub(crate) fn color_chosen_outside(globals: &Globals) -> Option<(ShowWhen, SettingOrigin)> {
         if let Some(when) = globals.color {
-            return Some((when, Origin::Flag("--color")));
+            return Some((when, SettingOrigin::Flag("--color")));
         }
         let (name, when) = if variable("NO_COLOR").is_some() {
-            ("NO_COLOR", When::Never)
+            ("NO_COLOR", ShowWhen::Never)
         } else if variable("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
-            ("CLICOLOR_FORCE", When::Always)
+            ("CLICOLOR_FORCE", ShowWhen::Always)
         } else if variable("CLICOLOR").is_some_and(|value| value == "0") {
-            ("CLICOLOR", When::Never)
+            ("CLICOLOR", ShowWhen::Never)
         } else {
             return None;
         };
-        Some((when, Origin::Environment(name.to_owned())))
+        Some((when, SettingOrigin::Environment(name.to_owned())))
     }
 
     /// Whether everything should be said.
@@ -200,7 +200,7 @@ impl Output {
     pub(crate) fn begin_change(&self, rows: bool) {
         self.rows.store(rows, Ordering::Relaxed);
         if self.quiet {
-            *self.held_back() = Some(Vec::new());
+            *self.buffered_messages() = Some(Vec::new());
         }
     }
 
@@ -227,17 +227,17 @@ impl Output {
     /// Standard output refused it, or it has no such form.
     pub fn list<T: Serialize>(
         &self,
-        format: Format,
+        format: OutputFormat,
         rows: &[T],
         table: impl FnOnce(&[T]) -> Table,
         name: impl Fn(&T) -> &str,
     ) -> Result<(), OutputError> {
         match format {
-            Format::Table => self.print(&table(rows).render(self.colored_results)),
-            Format::Name => {
-                self.print(&rows.iter().map(|row| text::plain(name(row)) + "\n").collect::<Vec<Cow<'_, str>>>().concat())
+            OutputFormat::Table => self.print(&table(rows).render(self.colored_results)),
+            OutputFormat::Name => {
+                self.print(&rows.iter().map(|row| text::sanitized(name(row)) + "\n").collect::<Vec<Cow<'_, str>>>().concat())
             }
-            Format::Json | Format::Yaml => self.print(&encode(format, rows)?),
+            OutputFormat::Json | OutputFormat::Yaml => self.print(&encode(format, rows)?),
         }
     }
 
@@ -245,10 +245,15 @@ impl Output {
     ///
     /// # Errors
     /// Standard output refused it, or it has no such form.
-    pub fn value<T: Serialize>(&self, format: Format, value: &T, text: impl FnOnce() -> String) -> Result<(), OutputError> {
+    pub fn value<T: Serialize>(
+        &self,
+        format: OutputFormat,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), OutputError> {
         match format {
-            Format::Table | Format::Name => self.print(&text()),
-            Format::Json | Format::Yaml => self.print(&encode(format, value)?),
+            OutputFormat::Table | OutputFormat::Name => self.print(&text()),
+            OutputFormat::Json | OutputFormat::Yaml => self.print(&encode(format, value)?),
         }
     }
 
@@ -276,7 +281,7 @@ impl Output {
     /// Warns of `text`, even when quiet: a warning is about what the user should not miss. A verb that changes something and was asked
     /// to be quiet warns only if it fails.
     pub fn warning(&self, text: &str) {
-        if let Some(held_back) = self.held_back().as_mut() {
+        if let Some(held_back) = self.buffered_messages().as_mut() {
             held_back.push(text.to_owned());
             return;
         }
@@ -289,7 +294,7 @@ impl Output {
 
     /// Says what failed, what caused it, and what to do next.
     pub fn error(&self, error: &(dyn Error + 'static), hints: &[String]) {
-        let held_back = self.held_back().as_mut().map(std::mem::take).unwrap_or_default();
+        let held_back = self.buffered_messages().as_mut().map(std::mem::take).unwrap_or_default();
         held_back.iter().for_each(|text| self.warn(text));
         for (at, text) in chain(error).iter().enumerate() {
             let label =
@@ -307,7 +312,7 @@ impl Output {
     }
 
     /// `text` in bold, for results.
-    pub fn strong<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub fn bold<'a>(&self, text: &'a str) -> Cow<'a, str> {
         paint(text, Style::new().bold(), self.colored_results)
     }
 
@@ -321,18 +326,18 @@ impl Output {
         }
         if !self.ask {
             let instead = "`--yes` answers yes".to_owned();
-            return Err(PromptError::NobodyToAsk { question: text::plain(question).into_owned(), instead });
+            return Err(PromptError::NobodyToAsk { question: text::sanitized(question).into_owned(), instead });
         }
         let mut answer = String::new();
-        let asked = self.apart(|| {
+        let asked = self.without_progress(|| {
             let mut stderr = io::stderr().lock();
-            write!(stderr, "{} [y/N] ", text::plain(question))?;
+            write!(stderr, "{} [y/N] ", text::sanitized(question))?;
             stderr.flush()?;
             io::stdin().read_line(&mut answer)
         });
         match asked {
             Ok(_) => Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")),
-            Err(source) => Err(PromptError::Terminal { question: text::plain(question).into_owned(), source }),
+            Err(source) => Err(PromptError::Terminal { question: text::sanitized(question).into_owned(), source }),
         }
     }
 
@@ -341,18 +346,18 @@ impl Output {
     /// # Errors
     /// Nobody can be asked, or the terminal failed.
     pub fn secret(&self, question: &str, instead: &str) -> Result<String, PromptError> {
-        let shown = text::plain(question).into_owned();
+        let shown = text::sanitized(question).into_owned();
         if !self.ask {
             return Err(PromptError::NobodyToAsk { question: shown, instead: instead.to_owned() });
         }
-        self.apart(|| rpassword::prompt_password(format!("{shown}: ")))
+        self.without_progress(|| rpassword::prompt_password(format!("{shown}: ")))
             .map_err(|source| PromptError::Terminal { question: shown, source })
     }
 
     /// One message on standard error. That it may fail to arrive changes nothing.
     fn message(&self, label: Option<(&str, Style)>, text: &str) {
-        let text = text::plain_block(text);
-        self.apart(|| {
+        let text = text::sanitized_block(text);
+        self.without_progress(|| {
             let mut stderr = io::stderr().lock();
             let _ = match label {
                 Some((label, style)) => writeln!(stderr, "{}: {text}", paint(label, style, self.colored_messages)),
@@ -362,7 +367,7 @@ impl Output {
     }
 
     /// Does `work`, which writes to the terminal, while no bar is drawn there.
-    fn apart<R>(&self, work: impl FnOnce() -> R) -> R {
+    fn without_progress<R>(&self, work: impl FnOnce() -> R) -> R {
         let mut step = self.step();
         if let Some(step) = step.as_mut() {
             step.hide();
@@ -370,7 +375,7 @@ impl Output {
         work()
     }
 
-    fn held_back(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+    fn buffered_messages(&self) -> MutexGuard<'_, Option<Vec<String>>> {
         self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -387,7 +392,7 @@ impl Output {
             self.message(None, what);
         }
         if self.bars {
-            *self.step() = Some(Progress::new(text::plain(what).into_owned(), total));
+            *self.step() = Some(Progress::new(text::sanitized(what).into_owned(), total));
         }
     }
 
@@ -406,30 +411,30 @@ impl Output {
 }
 
 impl Report for Output {
-    fn event(&self, event: Event<'_>) {
+    fn event(&self, event: ReportEvent<'_>) {
         match event {
-            Event::Started { what, total } => self.start(what, total),
-            Event::Advanced { done } => self.advance(done),
-            Event::Finished => self.finish(),
-            Event::Notice(text) => Output::notice(self, text),
-            Event::Warning(text) => Output::warning(self, text),
-            Event::Detail(text) => Output::verbose(self, text),
-            Event::Step(text) => Output::debug(self, text),
+            ReportEvent::Started { what, total } => self.start(what, total),
+            ReportEvent::Advanced { done } => self.advance(done),
+            ReportEvent::Finished => self.finish(),
+            ReportEvent::Notice(text) => Output::notice(self, text),
+            ReportEvent::Warning(text) => Output::warning(self, text),
+            ReportEvent::Detail(text) => Output::verbose(self, text),
+            ReportEvent::Step(text) => Output::debug(self, text),
         }
     }
 
-    fn keeps_standard_output(&self) -> bool {
+    fn reserves_stdout(&self) -> bool {
         self.rows.load(Ordering::Relaxed)
     }
 
-    fn agrees(&self, what: &str, question: &str) -> Answer {
+    fn ask_consent(&self, what: &str, question: &str) -> Consent {
         if !self.ask {
             Output::verbose(self, what);
-            return if self.yes { Answer::Yes } else { Answer::Nobody };
+            return if self.yes { Consent::Yes } else { Consent::Unattended };
         }
         self.message(None, what);
         // A terminal that fails has not said yes.
-        if self.confirm(question).unwrap_or(false) { Answer::Yes } else { Answer::No }
+        if self.confirm(question).unwrap_or(false) { Consent::Yes } else { Consent::No }
     }
 }
 
@@ -455,8 +460,8 @@ fn paint(text: &str, style: Style, colored: bool) -> Cow<'_, str> {
 }
 
 /// `value` as JSON or YAML, in which nothing acts on a terminal.
-fn encode<T: Serialize + ?Sized>(format: Format, value: &T) -> Result<String, OutputError> {
-    if format == Format::Yaml {
+fn encode<T: Serialize + ?Sized>(format: OutputFormat, value: &T) -> Result<String, OutputError> {
+    if format == OutputFormat::Yaml {
         return encode_yaml(value).map_err(|source| OutputError::Form { format: "YAML", source });
     }
     let json = serde_json::to_string_pretty(value).map_err(|e| OutputError::Form { format: "JSON", source: e.into() })?;
@@ -486,7 +491,7 @@ fn encode_yaml<T: Serialize + ?Sized>(value: &T) -> Result<String, Box<dyn Error
 
 fn neutralise(value: &mut serde_json::Value) {
     match value {
-        serde_json::Value::String(string) => *string = text::plain_block(string),
+        serde_json::Value::String(string) => *string = text::sanitized_block(string),
         serde_json::Value::Array(values) => values.iter_mut().for_each(neutralise),
         serde_json::Value::Object(values) => values.values_mut().for_each(neutralise),
         _ => {}
@@ -500,10 +505,10 @@ mod tests {
     #[test]
     fn m8_json_and_yaml_hold_nothing_that_acts_on_a_terminal() {
         let value = serde_json::json!({"name": "a\x1b[31m\u{202e}\u{7f}\u{e0041}é\n"});
-        let json = encode(Format::Json, &value).unwrap();
+        let json = encode(OutputFormat::Json, &value).unwrap();
         assert_eq!(json, "{\n  \"name\": \"a\\u001b[31m\\u202e\\u007f\\udb40\\udc41é\\n\"\n}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
-        let yaml = encode(Format::Yaml, &value).unwrap();
+        let yaml = encode(OutputFormat::Yaml, &value).unwrap();
         assert!(!yaml.chars().any(|c| c != '\n' && text::acts_on_a_terminal(c)), "{yaml:?}");
     }
 
@@ -519,9 +524,13 @@ mod tests {
 
     #[test]
     fn colour_flags_win() {
-        let never = Globals { color: Some(When::Never), ..Globals::default() };
-        assert!(!Output::new(&Host::tool(), &never).with_settings(&never, When::Always, When::Auto).has_colored_results());
-        let always = Globals { color: Some(When::Always), ..Globals::default() };
-        assert_eq!(Output::new(&Host::tool(), &always).strong("x"), "\x1b[1mx\x1b[0m");
+        let never = Globals { color: Some(ShowWhen::Never), ..Globals::default() };
+        assert!(
+            !Output::new(&Host::tool(), &never)
+                .with_settings(&never, ShowWhen::Always, ShowWhen::Auto)
+                .has_colored_results()
+        );
+        let always = Globals { color: Some(ShowWhen::Always), ..Globals::default() };
+        assert_eq!(Output::new(&Host::tool(), &always).bold("x"), "\x1b[1mx\x1b[0m");
     }
 }

@@ -8,24 +8,24 @@ use clap::{ArgMatches, Command};
 
 use crate::Context;
 use crate::completion;
-use crate::dispatch::{self, Call};
-use crate::error::{Failure, Result, code};
-use crate::output::{Format, Output};
+use crate::dispatch::{self, PluginCall};
+use crate::error::{CommandFailure, Result, code};
+use crate::output::{Output, OutputFormat};
 use plugsmith::host::{Homes, Host};
 use plugsmith::manifest::Config;
-use plugsmith::runtime::{Input, InvokeError, Output as Answer, Process, end_by_signal};
+use plugsmith::runtime::{InvokeError, InvokeInput, InvokeOutput as Answer, ProcessMode, end_by_signal};
 use plugsmith::settings::Limits;
-use plugsmith::store::{Listed, Plugin, Store};
-use plugsmith::text::Plain;
+use plugsmith::store::{ListedPlugin, Plugin, Store};
+use plugsmith::text::Sanitized;
 
 /// A command line that is a plugin's.
-pub(super) fn call(call: &Call, context: &Context<'_>) -> Result {
+pub(super) fn call(call: &PluginCall, context: &Context<'_>) -> Result {
     or_unknown(call, context, plugin(&call.name, &call.args, context))
 }
 
 /// `help NAME`: what the plugin itself says, or its manifest where it would not hear the question.
-pub(super) fn help(call: &Call, context: &Context<'_>) -> Result {
-    let asked = context.manager().open(&call.name).map_err(Failure::from).and_then(|plugin| {
+pub(super) fn help(call: &PluginCall, context: &Context<'_>) -> Result {
+    let asked = context.manager().open(&call.name).map_err(CommandFailure::from).and_then(|plugin| {
         match dispatch::manifest_help(context.host, &plugin.metadata) {
             Some(text) => Ok(context.output.print(&text)?),
             None => start(&plugin, &call.args, context),
@@ -35,12 +35,15 @@ pub(super) fn help(call: &Call, context: &Context<'_>) -> Result {
 }
 
 /// The end of a command line that was a plugin's, if there is one of that name.
-fn or_unknown(call: &Call, context: &Context<'_>, ended: Result) -> Result {
+fn or_unknown(call: &PluginCall, context: &Context<'_>, ended: Result) -> Result {
     match ended {
         // A word that no plugin bears is an unknown command; only now is it worth knowing what the others are called.
         Err(failure) if failure.code == code::NOT_THERE => {
             let installed: Vec<String> = commands(context).into_iter().map(|plugin| plugin.name).collect();
-            Err(Failure::new(code::USAGE, dispatch::unknown_command(context.host, &call.name, &call.args, &installed)))
+            Err(CommandFailure::new(
+                code::USAGE,
+                dispatch::unknown_command(context.host, &call.name, &call.args, &installed),
+            ))
         }
         ended => ended,
     }
@@ -57,18 +60,18 @@ pub(super) fn exec(name: &str, args: &[OsString], context: &Context<'_>) -> Resu
     match plugin.metadata.config {
         Config::Test => {
             let name = args.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-            ask(&plugin, Input::Test { name: &name }, context)
+            ask(&plugin, InvokeInput::Test { name: &name }, context)
         }
         _ => start(&plugin, args, context),
     }
 }
 
 fn start(plugin: &Plugin, args: &[OsString], context: &Context<'_>) -> Result {
-    ask(plugin, Input::Cli { args, process: Process::Replace }, context)
+    ask(plugin, InvokeInput::Cli { args, process: ProcessMode::Replace }, context)
 }
 
 /// Asks something of `plugin`, prints its answer, and ends as it ended.
-fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
+fn ask(plugin: &Plugin, input: InvokeInput<'_>, context: &Context<'_>) -> Result {
     context.manager().record_run(plugin)?;
     crate::clear_up_after(plugin);
     match plugin.invoke(input, &context.environment(), context.output) {
@@ -77,20 +80,22 @@ fn ask(plugin: &Plugin, input: Input<'_>, context: &Context<'_>) -> Result {
         Ok(_) => Ok(()),
         // A program has said what there was to say.
         Err(InvokeError::Exit { code, .. }) if plugin.metadata.subprocess().is_some() => {
-            Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)))
+            Err(CommandFailure::silent(u8::try_from(code).unwrap_or(code::FAILED)))
         }
-        Err(error @ InvokeError::Exit { code, .. }) => Err(Failure::new(u8::try_from(code).unwrap_or(code::FAILED), error)),
+        Err(error @ InvokeError::Exit { code, .. }) => {
+            Err(CommandFailure::new(u8::try_from(code).unwrap_or(code::FAILED), error))
+        }
         Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
         // To Helm, a plugin that is no command is none that could be named here.
         Err(error @ InvokeError::NotACommand { .. }) => {
-            let failure = Failure::new(code::USAGE, error);
+            let failure = CommandFailure::new(code::USAGE, error);
             Err(match use_of(plugin, context.host.name()) {
                 Some(hint) => failure.hint(hint),
                 None => failure,
             })
         }
-        Err(error) if error.is_refusal() => Err(Failure::new(code::VERIFICATION, error)),
-        Err(error) => Err(Failure::new(code::FAILED, error)),
+        Err(error) if error.is_refusal() => Err(CommandFailure::new(code::VERIFICATION, error)),
+        Err(error) => Err(CommandFailure::new(code::FAILED, error)),
     }
 }
 
@@ -106,7 +111,7 @@ fn use_of(plugin: &Plugin, host: &str) -> Option<String> {
 }
 
 /// The plugins that are commands and can be run by their name.
-fn commands(context: &Context<'_>) -> Vec<Listed> {
+fn commands(context: &Context<'_>) -> Vec<ListedPlugin> {
     if context.host.plugins_off().is_some() {
         return Vec::new();
     }
@@ -130,14 +135,14 @@ pub(super) fn plugins_for_help(host: &Host, output: &Output) -> String {
         if text.is_empty() {
             text.push_str("Plugins:\n");
         }
-        let _ = writeln!(text, "  {:<11} {}", Plain(&plugin.name), Plain(&plugin.short_help));
+        let _ = writeln!(text, "  {:<11} {}", Sanitized(&plugin.name), Sanitized(&plugin.short_help));
     }
     text.truncate(text.trim_end().len());
     text
 }
 
 /// `version`.
-pub(super) fn version(format: Format, context: &Context<'_>) -> Result {
+pub(super) fn version(format: OutputFormat, context: &Context<'_>) -> Result {
     let (name, version) = (context.host.name(), context.host.version().to_string());
     let text = format!("{name} {version}");
     Ok(context.output.value(format, &serde_json::json!({"name": name, "version": version}), || text)?)
@@ -147,7 +152,7 @@ pub(super) fn version(format: Format, context: &Context<'_>) -> Result {
 pub(super) fn completion(matches: &ArgMatches, context: &Context<'_>) -> Result {
     match completion::script(matches, context.host) {
         Some(script) => Ok(context.output.print(&script)?),
-        None => Err(Failure::said(code::USAGE, "name a shell")),
+        None => Err(CommandFailure::text(code::USAGE, "name a shell")),
     }
 }
 

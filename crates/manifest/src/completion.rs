@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 use crate::yaml::{self, Node, YamlError};
 
 use super::problem::{Checker, Problem, Severity};
@@ -33,7 +33,7 @@ pub struct Command {
 #[non_exhaustive]
 pub enum CompletionError {
     /// It is no YAML.
-    #[error("{}:{}:{}: {}", Plain(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
+    #[error("{}:{}:{}: {}", Sanitized(&.path.to_string_lossy()), .error.at().line, .error.at().column, .error.reason())]
     Yaml {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum CompletionError {
         error: YamlError,
     },
     /// Something in it is not what it should be.
-    #[error("{}:{problem}", Plain(&.path.to_string_lossy()))]
+    #[error("{}:{problem}", Sanitized(&.path.to_string_lossy()))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -84,7 +84,7 @@ fn command(node: &Node, what: &str, root: bool, checker: &mut Checker) -> Comman
                 for item in checker.items(node, "flags") {
                     let flag = checker.text(item, "flags");
                     if flag.starts_with('-') {
-                        let message = format!("flag `{}` is written with dashes", Plain(&flag));
+                        let message = format!("flag `{}` is written with dashes", Sanitized(&flag));
                         checker.warning(item.at, "completion-flag", message, "write its name alone");
                     }
                     found.flags.push(flag.trim_start_matches('-').to_owned());

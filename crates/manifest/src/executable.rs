@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// How much of a file is looked at: no system reads a longer `#!` line, and headers of programs are shorter.
 const HEAD: usize = 4096;
@@ -200,8 +200,8 @@ impl Script {
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Plain(&self.interpreter))?;
-        if self.argument.is_empty() { Ok(()) } else { write!(f, " {}", Plain(&self.argument)) }
+        write!(f, "{}", Sanitized(&self.interpreter))?;
+        if self.argument.is_empty() { Ok(()) } else { write!(f, " {}", Sanitized(&self.argument)) }
     }
 }
 

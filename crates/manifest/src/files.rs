@@ -111,7 +111,7 @@ fn public_file(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 /// # Errors
 /// What opening or reading gives; something that is not a regular file is `InvalidInput`, so that a fifo cannot hang us.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    Ok(read_bounded_seen(path, limit)?.map(|(bytes, _)| bytes))
+    Ok(read_bounded_with_metadata(path, limit)?.map(|(bytes, _)| bytes))
 }
 
 /// Opens the file at `path` for reading, and says what it is.
@@ -137,7 +137,7 @@ pub fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
 ///
 /// # Errors
 /// As [`read_bounded`].
-pub fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, fs::Metadata)>> {
+pub fn read_bounded_with_metadata(path: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, fs::Metadata)>> {
     let (file, metadata) = open_regular(path)?;
     let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -146,14 +146,14 @@ pub fn read_bounded_seen(path: &Path, limit: u64) -> io::Result<Option<(Vec<u8>,
 
 /// Who may write to a file, where that is somebody else than its reader and the administrator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writers {
+pub enum OtherWriters {
     /// It belongs to another user.
     Owner,
     /// Its mode lets its group or everybody write.
     Mode,
 }
 
-impl Writers {
+impl OtherWriters {
     /// Looks at the owner and the mode in `metadata`; `None` where nobody else may write, or the system has no such thing.
     pub fn of(metadata: &fs::Metadata) -> Option<Self> {
         #[cfg(unix)]
@@ -183,7 +183,7 @@ impl Writers {
 
     /// The command that mends it for `path`, safe to show.
     pub fn mend(self, path: &Path) -> String {
-        let path = crate::text::plain(&path.to_string_lossy()).replace('\'', "'\\''");
+        let path = crate::text::sanitized(&path.to_string_lossy()).replace('\'', "'\\''");
         match self {
             Self::Owner => format!("chown $(id -u) '{path}'"),
             Self::Mode => format!("chmod go-w '{path}'"),
@@ -193,7 +193,7 @@ impl Writers {
 
 /// Who besides its reader and the administrator may change a file that decides about trust, so that it is believed all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keepers {
+pub enum AllowedWriters {
     /// Nobody: it is written by this program, or by an administrator.
     Nobody,
     /// A group, and the owner whoever that is: people write it with their own umask, or share it.
@@ -203,8 +203,8 @@ pub enum Keepers {
 /// A file that decides about trust, or a directory that it lies in, may be changed by others: it is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} may be changed by others ({why}), so what it says is not believed; look through it, then mend it with `{mend}`",
-    crate::text::Plain(&path.to_string_lossy()))]
-pub struct Changeable {
+    crate::text::Sanitized(&path.to_string_lossy()))]
+pub struct UntrustedFile {
     /// The file or directory.
     pub path: PathBuf,
     /// Who may change it.
@@ -218,20 +218,20 @@ pub struct Changeable {
 /// one can put another file in the place of this; in one that is sticky, as /tmp is, only the owner can.
 ///
 /// # Errors
-/// [`Changeable`].
-pub fn refuse_changeable(
+/// [`UntrustedFile`].
+pub fn refuse_untrusted(
     path: &Path,
     metadata: &fs::Metadata,
-    keepers: Keepers,
+    keepers: AllowedWriters,
     directories: usize,
-) -> Result<(), Changeable> {
+) -> Result<(), UntrustedFile> {
     match keepers {
-        Keepers::Nobody => {
-            if let Some(writers) = Writers::of(metadata) {
-                return Err(Changeable { path: path.to_owned(), why: writers.why(), mend: writers.mend(path) });
+        AllowedWriters::Nobody => {
+            if let Some(writers) = OtherWriters::of(metadata) {
+                return Err(UntrustedFile { path: path.to_owned(), why: writers.why(), mend: writers.mend(path) });
             }
         }
-        Keepers::Group => refuse_everybody(path, metadata, "its mode lets everybody write")?,
+        AllowedWriters::Group => refuse_everybody(path, metadata, "its mode lets everybody write")?,
     }
     let mut above = path.parent();
     for _ in 0..directories {
@@ -239,9 +239,9 @@ pub fn refuse_changeable(
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let Ok(metadata_above) = directory.metadata() else { break };
         match is_sticky(&metadata_above) {
-            true if Writers::of(metadata) == Some(Writers::Owner) => {
-                let (why, mend) = (Writers::Owner.why(), Writers::Owner.mend(path));
-                return Err(Changeable { path: path.to_owned(), why, mend });
+            true if OtherWriters::of(metadata) == Some(OtherWriters::Owner) => {
+                let (why, mend) = (OtherWriters::Owner.why(), OtherWriters::Owner.mend(path));
+                return Err(UntrustedFile { path: path.to_owned(), why, mend });
             }
             true => {}
             false => refuse_everybody(directory, &metadata_above, "everybody may replace files there")?,
@@ -252,23 +252,23 @@ pub fn refuse_changeable(
 }
 
 /// Refuses what another user put at `path`: into a sticky directory, in which everybody may put things.
-pub fn refuse_planted(path: &Path) -> Result<(), Changeable> {
+pub fn refuse_foreign_owner(path: &Path) -> Result<(), UntrustedFile> {
     let is_shared = path.parent().and_then(|above| above.metadata().ok()).is_some_and(|above| is_sticky(&above));
-    let is_others = |metadata: fs::Metadata| Writers::of(&metadata) == Some(Writers::Owner);
+    let is_others = |metadata: fs::Metadata| OtherWriters::of(&metadata) == Some(OtherWriters::Owner);
     if !is_shared || !fs::symlink_metadata(path).is_ok_and(is_others) {
         return Ok(());
     }
     let mend = format!("chown -hR \"$(id -u)\" {}", crate::text::quoted(&path.to_string_lossy()));
-    Err(Changeable { path: path.to_owned(), why: "another user put it where everybody may put things", mend })
+    Err(UntrustedFile { path: path.to_owned(), why: "another user put it where everybody may put things", mend })
 }
 
 /// Refuses what everybody may write to.
-fn refuse_everybody(path: &Path, metadata: &fs::Metadata, why: &'static str) -> Result<(), Changeable> {
+fn refuse_everybody(path: &Path, metadata: &fs::Metadata, why: &'static str) -> Result<(), UntrustedFile> {
     if !everybody_may_write(metadata) {
         return Ok(());
     }
     let mend = format!("chmod o-w {}", crate::text::quoted(&path.to_string_lossy()));
-    Err(Changeable { path: path.to_owned(), why, mend })
+    Err(UntrustedFile { path: path.to_owned(), why, mend })
 }
 
 /// Whether everybody may write to a file or directory with `metadata`; a link has no mode that would mean anything.
@@ -316,19 +316,19 @@ mod tests {
             for (at, mode) in [&path, &dir.path().join("a b"), dir.path()].into_iter().zip(modes) {
                 chmod(at, mode);
             }
-            for (keepers, refused) in [(Keepers::Nobody, nobody), (Keepers::Group, group)] {
-                let found = refuse_changeable(&path, &fs::metadata(&path).unwrap(), keepers, 1).err();
+            for (keepers, refused) in [(AllowedWriters::Nobody, nobody), (AllowedWriters::Group, group)] {
+                let found = refuse_untrusted(&path, &fs::metadata(&path).unwrap(), keepers, 1).err();
                 let found = found.as_ref().map(|found| (found.path.file_name().unwrap().to_str().unwrap(), &found.mend));
                 assert_eq!(found.map(|(name, _)| name), refused, "{modes:?} {keepers:?}");
                 if let Some((_, mend)) = found {
                     assert!(std::process::Command::new("sh").args(["-c", mend]).status().unwrap().success(), "{mend}");
-                    assert!(refuse_changeable(&path, &fs::metadata(&path).unwrap(), keepers, 1).is_ok(), "{mend}");
+                    assert!(refuse_untrusted(&path, &fs::metadata(&path).unwrap(), keepers, 1).is_ok(), "{mend}");
                 }
                 for (at, mode) in [&path, &dir.path().join("a b")].into_iter().zip(modes) {
                     chmod(at, mode);
                 }
             }
-            let above = refuse_changeable(&path, &fs::metadata(&path).unwrap(), Keepers::Group, 2);
+            let above = refuse_untrusted(&path, &fs::metadata(&path).unwrap(), AllowedWriters::Group, 2);
             assert_eq!(above.is_ok(), group.is_none() && modes[2] == 0o700, "{modes:?}");
         }
     }

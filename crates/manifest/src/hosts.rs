@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use globset::{GlobBuilder, GlobMatcher};
 use url::{Host, Url};
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// What makes a text a glob.
 const GLOB: [char; 6] = ['*', '?', '[', ']', '{', '}'];
@@ -29,7 +29,7 @@ enum Hosts {
 
 /// Why a text is no pattern for hosts.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}` names no host: {reason}", Plain(pattern))]
+#[error("`{}` names no host: {reason}", Sanitized(pattern))]
 pub struct HostPatternError {
     pattern: String,
     reason: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::text;
-use crate::yaml::{Entry, Mark};
+use crate::yaml::{Entry, Position};
 
 use super::problem::{Checker, Severity};
 use super::v1::{commands, hooks, protocols};
@@ -29,10 +29,10 @@ pub(super) fn read(root: &[Entry], checker: &mut Checker) -> Option<Metadata> {
     let mut name = None;
     let mut version = None;
     let mut cli = CliConfig::default();
-    let mut command = (Mark::START, String::new());
+    let mut command = (Position::START, String::new());
     let mut platform_commands = Vec::new();
     let mut platform_hooks = BTreeMap::new();
-    let mut old_hooks = (Mark::START, BTreeMap::new());
+    let mut old_hooks = (Position::START, BTreeMap::new());
     let mut protocol_commands = Vec::new();
 
     for entry in root {
@@ -142,5 +142,5 @@ fn downloaders(entry: &Entry, checker: &mut Checker) -> Vec<ProtocolCommand> {
 /// White space of any kind as spaces, without what does not print (CVE-2021-21303).
 fn one_line(usage: &str) -> String {
     let fold = |c: char| if c.is_whitespace() { ' ' } else { c };
-    usage.chars().map(fold).filter(|&c| text::prints(c)).collect()
+    usage.chars().map(fold).filter(|&c| text::is_printable(c)).collect()
 }

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 use crate::yaml::{Node, YamlError};
 
 pub use hosts::{HostPattern, HostPatternError};
@@ -303,7 +303,7 @@ pub enum ManifestError {
     },
     /// The plugin is for a host that has more functions for modules.
     #[error("{} asks for the host function `{}`, which {host} does not have (it offers {}); the plugin is for another program, or for a newer one",
-        shown(.path), Plain(.name), if .offered.is_empty() { "none" } else { .offered })]
+        shown(.path), Sanitized(.name), if .offered.is_empty() { "none" } else { .offered })]
     NoHostFunction {
         /// The manifest.
         path: PathBuf,
@@ -323,7 +323,7 @@ pub enum ManifestError {
 }
 
 fn shown(path: &Path) -> String {
-    Plain(&path.to_string_lossy()).to_string()
+    Sanitized(&path.to_string_lossy()).to_string()
 }
 
 /// One problem on the line of its file; several on a line each.
@@ -350,7 +350,7 @@ pub fn load(dir: &Path, limits: &Limits) -> Result<Metadata, ManifestError> {
 /// As [`load`], and what the file was that was read, for the gate to compare.
 pub fn load_seen(dir: &Path, limits: &Limits) -> Result<(Metadata, std::fs::Metadata), ManifestError> {
     let path = dir.join(FILE_NAME);
-    let (bytes, seen) = match files::read_bounded_seen(&path, limits.manifest_bytes) {
+    let (bytes, seen) = match files::read_bounded_with_metadata(&path, limits.manifest_bytes) {
         Ok(Some(read)) => read,
         Ok(None) => return Err(ManifestError::TooLarge { path, limit: limits.manifest_bytes }),
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(ManifestError::Missing { path }),
@@ -392,7 +392,7 @@ fn read(root: &Node) -> (Option<Metadata>, Vec<Problem>) {
         Some(node) if node.is_null() || node.as_str() == Some("") => legacy::read(entries, &mut checker),
         Some(node) if node.as_str() == Some("v1") => v1::read(root, entries, &mut checker),
         Some(node) => {
-            let found = node.as_str().map_or(node.kind().to_owned(), |text| format!("\"{}\"", Plain(shorten(text))));
+            let found = node.as_str().map_or(node.kind().to_owned(), |text| format!("\"{}\"", Sanitized(shorten(text))));
             let help = "write `apiVersion: v1`, or leave it out for the legacy form";
             checker.error(node.at, "api-version", format!("invalid plugin apiVersion: {found}"), help);
             None
@@ -405,7 +405,7 @@ fn read(root: &Node) -> (Option<Metadata>, Vec<Problem>) {
 fn name(node: Option<&Node>, checker: &mut Checker) -> Option<PluginName> {
     let Some(node) = node else {
         let message = "invalid plugin name \"\": the manifest has no `name`";
-        checker.error(yaml::Mark::START, "name-missing", message, "add `name: ` with letters, digits, `_` and `-`");
+        checker.error(yaml::Position::START, "name-missing", message, "add `name: ` with letters, digits, `_` and `-`");
         return None;
     };
     let text = checker.text(node, "name");
@@ -421,7 +421,7 @@ fn name(node: Option<&Node>, checker: &mut Checker) -> Option<PluginName> {
 
 /// The checked version; only the legacy form can do without.
 fn version(node: Option<&Node>, form: ApiVersion, checker: &mut Checker) -> Option<semver::Version> {
-    let at = node.map_or(yaml::Mark::START, |node| node.at);
+    let at = node.map_or(yaml::Position::START, |node| node.at);
     let text = node.map(|node| checker.text(node, "version")).unwrap_or_default();
     if node.is_some_and(|node| node.as_str().is_none()) {
         return None;
@@ -435,8 +435,8 @@ fn version(node: Option<&Node>, form: ApiVersion, checker: &mut Checker) -> Opti
     match semver::Version::parse(&text) {
         Ok(version) => Some(version),
         Err(error) => {
-            let message = format!("invalid plugin version \"{}\": must be valid semver", Plain(shorten(&text)));
-            let help = format!("write three numbers, such as 1.2.3, without a `v` ({})", Plain(&error.to_string()));
+            let message = format!("invalid plugin version \"{}\": must be valid semver", Sanitized(shorten(&text)));
+            let help = format!("write three numbers, such as 1.2.3, without a `v` ({})", Sanitized(&error.to_string()));
             checker.error(at, "version-invalid", message, help);
             None
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// Bounds on archives and documents of others (plugin format, section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -81,6 +81,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
 /// The text is not a size.
 pub fn deserialize_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_size(&text)
-        .ok_or_else(|| serde::de::Error::custom(format!("`{}` is no size; write one like 1048576 or 4GiB", Plain(&text))))
+    parse_size(&text).ok_or_else(|| {
+        serde::de::Error::custom(format!("`{}` is no size; write one like 1048576 or 4GiB", Sanitized(&text)))
+    })
 }

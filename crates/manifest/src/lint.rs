@@ -16,8 +16,8 @@ use walkdir::WalkDir;
 use crate::Limits;
 use crate::executable::Format;
 use crate::files;
-use crate::text::Plain;
-use crate::yaml::{self, Mark, Node};
+use crate::text::Sanitized;
+use crate::yaml::{self, Node, Position};
 
 use super::platform::{Platform, select};
 use super::problem::{Problem, Severity};
@@ -85,7 +85,7 @@ enum Role {
 
 /// A command and where it stands.
 struct Site<'a> {
-    at: Mark,
+    at: Position,
     role: Role,
     command: &'a PlatformCommand,
 }
@@ -100,7 +100,7 @@ impl Linter<'_> {
     fn add(
         &mut self,
         severity: Severity,
-        at: Option<Mark>,
+        at: Option<Position>,
         code: &'static str,
         message: impl Into<String>,
         help: impl Into<String>,
@@ -208,11 +208,11 @@ impl Linter<'_> {
                         "uninstall" | "remove" => "write `delete`".to_owned(),
                         _ => format!("the events are {}", EVENTS.join(", ")),
                     };
-                    let message = format!("the hook `{}` is never run: there is no such event", Plain(&entry.key));
+                    let message = format!("the hook `{}` is never run: there is no such event", Sanitized(&entry.key));
                     self.add(Severity::Warning, Some(entry.at), "hook-event", message, help);
                 }
                 if key == "hooks" && windows {
-                    let message = format!("the hook `{}` needs `sh`, which Windows lacks", Plain(&entry.key));
+                    let message = format!("the hook `{}` needs `sh`, which Windows lacks", Sanitized(&entry.key));
                     let help = "write `platformHooks`, with an entry for `os: windows`";
                     self.add(Severity::Warning, Some(entry.at), "hook-shell", message, help);
                 }
@@ -254,7 +254,7 @@ impl Linter<'_> {
         let args = site.command.args.iter().filter(|_| !script);
         if let Some(name) = std::iter::once(command).chain(args).find_map(|text| odd_variable(text)) {
             let message =
-                format!("`${{{}}}` is no variable: only a shell knows such a form, and here it is empty", Plain(name));
+                format!("`${{{}}}` is no variable: only a shell knows such a form, and here it is empty", Sanitized(name));
             self.add(Severity::Warning, at, "variable-form", message, "write `$NAME` or `${NAME}`");
         }
     }
@@ -270,8 +270,9 @@ impl Linter<'_> {
             (None, Role::Getter) if !word.starts_with('/') => word,
             (None, _) => {
                 if word.contains('/') && !word.starts_with(['/', '$']) {
-                    let message = format!("the program `{}` is looked for in the user's working directory", Plain(&word));
-                    let help = format!("write `$HELM_PLUGIN_DIR/{}`", Plain(word.trim_start_matches("./")));
+                    let message =
+                        format!("the program `{}` is looked for in the user's working directory", Sanitized(&word));
+                    let help = format!("write `$HELM_PLUGIN_DIR/{}`", Sanitized(word.trim_start_matches("./")));
                     self.add(Severity::Warning, at, "program-relative", message, help);
                 }
                 return;
@@ -281,7 +282,7 @@ impl Linter<'_> {
         if relative.contains('$') || relative.is_empty() {
             return;
         }
-        let shown = Plain(&relative).to_string();
+        let shown = Sanitized(&relative).to_string();
         if leaves(Path::new(&relative)) {
             let message = format!("the program `{shown}` lies outside the plugin's directory");
             self.add(Severity::Error, at, "program-outside", message, "put it into the plugin's directory");
@@ -369,7 +370,7 @@ impl Linter<'_> {
                 Err(error) => {
                     let path = error.path().unwrap_or(&root);
                     let file = path.strip_prefix(&root).unwrap_or(path).to_owned();
-                    let message = format!("cannot be looked at: {}", Plain(&error.to_string()));
+                    let message = format!("cannot be looked at: {}", Sanitized(&error.to_string()));
                     self.add_file(Severity::Error, &file, "unreadable", message, "check its permissions");
                 }
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// How many characters a name may have.
 const MAX_LENGTH: usize = 100;
@@ -80,7 +80,7 @@ impl FromStr for PluginName {
 #[non_exhaustive]
 pub enum NameError {
     /// Empty, or with other characters.
-    #[error("invalid plugin name \"{}\": must contain only a-z, A-Z, 0-9, _ and -", Plain(.name))]
+    #[error("invalid plugin name \"{}\": must contain only a-z, A-Z, 0-9, _ and -", Sanitized(.name))]
     Characters {
         /// The name.
         name: String,

@@ -73,7 +73,7 @@ pub enum PlatformError {
         platform: Platform,
     },
     /// The program's name is nothing but variables that are not set.
-    #[error("no plugin command is applicable: `{}` is empty, since no such variable is set", crate::text::Plain(.word))]
+    #[error("no plugin command is applicable: `{}` is empty, since no such variable is set", crate::text::Sanitized(.word))]
     EmptyProgram {
         /// The first word, before variables were filled in.
         word: String,

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::text::Plain;
-use crate::yaml::{Entry, Mark, Node, Value};
+use crate::text::Sanitized;
+use crate::yaml::{Entry, Node, Position, Value};
 
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -29,7 +29,7 @@ pub struct Problem {
     /// Which file, relative to the plugin's directory.
     pub file: String,
     /// Where in the file, where it is about a place.
-    pub at: Option<Mark>,
+    pub at: Option<Position>,
     /// What to do; safe to show.
     pub help: String,
 }
@@ -77,15 +77,15 @@ impl Checker {
         self.problems
     }
 
-    pub(super) fn error(&mut self, at: Mark, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error(&mut self, at: Position, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
         self.add(Severity::Error, at, code, message.into(), help.into());
     }
 
-    pub(super) fn warning(&mut self, at: Mark, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn warning(&mut self, at: Position, code: &'static str, message: impl Into<String>, help: impl Into<String>) {
         self.add(Severity::Warning, at, code, message.into(), help.into());
     }
 
-    fn add(&mut self, severity: Severity, at: Mark, code: &'static str, message: String, help: String) {
+    fn add(&mut self, severity: Severity, at: Position, code: &'static str, message: String, help: String) {
         self.problems.push(Problem { severity, code, message, file: self.file.to_owned(), at: Some(at), help });
     }
 
@@ -99,13 +99,13 @@ impl Checker {
             (None, Severity::Error) => format!("remove it; the keys here are: {}", known.join(", ")),
             (None, Severity::Warning) => format!("it is ignored; the keys here are: {}", known.join(", ")),
         };
-        let message = format!("unknown key `{}` in {place}", Plain(&entry.key));
+        let message = format!("unknown key `{}` in {place}", Sanitized(&entry.key));
         self.add(severity, entry.at, "unknown-key", message, help);
     }
 
     fn wrong_kind(&mut self, node: &Node, what: &str, wanted: &str) {
         let found = match &node.value {
-            Value::Scalar(scalar) => format!("`{}`", Plain(shorten(&scalar.text))),
+            Value::Scalar(scalar) => format!("`{}`", Sanitized(shorten(&scalar.text))),
             _ => node.kind().to_owned(),
         };
         self.error(node.at, "wrong-kind", format!("`{what}` must be {wanted}, not {found}"), format!("write {wanted}"));

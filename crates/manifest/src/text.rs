@@ -6,16 +6,16 @@ use std::fmt;
 
 /// Shows the wrapped text with everything that could act on a terminal replaced: control characters, bidirectional
 /// overrides, invisible format characters and line separators become `\u{...}`; a tab or line break becomes one space.
-pub struct Plain<'a>(pub &'a str);
+pub struct Sanitized<'a>(pub &'a str);
 
-impl fmt::Display for Plain<'_> {
+impl fmt::Display for Sanitized<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&plain(self.0))
+        f.pad(&sanitized(self.0))
     }
 }
 
-/// The text of [`Plain`]; borrowed where nothing had to change.
-pub fn plain(text: &str) -> Cow<'_, str> {
+/// The text of [`Sanitized`]; borrowed where nothing had to change.
+pub fn sanitized(text: &str) -> Cow<'_, str> {
     if !text.chars().any(acts_on_a_terminal) {
         return Cow::Borrowed(text);
     }
@@ -30,8 +30,8 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Like [`plain`], but line breaks and tabs stay: for long descriptions that are shown as a block of their own.
-pub fn plain_block(text: &str) -> String {
+/// Like [`sanitized`], but line breaks and tabs stay: for long descriptions that are shown as a block of their own.
+pub fn sanitized_block(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -50,7 +50,7 @@ pub fn quoted(text: &str) -> String {
     if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('~') {
         return text.to_owned();
     }
-    format!("'{}'", plain(text).replace('\'', "'\\''"))
+    format!("'{}'", sanitized(text).replace('\'', "'\\''"))
 }
 
 /// A word of a manifest's command line as a shell would need it, and safe to show: its variables are as they are there, and the
@@ -60,11 +60,11 @@ pub fn shown_word(word: &str) -> String {
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
     }
-    format!("'{}'", plain_block(word).replace('\'', "'\\''").replace('\n', "\n  "))
+    format!("'{}'", sanitized_block(word).replace('\'', "'\\''").replace('\n', "\n  "))
 }
 
 /// Whether `c` shows as something and does nothing else.
-pub fn prints(c: char) -> bool {
+pub fn is_printable(c: char) -> bool {
     !acts_on_a_terminal(c) && c != '\u{ad}'
 }
 
@@ -99,7 +99,7 @@ pub fn masked_source(source: &str) -> String {
         Some(end) => bare[..end].to_owned(),
         None => bare,
     };
-    plain(&shown).into_owned()
+    sanitized(&shown).into_owned()
 }
 
 /// `text` in which every URL is without user name, password, query and fragment.
@@ -139,12 +139,12 @@ mod tests {
 
     #[test]
     fn neutralises_what_acts_on_a_terminal() {
-        assert_eq!(plain("plain text, übung"), "plain text, übung");
-        assert_eq!(plain("a\x1b[31mred\x07"), "a\\u{1b}[31mred\\u{7}");
-        assert_eq!(plain("one\ntwo\tthree"), "one two three");
-        assert_eq!(plain("\u{202e}txt.exe"), "\\u{202e}txt.exe");
-        assert_eq!(plain_block("one\r\n\ttwo\x1b"), "one\n\ttwo\\u{1b}");
-        assert_eq!(format!("{:>4}|{:<4}|", Plain("ab"), Plain("cd")), "  ab|cd  |");
+        assert_eq!(sanitized("plain text, übung"), "plain text, übung");
+        assert_eq!(sanitized("a\x1b[31mred\x07"), "a\\u{1b}[31mred\\u{7}");
+        assert_eq!(sanitized("one\ntwo\tthree"), "one two three");
+        assert_eq!(sanitized("\u{202e}txt.exe"), "\\u{202e}txt.exe");
+        assert_eq!(sanitized_block("one\r\n\ttwo\x1b"), "one\n\ttwo\\u{1b}");
+        assert_eq!(format!("{:>4}|{:<4}|", Sanitized("ab"), Sanitized("cd")), "  ab|cd  |");
     }
 
     #[test]

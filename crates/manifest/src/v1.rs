@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 use crate::yaml::{Entry, Node};
 
 use super::problem::{Checker, Severity, shorten};
@@ -58,7 +58,7 @@ fn one_of(
     let word = words.iter().find(|&&word| word == text).copied();
     if word.is_none() && node.as_str().is_some() {
         let code = if key == "type" { "type-unknown" } else { "runtime-unknown" };
-        checker.error(node.at, code, format!("unsupported plugin {key} \"{}\"", Plain(shorten(&text))), help);
+        checker.error(node.at, code, format!("unsupported plugin {key} \"{}\"", Sanitized(shorten(&text))), help);
     }
     word
 }

@@ -264,7 +264,7 @@ impl TestOutput {
 }
 
 /// An answer of a plugin.
-pub trait Answer: Sized + for<'de> Deserialize<'de> {
+pub trait OutputMessage: Sized + for<'de> Deserialize<'de> {
     /// What it looks like, for messages.
     const SHAPE: &'static str;
 
@@ -286,19 +286,19 @@ pub trait Answer: Sized + for<'de> Deserialize<'de> {
     }
 }
 
-impl Answer for CliOutput {
+impl OutputMessage for CliOutput {
     const SHAPE: &'static str = Self::EXPECTED;
 }
 
-impl Answer for GetterOutput {
+impl OutputMessage for GetterOutput {
     const SHAPE: &'static str = Self::EXPECTED;
 }
 
-impl Answer for PostRendererOutput {
+impl OutputMessage for PostRendererOutput {
     const SHAPE: &'static str = Self::EXPECTED;
 }
 
-impl Answer for TestOutput {
+impl OutputMessage for TestOutput {
     const SHAPE: &'static str = Self::EXPECTED;
 }
 

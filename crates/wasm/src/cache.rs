@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use plugsmith::digest::Sha256Digest;
-use plugsmith::files::{self, Writers};
-use plugsmith::text::Plain;
+use plugsmith::files::{self, OtherWriters};
+use plugsmith::text::Sanitized;
 
 /// What stands at the end of an entry, after the check sum.
 const END: [u8; 8] = *b"psm-wasm";
@@ -31,17 +31,17 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A directory of compiled modules.
 #[derive(Debug, Clone)]
-pub(crate) struct Cache {
+pub(crate) struct ModuleCache {
     directory: PathBuf,
 }
 
-impl Cache {
+impl ModuleCache {
     /// The entry of the module with this digest, read through once and found whole.
     pub(crate) fn find(&self, module: Sha256Digest) -> Option<File> {
         let mut file = open(&self.path(module)).ok()?;
         let metadata = file.metadata().ok()?;
         let size = metadata.len();
-        if !metadata.is_file() || Writers::of(&metadata).is_some() || !(TRAILER..=ENTRY_BYTES).contains(&size) {
+        if !metadata.is_file() || OtherWriters::of(&metadata).is_some() || !(TRAILER..=ENTRY_BYTES).contains(&size) {
             return None;
         }
         let mut crc = flate2::Crc::new();
@@ -132,18 +132,18 @@ fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Why it is not used, where that is worth a warning: somebody else could put code into it.
-pub(crate) fn at(directory: &Path) -> Result<Option<Cache>, String> {
+pub(crate) fn at(directory: &Path) -> Result<Option<ModuleCache>, String> {
     if files::create_private_dir(directory).is_err() {
         return Ok(None);
     }
     for looked_at in [Some(directory), directory.parent()].into_iter().flatten() {
         let Ok(metadata) = fs::symlink_metadata(looked_at) else { return Ok(None) };
         if let Some(reason) = exposed(&metadata) {
-            let shown = Plain(&looked_at.to_string_lossy()).to_string();
+            let shown = Sanitized(&looked_at.to_string_lossy()).to_string();
             return Err(format!("compiled modules are not kept: {shown} {reason}"));
         }
     }
-    Ok(Some(Cache { directory: directory.to_owned() }))
+    Ok(Some(ModuleCache { directory: directory.to_owned() }))
 }
 
 /// Why somebody else can change what lies in a directory.
@@ -151,9 +151,9 @@ fn exposed(metadata: &fs::Metadata) -> Option<&'static str> {
     if metadata.is_symlink() {
         return Some("is a symbolic link; remove it");
     }
-    Some(match Writers::of(metadata)? {
-        Writers::Mode => "can be written by others; mend it with `chmod go-w`",
-        Writers::Owner => "belongs to another user; remove it",
+    Some(match OtherWriters::of(metadata)? {
+        OtherWriters::Mode => "can be written by others; mend it with `chmod go-w`",
+        OtherWriters::Owner => "belongs to another user; remove it",
     })
 }
 
@@ -161,7 +161,7 @@ fn exposed(metadata: &fs::Metadata) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn cache(directory: &Path) -> Cache {
+    fn cache(directory: &Path) -> ModuleCache {
         at(directory).unwrap().unwrap()
     }
 

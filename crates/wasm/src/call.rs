@@ -12,13 +12,13 @@ use wasmtime::{Engine, ExternType, Instance, Linker, Module, Store, Trap, Val};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
-use crate::cache::Cache;
-use crate::engine::{self, Loaded};
-use crate::exchange::Exchange;
+use crate::cache::ModuleCache;
+use crate::engine::{self, LoadedModule};
+use crate::exchange::ExchangeMemory;
 use crate::kernel;
-use crate::state::{Event, Memory, State};
-use crate::stream::Tail;
-use plugsmith::host::{Ended, Job, News, Streams, WasmError};
+use crate::state::{CallState, Event, MemoryLimiter};
+use crate::stream::StderrTail;
+use plugsmith::host::{CallResult, ModuleCall, ModuleEvent, ModuleStreams, WasmError};
 use plugsmith::manifest::HostPattern;
 
 /// How often a module that computes is interrupted to look at the clock.
@@ -34,8 +34,12 @@ const GRACE: Duration = Duration::from_secs(2);
 const STACK: usize = 8 << 20;
 
 /// Runs `job` to its end; `hear` gets what it says meanwhile.
-pub(crate) fn run(job: Job, cache: Option<Cache>, hear: &mut dyn FnMut(&News)) -> Result<Ended, WasmError> {
-    let (sender, news) = mpsc::channel();
+pub(crate) fn run(
+    job: ModuleCall,
+    cache: Option<ModuleCache>,
+    hear: &mut dyn FnMut(&ModuleEvent),
+) -> Result<CallResult, WasmError> {
+    let (sender, events) = mpsc::channel();
     let (limit, path) = (job.limits.time, job.module.path.clone());
     let gone = || WasmError::Engine { reason: "its thread broke down".to_owned() };
     let work = move || {
@@ -48,14 +52,15 @@ pub(crate) fn run(job: Job, cache: Option<Cache>, hear: &mut dyn FnMut(&News)) -
         .spawn(work)
         .map_err(|error| WasmError::Engine { reason: error.to_string() })?;
 
-    let next = |news: &Receiver<Event>, until: Instant| news.recv_timeout(until.saturating_duration_since(Instant::now()));
+    let next =
+        |events: &Receiver<Event>, until: Instant| events.recv_timeout(until.saturating_duration_since(Instant::now()));
     let mut until = Instant::now() + COMPILING;
     let mut begun = false;
     loop {
-        match next(&news, until) {
+        match next(&events, until) {
             Ok(Event::Ended(ended)) => return ended,
             Ok(Event::News(said)) => {
-                if let News::Begun { .. } = said {
+                if let ModuleEvent::Started { .. } = said {
                     begun = true;
                     until = Instant::now() + limit + GRACE;
                 }
@@ -69,14 +74,14 @@ pub(crate) fn run(job: Job, cache: Option<Cache>, hear: &mut dyn FnMut(&News)) -
 }
 
 /// What the thread does.
-fn work(job: Job, cache: Option<&Cache>, news: &Sender<Event>) -> Result<Ended, WasmError> {
-    let Loaded { engine, module, from_cache } = engine::load(&job.module, cache)?;
+fn work(job: ModuleCall, cache: Option<&ModuleCache>, events: &Sender<Event>) -> Result<CallResult, WasmError> {
+    let LoadedModule { engine, module, from_cache } = engine::load(&job.module, cache)?;
     let entry = job.manifest.entry_func_name.clone().unwrap_or_else(|| crate::ENTRY.to_owned());
     check_entry(&module, &entry)?;
 
     let mut linker = Linker::new(&engine);
     let prepared = kernel::add_to_linker(&mut linker)
-        .and_then(|()| p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi))
+        .and_then(|()| p1::add_to_linker_async(&mut linker, |state: &mut CallState| &mut state.wasi))
         .and_then(|()| kernel::add_exit(&mut linker))
         .and_then(|()| kernel::add_functions(&mut linker, &module, &job.manifest.host_functions));
     prepared.map_err(explain)?;
@@ -86,12 +91,12 @@ fn work(job: Job, cache: Option<&Cache>, news: &Sender<Event>) -> Result<Ended, 
     let hosts = job.manifest.allowed_hosts.iter().map(|host| HostPattern::parse(host)).collect::<Result<_, _>>();
     let hosts = hosts.map_err(|error| WasmError::Engine { reason: error.to_string() })?;
     let tail = match job.streams {
-        Streams::Inherited => None,
-        Streams::Kept => Some(Tail::default()),
+        ModuleStreams::Inherited => None,
+        ModuleStreams::Captured => Some(StderrTail::default()),
     };
-    let mut exchange = Exchange::new(limits.exchange_bytes());
+    let mut exchange = ExchangeMemory::new(limits.exchange_bytes());
     let input = exchange.put(&job.input).map_err(|_| WasmError::Exchange { limit: limits.pages })?;
-    let state = State {
+    let state = CallState {
         wasi: wasi(&job, tail.as_ref())?,
         limits,
         exchange,
@@ -106,16 +111,16 @@ fn work(job: Job, cache: Option<&Cache>, news: &Sender<Event>) -> Result<Ended, 
         functions: job.functions,
         until,
         level: job.level,
-        news: news.clone(),
+        events: events.clone(),
         logged: 0,
-        memory: Memory { limit: limits.pages, used: 0, elements: 0 },
+        memory: MemoryLimiter { limit: limits.pages, used: 0, elements: 0 },
     };
     let mut store = Store::new(&engine, state);
     store.limiter(|state| &mut state.memory);
     store.epoch_deadline_async_yield_and_update(1);
     check_imports(&module, &linker, &mut store)?;
 
-    let _ = news.send(Event::News(News::Begun { from_cache }));
+    let _ = events.send(Event::News(ModuleEvent::Started { from_cache }));
     let _ticker = Ticker::start(engine);
     let engine_failed = |error: std::io::Error| WasmError::Engine { reason: error.to_string() };
     let events = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(engine_failed)?;
@@ -142,11 +147,16 @@ fn work(job: Job, cache: Option<&Cache>, news: &Sender<Event>) -> Result<Ended, 
         return Err(WasmError::Misuse { function: "output_set", reason });
     }
     let stderr = tail.map(|tail| tail.text()).unwrap_or_default();
-    Ok(Ended { code, output, error, stderr })
+    Ok(CallResult { code, output, error, stderr })
 }
 
 /// Starts the module, lets its language set itself up, and calls its entry function; gives the code that this returns.
-async fn call(store: &mut Store<State>, linker: &Linker<State>, module: &Module, entry: &str) -> wasmtime::Result<i32> {
+async fn call(
+    store: &mut Store<CallState>,
+    linker: &Linker<CallState>,
+    module: &Module,
+    entry: &str,
+) -> wasmtime::Result<i32> {
     let instance = linker.instantiate_async(&mut *store, module).await?;
     // As Extism does: constructors of C, or what a module that is no program of its own has instead; Haskell needs both.
     for (name, arguments) in [("__wasm_call_ctors", 0), ("_initialize", 0), ("hs_init", 2)] {
@@ -164,12 +174,12 @@ async fn call(store: &mut Store<State>, linker: &Linker<State>, module: &Module,
     Ok(results.first().and_then(Val::i32).unwrap_or(0))
 }
 
-fn has(instance: &Instance, store: &mut Store<State>, name: &str) -> bool {
+fn has(instance: &Instance, store: &mut Store<CallState>, name: &str) -> bool {
     instance.get_func(store, name).is_some()
 }
 
 /// What the module gets of WASI: variables, a clock, randomness, streams, and perhaps one directory. No network, no other file.
-fn wasi(job: &Job, tail: Option<&Tail>) -> Result<WasiP1Ctx, WasmError> {
+fn wasi(job: &ModuleCall, tail: Option<&StderrTail>) -> Result<WasiP1Ctx, WasmError> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg(&job.name).envs(&job.environment).allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     // The thread has nothing else to do.
@@ -209,7 +219,7 @@ fn check_entry(module: &Module, entry: &str) -> Result<(), WasmError> {
 }
 
 /// Refuses a module that imports what is not there.
-fn check_imports(module: &Module, linker: &Linker<State>, store: &mut Store<State>) -> Result<(), WasmError> {
+fn check_imports(module: &Module, linker: &Linker<CallState>, store: &mut Store<CallState>) -> Result<(), WasmError> {
     for import in module.imports() {
         if linker.get(&mut *store, import.module(), import.name()).is_err() {
             return Err(WasmError::UnknownImport { module: import.module().to_owned(), name: import.name().to_owned() });

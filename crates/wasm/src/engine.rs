@@ -6,7 +6,7 @@ use std::path::Path;
 
 use wasmtime::{Config, Engine, Module, Strategy};
 
-use crate::cache::Cache;
+use crate::cache::ModuleCache;
 use plugsmith::digest::Sha256Digest;
 use plugsmith::files;
 use plugsmith::host::{ModuleFile, WasmError};
@@ -15,7 +15,7 @@ use plugsmith::host::{ModuleFile, WasmError};
 const MODULE_BYTES: u64 = 256 << 20;
 
 /// A module that is ready to run, in its engine.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedModule {
     pub(crate) engine: Engine,
     pub(crate) module: Module,
     pub(crate) from_cache: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Loaded {
 
 /// Gets the module in `file` ready. Where the gate knows its digest and the cache has it, the file is not even opened: what runs is
 /// made of the bytes that the gate saw.
-pub(crate) fn load(file: &ModuleFile, cache: Option<&Cache>) -> Result<Loaded, WasmError> {
+pub(crate) fn load(file: &ModuleFile, cache: Option<&ModuleCache>) -> Result<LoadedModule, WasmError> {
     let found = |digest| cached(cache?.find(digest)?);
     if let Some(loaded) = file.digest.and_then(found) {
         return Ok(loaded);
@@ -47,7 +47,7 @@ pub(crate) fn load(file: &ModuleFile, cache: Option<&Cache>) -> Result<Loaded, W
     {
         cache.keep(digest, code);
     }
-    Ok(Loaded { engine, module, from_cache: false })
+    Ok(LoadedModule { engine, module, from_cache: false })
 }
 
 /// An engine. One that only runs what is compiled already is made in a tenth of the time.
@@ -68,19 +68,19 @@ fn engine(compiles: bool) -> wasmtime::Result<Engine> {
 }
 
 /// What the cache has, unless it is not for this engine or this machine.
-fn cached(entry: File) -> Option<Loaded> {
+fn cached(entry: File) -> Option<LoadedModule> {
     let engine = engine(false).ok()?;
     let module = run_as_it_is(&engine, entry)?;
-    Some(Loaded { engine, module, from_cache: true })
+    Some(LoadedModule { engine, module, from_cache: true })
 }
 
 /// The module in an entry of the cache.
 #[expect(unsafe_code, reason = "the engine cannot check native code; who may have written it is the cache's matter")]
 fn run_as_it_is(engine: &Engine, mut entry: File) -> Option<Module> {
     let copy = entry.try_clone().ok()?;
-    // SAFETY: the engine wants code that an engine wrote and nobody changed since, also not while the file is mapped. `Cache::find` gives
+    // SAFETY: the engine wants code that an engine wrote and nobody changed since, also not while the file is mapped. `ModuleCache::find` gives
     // files that only this user or the administrator can write, in directories of which the same is true; it has compared their
-    // check sum; and `Cache::keep` puts a new file in the place of an old one, never new bytes into it.
+    // check sum; and `ModuleCache::keep` puts a new file in the place of an old one, never new bytes into it.
     if let Ok(module) = unsafe { Module::deserialize_open_file(engine, copy) } {
         return Some(module);
     }
@@ -121,8 +121,9 @@ mod tests {
         let path = dir.path().join("plugin.wasm");
         let module = wat::parse_str("(module (func (export \"f\") (result i32) i32.const 7))").unwrap();
         fs::write(&path, &module).unwrap();
-        let from_cache =
-            |digest, cache: Option<&Cache>| load(&ModuleFile { path: path.clone(), digest }, cache).unwrap().from_cache;
+        let from_cache = |digest, cache: Option<&ModuleCache>| {
+            load(&ModuleFile { path: path.clone(), digest }, cache).unwrap().from_cache
+        };
         let seen = Some(Sha256Digest::of(&module));
         assert_eq!(
             [from_cache(None, Some(&cache)), from_cache(None, Some(&cache)), from_cache(None, None)],

@@ -14,7 +14,7 @@ const BLOCK: usize = 64;
 
 /// Blocks, by their offset.
 #[derive(Debug, Default)]
-pub(crate) struct Exchange {
+pub(crate) struct ExchangeMemory {
     blocks: BTreeMap<u64, Vec<u8>>,
     /// The end of the last block ever made; offsets are never used again.
     end: u64,
@@ -27,33 +27,33 @@ pub(crate) struct Exchange {
 
 /// There is no room for another block.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct ExchangeFull;
 
-impl Exchange {
+impl ExchangeMemory {
     /// Room for blocks of `limit` bytes in all, with what each costs by itself.
     pub(crate) fn new(limit: usize) -> Self {
         Self { end: FIRST, limit, ..Self::default() }
     }
 
     /// Makes a block of `length` zeros. No bytes need no block: that is offset 0.
-    pub(crate) fn alloc(&mut self, length: u64) -> Result<u64, Full> {
-        let length = usize::try_from(length).map_err(|_| Full)?;
+    pub(crate) fn alloc(&mut self, length: u64) -> Result<u64, ExchangeFull> {
+        let length = usize::try_from(length).map_err(|_| ExchangeFull)?;
         self.make_room(length)?;
         Ok(self.insert(vec![0; length]))
     }
 
     /// Makes a block of `bytes`.
-    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<u64, Full> {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<u64, ExchangeFull> {
         self.make_room(bytes.len())?;
         Ok(self.insert(bytes.to_vec()))
     }
 
     /// Whether a block of `length` bytes may still be made.
-    fn make_room(&self, length: usize) -> Result<(), Full> {
+    fn make_room(&self, length: usize) -> Result<(), ExchangeFull> {
         match length.checked_add(BLOCK) {
             Some(cost) if cost <= self.limit.saturating_sub(self.used) => Ok(()),
             _ if length == 0 => Ok(()),
-            _ => Err(Full),
+            _ => Err(ExchangeFull),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn blocks_keep_to_themselves() {
-        let mut exchange = Exchange::new(1000);
+        let mut exchange = ExchangeMemory::new(1000);
         let (a, b) = (exchange.put(b"abc").unwrap(), exchange.alloc(9).unwrap());
         assert_eq!((exchange.length(a), exchange.length(b), exchange.length(a + 1), exchange.length(0)), (3, 9, 0, 0));
         exchange.store_u64(a + 1, u64::MAX);
@@ -183,10 +183,10 @@ mod tests {
 
     #[test]
     fn w4_room_is_limited_and_comes_back() {
-        let mut exchange = Exchange::new(10 + BLOCK);
+        let mut exchange = ExchangeMemory::new(10 + BLOCK);
         let a = exchange.alloc(10).unwrap();
-        assert_eq!(exchange.alloc(1), Err(Full));
-        assert_eq!(exchange.put(b"x"), Err(Full));
+        assert_eq!(exchange.alloc(1), Err(ExchangeFull));
+        assert_eq!(exchange.put(b"x"), Err(ExchangeFull));
         assert_eq!(exchange.alloc(0), Ok(0));
         exchange.load_u8(a);
         exchange.free(a);
@@ -194,8 +194,8 @@ mod tests {
         exchange.free(0);
         assert_eq!((exchange.used(), exchange.length(a)), (0, 0));
         assert!(exchange.alloc(10).is_ok_and(|b| b != a));
-        assert_eq!(exchange.alloc(u64::MAX), Err(Full));
-        let mut exchange = Exchange::new(1 << 20);
+        assert_eq!(exchange.alloc(u64::MAX), Err(ExchangeFull));
+        let mut exchange = ExchangeMemory::new(1 << 20);
         let tiny = (0..1 << 20).take_while(|_| exchange.alloc(1).is_ok()).count();
         assert!(tiny < 20_000, "{tiny} blocks of a byte");
     }
@@ -203,7 +203,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_as_a_map_of_bytes(steps in prop::collection::vec((0u8..5, 0u64..160, any::<u64>()), 0..60)) {
-            let mut exchange = Exchange::new(600);
+            let mut exchange = ExchangeMemory::new(600);
             let mut model: BTreeMap<u64, u8> = BTreeMap::new();
             let mut blocks: BTreeMap<u64, u64> = BTreeMap::new();
             for (step, at, value) in steps {

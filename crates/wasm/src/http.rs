@@ -15,7 +15,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use serde::Deserialize;
 use url::Url;
 
-use plugsmith::host::{Limits, WasmError};
+use plugsmith::host::{CallLimits, WasmError};
 use plugsmith::manifest::HostPattern;
 use plugsmith::text::masked_source;
 
@@ -56,7 +56,7 @@ pub(crate) fn request(
     request: &[u8],
     body: Option<Vec<u8>>,
     hosts: &[HostPattern],
-    limits: &Limits,
+    limits: &CallLimits,
     until: Instant,
 ) -> Result<Response, WasmError> {
     let misuse = |reason: String| WasmError::Misuse { function: "http_request", reason };
@@ -88,7 +88,7 @@ pub(crate) fn request(
 /// What holds for all hops.
 struct Call<'a> {
     hosts: &'a [HostPattern],
-    limits: &'a Limits,
+    limits: &'a CallLimits,
     until: Instant,
 }
 
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn w6_what_makes_no_sense_is_an_error() {
         let hosts = [HostPattern::parse("127.0.0.1").unwrap()];
-        let limits = Limits::of(&plugsmith::manifest::Extism::default());
+        let limits = CallLimits::of(&plugsmith::manifest::Extism::default());
         let until = Instant::now() + Duration::from_secs(5);
         for bad in [
             "",

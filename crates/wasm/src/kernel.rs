@@ -7,8 +7,8 @@ use wasmtime::{Caller, ExternType, FuncType, Linker, Module, Val, ValType};
 use wasmtime_wasi::I32Exit;
 
 use crate::http;
-use crate::state::State;
-use plugsmith::host::{Level, WasmError};
+use crate::state::CallState;
+use plugsmith::host::{LogLevel, WasmError};
 
 /// What plug-in kits import.
 pub(crate) const ENV: &str = "extism:host/env";
@@ -17,68 +17,68 @@ pub(crate) const ENV: &str = "extism:host/env";
 pub(crate) const USER: &str = "extism:host/user";
 
 /// Adds the functions of [`ENV`].
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    type Here<'a> = Caller<'a, State>;
+pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    type HostCaller<'a> = Caller<'a, CallState>;
 
-    linker.func_wrap(ENV, "alloc", |mut here: Here<'_>, length: u64| -> wasmtime::Result<u64> {
+    linker.func_wrap(ENV, "alloc", |mut here: HostCaller<'_>, length: u64| -> wasmtime::Result<u64> {
         let state = here.data_mut();
         let full = |_| WasmError::Exchange { limit: state.limits.pages };
         Ok(state.exchange.alloc(length).map_err(full)?)
     })?;
-    linker.func_wrap(ENV, "free", |mut here: Here<'_>, offset: u64| here.data_mut().exchange.free(offset))?;
+    linker.func_wrap(ENV, "free", |mut here: HostCaller<'_>, offset: u64| here.data_mut().exchange.free(offset))?;
     for name in ["length", "length_unsafe"] {
-        linker.func_wrap(ENV, name, |here: Here<'_>, offset: u64| here.data().exchange.length(offset))?;
+        linker.func_wrap(ENV, name, |here: HostCaller<'_>, offset: u64| here.data().exchange.length(offset))?;
     }
-    linker.func_wrap(ENV, "load_u8", |mut here: Here<'_>, at: u64| u32::from(here.data_mut().exchange.load_u8(at)))?;
-    linker.func_wrap(ENV, "load_u64", |mut here: Here<'_>, at: u64| here.data_mut().exchange.load_u64(at))?;
-    linker.func_wrap(ENV, "store_u8", |mut here: Here<'_>, at: u64, byte: u32| {
+    linker.func_wrap(ENV, "load_u8", |mut here: HostCaller<'_>, at: u64| u32::from(here.data_mut().exchange.load_u8(at)))?;
+    linker.func_wrap(ENV, "load_u64", |mut here: HostCaller<'_>, at: u64| here.data_mut().exchange.load_u64(at))?;
+    linker.func_wrap(ENV, "store_u8", |mut here: HostCaller<'_>, at: u64, byte: u32| {
         here.data_mut().exchange.store_u8(at, byte as u8);
     })?;
-    linker.func_wrap(ENV, "store_u64", |mut here: Here<'_>, at: u64, word: u64| {
+    linker.func_wrap(ENV, "store_u64", |mut here: HostCaller<'_>, at: u64, word: u64| {
         here.data_mut().exchange.store_u64(at, word);
     })?;
-    linker.func_wrap(ENV, "memory_bytes", |here: Here<'_>| here.data().exchange.used() as u64)?;
+    linker.func_wrap(ENV, "memory_bytes", |here: HostCaller<'_>| here.data().exchange.used() as u64)?;
 
-    linker.func_wrap(ENV, "input_set", |mut here: Here<'_>, offset: u64, length: u64| {
+    linker.func_wrap(ENV, "input_set", |mut here: HostCaller<'_>, offset: u64, length: u64| {
         here.data_mut().input = (offset, length);
     })?;
-    linker.func_wrap(ENV, "input_offset", |here: Here<'_>| here.data().input.0)?;
-    linker.func_wrap(ENV, "input_length", |here: Here<'_>| here.data().input.1)?;
-    linker.func_wrap(ENV, "input_load_u8", |mut here: Here<'_>, at: u64| {
+    linker.func_wrap(ENV, "input_offset", |here: HostCaller<'_>| here.data().input.0)?;
+    linker.func_wrap(ENV, "input_length", |here: HostCaller<'_>| here.data().input.1)?;
+    linker.func_wrap(ENV, "input_load_u8", |mut here: HostCaller<'_>, at: u64| {
         let state = here.data_mut();
         u32::from(state.exchange.load_u8(state.input.0.saturating_add(at)))
     })?;
-    linker.func_wrap(ENV, "input_load_u64", |mut here: Here<'_>, at: u64| {
+    linker.func_wrap(ENV, "input_load_u64", |mut here: HostCaller<'_>, at: u64| {
         let state = here.data_mut();
         state.exchange.load_u64(state.input.0.saturating_add(at))
     })?;
-    linker.func_wrap(ENV, "output_set", |mut here: Here<'_>, offset: u64, length: u64| {
+    linker.func_wrap(ENV, "output_set", |mut here: HostCaller<'_>, offset: u64, length: u64| {
         here.data_mut().output = (offset, length);
     })?;
-    linker.func_wrap(ENV, "output_offset", |here: Here<'_>| here.data().output.0)?;
-    linker.func_wrap(ENV, "output_length", |here: Here<'_>| here.data().output.1)?;
-    linker.func_wrap(ENV, "error_set", |mut here: Here<'_>, offset: u64| here.data_mut().error = offset)?;
-    linker.func_wrap(ENV, "error_get", |here: Here<'_>| here.data().error)?;
+    linker.func_wrap(ENV, "output_offset", |here: HostCaller<'_>| here.data().output.0)?;
+    linker.func_wrap(ENV, "output_length", |here: HostCaller<'_>| here.data().output.1)?;
+    linker.func_wrap(ENV, "error_set", |mut here: HostCaller<'_>, offset: u64| here.data_mut().error = offset)?;
+    linker.func_wrap(ENV, "error_get", |here: HostCaller<'_>| here.data().error)?;
     // Between calls it would let all blocks go; there is one call alone.
-    linker.func_wrap(ENV, "reset", |_: Here<'_>| {})?;
+    linker.func_wrap(ENV, "reset", |_: HostCaller<'_>| {})?;
 
-    linker.func_wrap(ENV, "config_get", |mut here: Here<'_>, key: u64| -> wasmtime::Result<u64> {
+    linker.func_wrap(ENV, "config_get", |mut here: HostCaller<'_>, key: u64| -> wasmtime::Result<u64> {
         let state = here.data_mut();
         let key = state.take_text("config_get", key)?;
         let Some(value) = state.config.get(&key).cloned() else { return Ok(0) };
         Ok(state.put(value.as_bytes())?)
     })?;
-    linker.func_wrap(ENV, "var_get", |mut here: Here<'_>, key: u64| -> wasmtime::Result<u64> {
+    linker.func_wrap(ENV, "var_get", |mut here: HostCaller<'_>, key: u64| -> wasmtime::Result<u64> {
         let state = here.data_mut();
         let key = state.take_text("var_get", key)?;
         let Some(value) = state.variables.get(&key).cloned() else { return Ok(0) };
         Ok(state.put(&value)?)
     })?;
-    linker.func_wrap(ENV, "var_set", |mut here: Here<'_>, key: u64, value: u64| -> wasmtime::Result<()> {
+    linker.func_wrap(ENV, "var_set", |mut here: HostCaller<'_>, key: u64, value: u64| -> wasmtime::Result<()> {
         Ok(set_variable(here.data_mut(), key, value)?)
     })?;
 
-    linker.func_wrap(ENV, "http_request", |mut here: Here<'_>, request: u64, body: u64| -> wasmtime::Result<u64> {
+    linker.func_wrap(ENV, "http_request", |mut here: HostCaller<'_>, request: u64, body: u64| -> wasmtime::Result<u64> {
         let state = here.data_mut();
         (state.http_status, state.http_headers) = (0, None);
         let request = state.take("http_request", request)?;
@@ -91,39 +91,39 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         state.http_headers = serde_json::to_string(&response.headers).ok();
         Ok(state.put(&response.body)?)
     })?;
-    linker.func_wrap(ENV, "http_status_code", |here: Here<'_>| u32::from(here.data().http_status))?;
-    linker.func_wrap(ENV, "http_headers", |mut here: Here<'_>| -> wasmtime::Result<u64> {
+    linker.func_wrap(ENV, "http_status_code", |here: HostCaller<'_>| u32::from(here.data().http_status))?;
+    linker.func_wrap(ENV, "http_headers", |mut here: HostCaller<'_>| -> wasmtime::Result<u64> {
         let state = here.data_mut();
         let Some(headers) = state.http_headers.clone() else { return Ok(0) };
         Ok(state.put(headers.as_bytes())?)
     })?;
 
     for (name, level) in [
-        ("log_trace", Level::Trace),
-        ("log_debug", Level::Debug),
-        ("log_info", Level::Info),
-        ("log_warn", Level::Warn),
-        ("log_error", Level::Error),
+        ("log_trace", LogLevel::Trace),
+        ("log_debug", LogLevel::Debug),
+        ("log_info", LogLevel::Info),
+        ("log_warn", LogLevel::Warn),
+        ("log_error", LogLevel::Error),
     ] {
-        linker.func_wrap(ENV, name, move |mut here: Here<'_>, text: u64| -> wasmtime::Result<()> {
+        linker.func_wrap(ENV, name, move |mut here: HostCaller<'_>, text: u64| -> wasmtime::Result<()> {
             let state = here.data_mut();
             let text = state.take(name, text)?;
             state.log(level, String::from_utf8_lossy(&text).into_owned());
             Ok(())
         })?;
     }
-    linker.func_wrap(ENV, "get_log_level", |here: Here<'_>| match here.data().level {
-        Level::Trace => 0,
-        Level::Debug => 1,
-        Level::Info => 2,
-        Level::Warn => 3,
-        Level::Error => 4,
+    linker.func_wrap(ENV, "get_log_level", |here: HostCaller<'_>| match here.data().level {
+        LogLevel::Trace => 0,
+        LogLevel::Debug => 1,
+        LogLevel::Info => 2,
+        LogLevel::Warn => 3,
+        LogLevel::Error => 4,
     })?;
     Ok(())
 }
 
 /// Lets a module end with any code: the engine's own function takes those under 126 alone, and programs use all of them.
-pub(crate) fn add_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn add_exit(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let exit = |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) };
     linker.func_wrap("wasi_snapshot_preview1", "proc_exit", exit)?;
@@ -132,7 +132,7 @@ pub(crate) fn add_exit(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// Sets a variable, or lets it go where there is no value.
-fn set_variable(state: &mut State, key: u64, value: u64) -> Result<(), WasmError> {
+fn set_variable(state: &mut CallState, key: u64, value: u64) -> Result<(), WasmError> {
     let key = state.take_text("var_set", key)?;
     if value == 0 {
         state.variables.remove(&key);
@@ -149,7 +149,7 @@ fn set_variable(state: &mut State, key: u64, value: u64) -> Result<(), WasmError
 }
 
 /// Adds the functions of [`USER`] that `module` imports, as far as its manifest lists them in `listed`.
-pub(crate) fn add_functions(linker: &mut Linker<State>, module: &Module, listed: &[String]) -> wasmtime::Result<()> {
+pub(crate) fn add_functions(linker: &mut Linker<CallState>, module: &Module, listed: &[String]) -> wasmtime::Result<()> {
     for import in module.imports().filter(|import| import.module() == USER) {
         let name = import.name();
         if !listed.iter().any(|own| own == name) {
@@ -164,7 +164,7 @@ pub(crate) fn add_functions(linker: &mut Linker<State>, module: &Module, listed:
         // One function can be imported as several types, and several times.
         linker.allow_shadowing(true);
         linker.func_new(USER, &name.clone(), kind, move |mut here, arguments, results| {
-            let state: &mut State = here.data_mut();
+            let state: &mut CallState = here.data_mut();
             let input = match arguments.first().and_then(Val::i64) {
                 Some(offset) => state.take("a host function", offset as u64)?,
                 None => Vec::new(),

@@ -13,7 +13,7 @@ mod kernel;
 mod state;
 mod stream;
 
-use plugsmith::host::{Ended, Job, News, Runner, WasmError};
+use plugsmith::host::{CallResult, ModuleCall, ModuleEvent, Runner, WasmError};
 
 /// The function that is called, unless the manifest names another.
 const ENTRY: &str = "helm_plugin_main";
@@ -26,9 +26,9 @@ const COMPILED: &str = "wasm";
 pub struct Wasmtime;
 
 impl Runner for Wasmtime {
-    fn run(&self, job: Job, hear: &mut dyn FnMut(&News)) -> Result<Ended, WasmError> {
+    fn run(&self, job: ModuleCall, hear: &mut dyn FnMut(&ModuleEvent)) -> Result<CallResult, WasmError> {
         let cache = cache::at(&job.cache.join(COMPILED)).unwrap_or_else(|warning| {
-            hear(&News::Warning(warning));
+            hear(&ModuleEvent::Warning(warning));
             None
         });
         call::run(job, cache, hear)

@@ -7,8 +7,8 @@ use std::time::Instant;
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use crate::exchange::{Exchange, Full};
-use plugsmith::host::{Ended, HostFunctions, Level, Limits, News, PAGE, WasmError};
+use crate::exchange::{ExchangeFull, ExchangeMemory};
+use plugsmith::host::{CallLimits, CallResult, HostFunctions, LogLevel, ModuleEvent, PAGE, WasmError};
 use plugsmith::manifest::HostPattern;
 
 /// How much a module can have at most in tables: a large program in Go has some ten thousand functions.
@@ -21,16 +21,16 @@ const LOG_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) enum Event {
     /// It goes on.
-    News(News),
+    News(ModuleEvent),
     /// It is over.
-    Ended(Result<Ended, WasmError>),
+    Ended(Result<CallResult, WasmError>),
 }
 
 /// The state of one call.
-pub(crate) struct State {
+pub(crate) struct CallState {
     pub(crate) wasi: WasiP1Ctx,
-    pub(crate) limits: Limits,
-    pub(crate) exchange: Exchange,
+    pub(crate) limits: CallLimits,
+    pub(crate) exchange: ExchangeMemory,
     pub(crate) input: (u64, u64),
     pub(crate) output: (u64, u64),
     pub(crate) error: u64,
@@ -42,16 +42,16 @@ pub(crate) struct State {
     pub(crate) functions: HostFunctions,
     pub(crate) until: Instant,
     /// From which level on somebody listens.
-    pub(crate) level: Level,
-    pub(crate) news: Sender<Event>,
+    pub(crate) level: LogLevel,
+    pub(crate) events: Sender<Event>,
     pub(crate) logged: usize,
-    pub(crate) memory: Memory,
+    pub(crate) memory: MemoryLimiter,
 }
 
-impl State {
+impl CallState {
     /// A block of `bytes` for the module.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<u64, WasmError> {
-        self.exchange.put(bytes).map_err(|Full| WasmError::Exchange { limit: self.limits.pages })
+        self.exchange.put(bytes).map_err(|ExchangeFull| WasmError::Exchange { limit: self.limits.pages })
     }
 
     /// The text of the block at `offset`, which is let go.
@@ -72,25 +72,25 @@ impl State {
     }
 
     /// Passes on what the module says, until it has said too much.
-    pub(crate) fn log(&mut self, level: Level, text: String) {
+    pub(crate) fn log(&mut self, level: LogLevel, text: String) {
         if level < self.level || self.logged > LOG_BYTES {
             return;
         }
         self.logged += text.len() + 1;
         let text = if self.logged > LOG_BYTES { "says too much; the rest is not shown".to_owned() } else { text };
-        let _ = self.news.send(Event::News(News::Log(level, text)));
+        let _ = self.events.send(Event::News(ModuleEvent::Log(level, text)));
     }
 }
 
 /// What the module's memories and tables have grown to.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryLimiter {
     pub(crate) limit: u32,
     pub(crate) used: usize,
     pub(crate) elements: usize,
 }
 
-impl ResourceLimiter for Memory {
+impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.limit as usize * PAGE {
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn w4_memories_and_tables_are_counted_together() {
-        let mut memory = Memory { limit: 2, used: 0, elements: 0 };
+        let mut memory = MemoryLimiter { limit: 2, used: 0, elements: 0 };
         assert!(memory.memory_growing(0, PAGE, None).unwrap());
         assert!(memory.memory_growing(0, PAGE, Some(PAGE)).unwrap());
         let error = memory.memory_growing(PAGE, 2 * PAGE, None).unwrap_err();

@@ -13,9 +13,9 @@ const KEPT: usize = 64 << 10;
 
 /// A stream of which only the end is kept, however much is written.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tail(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct StderrTail(Arc<Mutex<Vec<u8>>>);
 
-impl Tail {
+impl StderrTail {
     /// What is kept, as text.
     pub(crate) fn text(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +32,7 @@ impl Tail {
     }
 }
 
-impl AsyncWrite for Tail {
+impl AsyncWrite for StderrTail {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.push(bytes);
         Poll::Ready(Ok(bytes.len()))
@@ -47,13 +47,13 @@ impl AsyncWrite for Tail {
     }
 }
 
-impl IsTerminal for Tail {
+impl IsTerminal for StderrTail {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Tail {
+impl StdoutStream for StderrTail {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn w4_only_the_end_of_a_flood_is_kept() {
-        let tail = Tail::default();
+        let tail = StderrTail::default();
         for number in 0..100_000 {
             tail.push(format!("line {number}\n").as_bytes());
         }

@@ -4,14 +4,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// Why a module gave no answer. Those that are limits name the setting of the manifest that sets them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WasmError {
     /// The module's file cannot be read.
-    #[error("cannot read {}", Plain(&path.to_string_lossy()))]
+    #[error("cannot read {}", Sanitized(&path.to_string_lossy()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum WasmError {
         source: io::Error,
     },
     /// The module's file is larger than any module may be.
-    #[error("{} has more than {limit} bytes, and no module may be larger", Plain(&path.to_string_lossy()))]
+    #[error("{} has more than {limit} bytes, and no module may be larger", Sanitized(&path.to_string_lossy()))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -27,13 +27,13 @@ pub enum WasmError {
         limit: u64,
     },
     /// The module is another one than the gate has seen a moment before.
-    #[error("{} changed while it was opened; try again, and install the plugin anew if it happens again", Plain(&path.to_string_lossy()))]
+    #[error("{} changed while it was opened; try again, and install the plugin anew if it happens again", Sanitized(&path.to_string_lossy()))]
     Changed {
         /// The file.
         path: PathBuf,
     },
     /// The file is no module.
-    #[error("{} is no WebAssembly module ({}); build it again, or install the plugin anew", Plain(&path.to_string_lossy()), Plain(reason))]
+    #[error("{} is no WebAssembly module ({}); build it again, or install the plugin anew", Sanitized(&path.to_string_lossy()), Sanitized(reason))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum WasmError {
         reason: String,
     },
     /// The module takes too long to compile.
-    #[error("{} took longer than {} s to compile", Plain(&path.to_string_lossy()), limit.as_secs())]
+    #[error("{} took longer than {} s to compile", Sanitized(&path.to_string_lossy()), limit.as_secs())]
     Compiling {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum WasmError {
     /// The module lacks its entry function.
     #[error(
         "the module exports no function `{}`, which takes nothing and gives at most one i32{}; `runtimeConfig.entryFuncName` says which one is called",
-        Plain(entry),
+        Sanitized(entry),
         Exports(exports)
     )]
     NoEntry {
@@ -63,8 +63,8 @@ pub enum WasmError {
     /// The module needs something that nobody has.
     #[error(
         "the module imports `{}` from `{}`, which no host of extism/v1 plugins has; it was perhaps built for another runtime",
-        Plain(name),
-        Plain(module)
+        Sanitized(name),
+        Sanitized(module)
     )]
     UnknownImport {
         /// Where from.
@@ -75,7 +75,7 @@ pub enum WasmError {
     /// The module uses a function of the host that its manifest does not ask for.
     #[error(
         "the module imports the host function `{}`, which `runtimeConfig.hostFunctions` does not list; add it there",
-        Plain(name)
+        Sanitized(name)
     )]
     UnlistedFunction {
         /// The function.
@@ -84,8 +84,8 @@ pub enum WasmError {
     /// The function of the host is of another kind.
     #[error(
         "the module takes the host function `{}` to be {}; it takes and gives at most one i64",
-        Plain(name),
-        Plain(found)
+        Sanitized(name),
+        Sanitized(found)
     )]
     FunctionType {
         /// The function.
@@ -94,7 +94,7 @@ pub enum WasmError {
         found: String,
     },
     /// A function of the host failed.
-    #[error("the host function `{}` failed: {}", Plain(name), Plain(reason))]
+    #[error("the host function `{}` failed: {}", Sanitized(name), Sanitized(reason))]
     FunctionFailed {
         /// The function.
         name: String,
@@ -138,7 +138,7 @@ pub enum WasmError {
         limit: Duration,
     },
     /// The module calls a host that it may not call.
-    #[error("the module may not call `{}`; `runtimeConfig.allowedHosts` lists the hosts that it may call", Plain(host))]
+    #[error("the module may not call `{}`; `runtimeConfig.allowedHosts` lists the hosts that it may call", Sanitized(host))]
     HostNotAllowed {
         /// The host and the port.
         host: String,
@@ -152,7 +152,7 @@ pub enum WasmError {
         limit: u64,
     },
     /// An HTTP request got no answer.
-    #[error("cannot request {url} for the module: {}", Plain(reason))]
+    #[error("cannot request {url} for the module: {}", Sanitized(reason))]
     Http {
         /// The URL; safe to show.
         url: String,
@@ -160,7 +160,7 @@ pub enum WasmError {
         reason: String,
     },
     /// The module gave one of its functions something that makes no sense.
-    #[error("the module misuses `{function}`: {}", Plain(reason))]
+    #[error("the module misuses `{function}`: {}", Sanitized(reason))]
     Misuse {
         /// The function.
         function: &'static str,
@@ -168,7 +168,7 @@ pub enum WasmError {
         reason: String,
     },
     /// The module did something that ends it.
-    #[error("the module broke down: {}", Plain(reason))]
+    #[error("the module broke down: {}", Sanitized(reason))]
     Trap {
         /// What.
         reason: String,
@@ -180,7 +180,7 @@ pub enum WasmError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The engine itself failed.
-    #[error("the WebAssembly engine failed: {}", Plain(reason))]
+    #[error("the WebAssembly engine failed: {}", Sanitized(reason))]
     Engine {
         /// How.
         reason: String,
@@ -201,7 +201,7 @@ impl std::fmt::Display for Exports<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const SHOWN: usize = 5;
         for (index, name) in self.0.iter().take(SHOWN).enumerate() {
-            write!(f, "{} `{}`", if index == 0 { " (it has" } else { "," }, Plain(name))?;
+            write!(f, "{} `{}`", if index == 0 { " (it has" } else { "," }, Sanitized(name))?;
         }
         match self.0.len() {
             0 => Ok(()),

@@ -3,9 +3,9 @@
 //! This reads tar by itself: libraries for it skip what they do not like, believe whichever of two sizes comes last, or
 //! follow links (dependencies are listed with their advisories in `docs/dependencies.md`). It knows nothing of files on disk.
 
-use super::fault::{Fault, PathRule, Shown};
+use super::fault::{PackageFault, PathRule, ShownName};
 use super::foreign::Foreign;
-use super::gunzip::Inflated;
+use super::gunzip::GunzipStream;
 use super::header::{self, BLOCK, Header, OCTAL_MAX, Pax};
 use super::path::{self, Tree};
 use crate::settings::Limits;
@@ -28,7 +28,7 @@ pub(super) struct Entry {
 
 /// Reads entries from a stream.
 pub(super) struct Entries<'a> {
-    stream: Inflated,
+    stream: GunzipStream,
     limits: &'a Limits,
     tree: Tree,
     entries: u64,
@@ -53,16 +53,16 @@ impl Pending {
         self.pax.is_none() && self.name.is_none()
     }
 
-    fn refuse_dangling(&self) -> Result<(), Fault> {
+    fn refuse_dangling(&self) -> Result<(), PackageFault> {
         if self.is_empty() {
             return Ok(());
         }
-        Err(Fault::Extension { offset: self.offset, what: "it belongs to no entry" })
+        Err(PackageFault::Extension { offset: self.offset, what: "it belongs to no entry" })
     }
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(stream: Inflated, limits: &'a Limits) -> Self {
+    pub(super) fn new(stream: GunzipStream, limits: &'a Limits) -> Self {
         Self { stream, limits, tree: Tree::new(limits), entries: 0, extensions: 0, total: 0, remaining: 0, padding: 0 }
     }
 
@@ -72,8 +72,8 @@ impl<'a> Entries<'a> {
     }
 
     /// The next entry, after whatever is left of the one before it; `None` at the end of a whole and sound archive.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, Fault> {
-        self.content(|_| Ok::<(), Fault>(()))?;
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, PackageFault> {
+        self.content(|_| Ok::<(), PackageFault>(()))?;
         let mut pending = Pending::default();
         loop {
             let offset = self.stream.offset();
@@ -98,7 +98,7 @@ impl<'a> Entries<'a> {
                 b'x' => {
                     let pax = header::parse_pax(&self.extension(&header, offset)?, offset)?;
                     if pending.pax.replace(pax).is_some() {
-                        return Err(Fault::Extension { offset, what: "it is the second for one entry" });
+                        return Err(PackageFault::Extension { offset, what: "it is the second for one entry" });
                     }
                 }
                 // One that stands between an extension and its entry makes Go forget the extension.
@@ -109,7 +109,7 @@ impl<'a> Entries<'a> {
                 b'L' => {
                     let name = long_name(self.extension(&header, offset)?, offset)?;
                     if pending.name.replace(name).is_some() {
-                        return Err(Fault::Extension { offset, what: "it is the second for one entry" });
+                        return Err(PackageFault::Extension { offset, what: "it is the second for one entry" });
                     }
                 }
                 _ => return self.entry(header, pending, offset).map(Some),
@@ -118,12 +118,12 @@ impl<'a> Entries<'a> {
     }
 
     /// Hands the current entry's content, or what is left of it, to `each`.
-    pub(super) fn content<E: From<Fault>>(&mut self, mut each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn content<E: From<PackageFault>>(&mut self, mut each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         while self.remaining > 0 {
             let bytes = self.stream.fill()?;
             let n = bytes.len().min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
             if n == 0 {
-                return Err(Fault::Truncated { offset: self.stream.offset() }.into());
+                return Err(PackageFault::Truncated { offset: self.stream.offset() }.into());
             }
             each(&bytes[..n])?;
             self.stream.consume(n);
@@ -132,7 +132,7 @@ impl<'a> Entries<'a> {
         while self.padding > 0 {
             let n = self.stream.fill()?.len().min(self.padding as usize);
             if n == 0 {
-                return Err(Fault::Truncated { offset: self.stream.offset() }.into());
+                return Err(PackageFault::Truncated { offset: self.stream.offset() }.into());
             }
             self.stream.consume(n);
             self.padding -= n as u64;
@@ -141,20 +141,20 @@ impl<'a> Entries<'a> {
     }
 
     /// The content of an extension.
-    fn extension(&mut self, header: &Header, offset: u64) -> Result<Vec<u8>, Fault> {
+    fn extension(&mut self, header: &Header, offset: u64) -> Result<Vec<u8>, PackageFault> {
         if header.size > EXTENSION {
-            return Err(Fault::Extension { offset, what: "it is larger than 1 MiB" });
+            return Err(PackageFault::Extension { offset, what: "it is larger than 1 MiB" });
         }
         // An entry has two at most, so more than that is an archive that is made of nothing else.
         self.extensions += 1;
         if self.extensions > self.limits.entries.saturating_mul(2) {
-            return Err(Fault::Entries { limit: self.limits.entries });
+            return Err(PackageFault::Entries { limit: self.limits.entries });
         }
         self.expect_content(header.size);
         let mut data = Vec::new();
         self.content(|bytes| {
             data.extend_from_slice(bytes);
-            Ok::<(), Fault>(())
+            Ok::<(), PackageFault>(())
         })?;
         Ok(data)
     }
@@ -165,36 +165,36 @@ impl<'a> Entries<'a> {
     }
 
     /// Applies the rules for entries.
-    fn entry(&mut self, header: Header, pending: Pending, offset: u64) -> Result<Entry, Fault> {
-        let (name, size) = settle(header.name, header.size, pending)?;
-        let shown = || Shown::new(&name);
+    fn entry(&mut self, header: Header, pending: Pending, offset: u64) -> Result<Entry, PackageFault> {
+        let (name, size) = apply_extensions(header.name, header.size, pending)?;
+        let shown = || ShownName::new(&name);
         let slash = name.ends_with(b"/");
         let directory = match header.flag {
             b'5' => true,
             // Before there was a flag for directories, a slash told them.
             0 => slash,
-            b'0' if slash => return Err(Fault::Path { name: shown(), rule: PathRule::Slash }),
+            b'0' if slash => return Err(PackageFault::Path { name: shown(), rule: PathRule::Slash }),
             b'0' => false,
-            other => return Err(Fault::Kind { name: shown(), kind: kind_of(other) }),
+            other => return Err(PackageFault::Kind { name: shown(), kind: kind_of(other) }),
         };
         let path = path::check(&name, self.limits)?;
         if path.is_empty() && !directory {
-            return Err(Fault::Path { name: shown(), rule: PathRule::Empty });
+            return Err(PackageFault::Path { name: shown(), rule: PathRule::Empty });
         }
         self.entries += 1;
         if self.entries > self.limits.entries {
-            return Err(Fault::Entries { limit: self.limits.entries });
+            return Err(PackageFault::Entries { limit: self.limits.entries });
         }
         if directory && size > 0 {
             // Some readers skip the content of a directory, others take it for the next header.
-            return Err(Fault::Header { offset, what: "a directory has a size" });
+            return Err(PackageFault::Header { offset, what: "a directory has a size" });
         }
         if size > self.limits.file_bytes {
-            return Err(Fault::FileBytes { name: shown(), size, limit: self.limits.file_bytes });
+            return Err(PackageFault::FileBytes { name: shown(), size, limit: self.limits.file_bytes });
         }
         self.total = self.total.saturating_add(size);
         if self.total > self.limits.total_bytes {
-            return Err(Fault::TotalBytes { limit: self.limits.total_bytes });
+            return Err(PackageFault::TotalBytes { limit: self.limits.total_bytes });
         }
         self.tree.insert(&path, directory)?;
         self.expect_content(size);
@@ -203,7 +203,7 @@ impl<'a> Entries<'a> {
 
     /// Reads on after the first empty block: another one and then nothing but zeros, to the end of the stream, so that the
     /// last checksum has been compared too. As for Go the other one may be missing, but not a part of it.
-    fn expect_end(&mut self) -> Result<(), Fault> {
+    fn expect_end(&mut self) -> Result<(), PackageFault> {
         let start = self.stream.offset();
         loop {
             let bytes = self.stream.fill()?;
@@ -211,10 +211,10 @@ impl<'a> Entries<'a> {
             if n == 0 {
                 let offset = self.stream.offset();
                 let cut = (1..BLOCK as u64).contains(&(offset - start));
-                return if cut { Err(Fault::Truncated { offset }) } else { Ok(()) };
+                return if cut { Err(PackageFault::Truncated { offset }) } else { Ok(()) };
             }
             if let Some(at) = bytes.iter().position(|&b| b != 0) {
-                return Err(Fault::TrailingData { offset: self.stream.offset() + at as u64 });
+                return Err(PackageFault::TrailingData { offset: self.stream.offset() + at as u64 });
             }
             self.stream.consume(n);
         }
@@ -223,8 +223,8 @@ impl<'a> Entries<'a> {
 
 /// The path and size of an entry, from its header and its extensions, which must not contradict each other where the
 /// header could have held what the extension says.
-fn settle(name: Vec<u8>, size: u64, pending: Pending) -> Result<(Vec<u8>, u64), Fault> {
-    let contradiction = |what| Fault::Contradiction { name: Shown::new(&name), what };
+fn apply_extensions(name: Vec<u8>, size: u64, pending: Pending) -> Result<(Vec<u8>, u64), PackageFault> {
+    let contradiction = |what| PackageFault::Contradiction { name: ShownName::new(&name), what };
     let pax = pending.pax.unwrap_or_default();
     let size = match pax.size {
         Some(long) if long != size && (long <= OCTAL_MAX || size > OCTAL_MAX) => return Err(contradiction("sizes")),
@@ -244,12 +244,12 @@ fn settle(name: Vec<u8>, size: u64, pending: Pending) -> Result<(Vec<u8>, u64), 
 }
 
 /// The path in a GNU extension: everything up to its NUL, with nothing behind it.
-fn long_name(mut data: Vec<u8>, offset: u64) -> Result<Vec<u8>, Fault> {
+fn long_name(mut data: Vec<u8>, offset: u64) -> Result<Vec<u8>, PackageFault> {
     while data.last() == Some(&0) {
         data.pop();
     }
     if data.is_empty() || data.contains(&0) {
-        return Err(Fault::Extension { offset, what: "its name is empty or has a NUL in it" });
+        return Err(PackageFault::Extension { offset, what: "its name is empty or has a NUL in it" });
     }
     Ok(data)
 }

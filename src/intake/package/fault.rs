@@ -7,17 +7,17 @@ use std::fmt;
 use std::io;
 
 use super::foreign::Foreign;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// Why an archive, or a directory that should become one, is refused as a whole (plugin format, section 2.1).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum PackageFault {
     /// A path that no package may hold.
     #[error("entry {name}: its path {rule}")]
     Path {
         /// The path as far as it can be shown.
-        name: Shown,
+        name: ShownName,
         /// The rule that it breaks.
         rule: PathRule,
     },
@@ -25,7 +25,7 @@ pub enum Fault {
     #[error("entry {name} is {kind}: only regular files and directories are accepted")]
     Kind {
         /// The entry's path.
-        name: Shown,
+        name: ShownName,
         /// What it is, with its article.
         kind: &'static str,
     },
@@ -33,23 +33,23 @@ pub enum Fault {
     #[error("entry {name} stands there twice")]
     Duplicate {
         /// The path.
-        name: Shown,
+        name: ShownName,
     },
     /// Two paths that are one on a file system which folds case or normalises Unicode (CVE-2026-23950).
     #[error("entry {name} and {other} are the same path where case or Unicode form does not count")]
     Collision {
         /// The path.
-        name: Shown,
+        name: ShownName,
         /// The path that was there first.
-        other: Shown,
+        other: ShownName,
     },
     /// A path that is a file and is needed as a directory, or the other way round.
     #[error("entry {name}: {part} is both a file and a directory")]
     FileAndDirectory {
         /// The path.
-        name: Shown,
+        name: ShownName,
         /// The part of the path that is both.
-        part: Shown,
+        part: ShownName,
     },
     /// More entries than the limit.
     #[error("it has more than {limit} entries (`limits.entries` in config.yaml)")]
@@ -63,7 +63,7 @@ pub enum Fault {
     )]
     FileBytes {
         /// The entry's path.
-        name: Shown,
+        name: ShownName,
         /// The size that its header gives.
         size: u64,
         /// The limit.
@@ -90,7 +90,7 @@ pub enum Fault {
     #[error("{name} is larger than {limit} bytes (`limits.manifestBytes` in config.yaml)")]
     ManifestBytes {
         /// The manifest's path.
-        name: Shown,
+        name: ShownName,
         /// The limit.
         limit: u64,
     },
@@ -101,9 +101,9 @@ pub enum Fault {
     #[error("both {first} and {second} hold a `plugin.yaml`: a package holds one plugin")]
     Ambiguous {
         /// The first of the two.
-        first: Shown,
+        first: ShownName,
         /// The other.
-        second: Shown,
+        second: ShownName,
     },
     /// A header that is none: wrong checksum, or a number that cannot be read.
     #[error("malformed tar header at byte {offset}: {what}")]
@@ -125,14 +125,14 @@ pub enum Fault {
     #[error("a global PAX header sets {key} for all that follows it, which some programs apply and others do not")]
     Global {
         /// What it sets.
-        key: Shown,
+        key: ShownName,
     },
     /// A header and an extension that say different things, of which readers would believe one or the other
     /// (CVE-2025-62518).
     #[error("entry {name}: the {what} of its header and of its extension contradict each other")]
     Contradiction {
         /// The path in the header.
-        name: Shown,
+        name: ShownName,
         /// What they disagree about.
         what: &'static str,
     },
@@ -221,9 +221,9 @@ pub enum PathRule {
 
 /// A name from an archive, shown in backticks, short and with nothing in it that could act on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown(String);
+pub struct ShownName(String);
 
-impl Shown {
+impl ShownName {
     /// Takes the bytes of a name, whatever they are.
     pub(super) fn new(name: impl AsRef<[u8]>) -> Self {
         const ENOUGH: usize = 200;
@@ -236,8 +236,8 @@ impl Shown {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for ShownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", Plain(&self.0))
+        write!(f, "`{}`", Sanitized(&self.0))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::fault::Fault;
+use super::fault::PackageFault;
 
 /// What a file is that does not begin as a gzip file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +74,10 @@ impl Foreign {
 
 impl Foreign {
     /// The fault of a gzip file in which stands what begins with `head`, where that is known and is no tar archive.
-    pub(super) fn inside(head: &[u8]) -> Option<Fault> {
+    pub(super) fn inside(head: &[u8]) -> Option<PackageFault> {
         let what = Self::of(head);
         let is_tar = matches!(what, Self::Archive(TAR));
-        (!is_tar && what != Self::Unknown).then_some(Fault::ForeignInside { what })
+        (!is_tar && what != Self::Unknown).then_some(PackageFault::ForeignInside { what })
     }
 }
 

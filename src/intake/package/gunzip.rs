@@ -13,7 +13,7 @@ use std::thread::Scope;
 use flate2::bufread::MultiGzDecoder;
 
 use super::blocks;
-use super::fault::Fault;
+use super::fault::PackageFault;
 use super::foreign::Foreign;
 use super::gzip;
 use super::header::BLOCK;
@@ -36,8 +36,8 @@ const MAX_THREADS: usize = 4;
 const PACKED: usize = 64 * 1024;
 
 /// The unpacked bytes of a gzip file.
-pub(super) struct Inflated {
-    chunks: Receiver<Result<Chunk, Fault>>,
+pub(super) struct GunzipStream {
+    chunks: Receiver<Result<Chunk, PackageFault>>,
     empties: SyncSender<Vec<u8>>,
     current: Chunk,
     position: usize,
@@ -52,8 +52,8 @@ pub(super) struct Chunk {
     pub(super) packed: u64,
 }
 
-impl Inflated {
-    /// Starts the thread. It ends when the stream does, at the first fault, or when the `Inflated` is dropped.
+impl GunzipStream {
+    /// Starts the thread. It ends when the stream does, at the first fault, or when the `GunzipStream` is dropped.
     pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, file: File, limits: &'scope Limits) -> Self {
         let threads = gzip::threads().min(MAX_THREADS);
         let (send, chunks) = sync_channel(CHUNKS);
@@ -67,41 +67,41 @@ impl Inflated {
     }
 
     /// The next bytes; empty at the end of a stream whose checksums are right.
-    pub(super) fn fill(&mut self) -> Result<&[u8], Fault> {
+    pub(super) fn fill(&mut self) -> Result<&[u8], PackageFault> {
         if self.position == self.current.bytes.len() && !self.ended {
             let used = std::mem::take(&mut self.current.bytes);
             let _ = self.empties.try_send(used);
             self.position = 0;
             self.current = self.chunks.recv().unwrap_or_else(|_| {
                 // The thread says when it is done. If it could not, the end of the stream has not been seen.
-                Err(Fault::Read { source: io::Error::other("the decompressing thread ended early") })
+                Err(PackageFault::Read { source: io::Error::other("the decompressing thread ended early") })
             })?;
             self.ended = self.current.bytes.is_empty();
         }
         Ok(self.current.bytes.get(self.position..).unwrap_or_default())
     }
 
-    /// Takes `n` bytes of those that [`Inflated::fill`] gave as read.
+    /// Takes `n` bytes of those that [`GunzipStream::fill`] gave as read.
     pub(super) fn consume(&mut self, n: usize) {
         self.position = (self.position + n).min(self.current.bytes.len());
         self.offset += n as u64;
     }
 
     /// The next block; `None` at the end of the stream.
-    pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK]>, Fault> {
+    pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK]>, PackageFault> {
         let mut block = [0; BLOCK];
         match self.read_up_to(&mut block)? {
             0 => Ok(None),
             BLOCK => Ok(Some(block)),
             all if all as u64 == self.offset => {
-                Err(Foreign::inside(&block[..all]).unwrap_or(Fault::Truncated { offset: self.offset }))
+                Err(Foreign::inside(&block[..all]).unwrap_or(PackageFault::Truncated { offset: self.offset }))
             }
-            _ => Err(Fault::Truncated { offset: self.offset }),
+            _ => Err(PackageFault::Truncated { offset: self.offset }),
         }
     }
 
     /// Fills `buffer` as far as the stream goes.
-    fn read_up_to(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
+    fn read_up_to(&mut self, buffer: &mut [u8]) -> Result<usize, PackageFault> {
         let mut filled = 0;
         while filled < buffer.len() {
             let bytes = self.fill()?;
@@ -131,7 +131,13 @@ impl Inflated {
 const WORTH_THREADS: usize = 8;
 
 /// Inflates the file in the way that is open to it, until its end, the first fault, or nobody listens.
-fn read(mut file: File, threads: usize, limits: &Limits, send: &SyncSender<Result<Chunk, Fault>>, free: &Receiver<Vec<u8>>) {
+fn read(
+    mut file: File,
+    threads: usize,
+    limits: &Limits,
+    send: &SyncSender<Result<Chunk, PackageFault>>,
+    free: &Receiver<Vec<u8>>,
+) {
     let begun = (|| {
         let mut head = Vec::new();
         (&file).take(BLOCK as u64).read_to_end(&mut head)?;
@@ -148,18 +154,23 @@ fn read(mut file: File, threads: usize, limits: &Limits, send: &SyncSender<Resul
         Ok(Ok(Some(sizes))) => inflate::inflate(file, &sizes, threads, limits, send, free),
         Ok(Ok(None)) => from_the_beginning(file, limits, send, free),
         Ok(Err(what)) => {
-            let _ = send.send(Err(Fault::Foreign { what }));
+            let _ = send.send(Err(PackageFault::Foreign { what }));
         }
         Err(source) => {
-            let _ = send.send(Err(Fault::Read { source }));
+            let _ = send.send(Err(PackageFault::Read { source }));
         }
     }
 }
 
 /// Inflates any gzip file.
-fn from_the_beginning(file: File, limits: &Limits, send: &SyncSender<Result<Chunk, Fault>>, free: &Receiver<Vec<u8>>) {
+fn from_the_beginning(
+    file: File,
+    limits: &Limits,
+    send: &SyncSender<Result<Chunk, PackageFault>>,
+    free: &Receiver<Vec<u8>>,
+) {
     let mut decoder =
-        MultiGzDecoder::new(Counted { inner: BufReader::with_capacity(PACKED, file), consumed: 0, failed: false });
+        MultiGzDecoder::new(CountingReader { inner: BufReader::with_capacity(PACKED, file), consumed: 0, failed: false });
     let mut unpacked = 0_u64;
     while let Ok(mut bytes) = free.recv() {
         bytes.resize(CHUNK, 0);
@@ -172,15 +183,15 @@ fn from_the_beginning(file: File, limits: &Limits, send: &SyncSender<Result<Chun
                     unpacked += n as u64;
                     let most = limits.ratio.saturating_mul(decoder.get_ref().consumed).saturating_add(limits.ratio_floor);
                     if unpacked > most {
-                        break Err(Fault::Ratio { floor: limits.ratio_floor, ratio: limits.ratio });
+                        break Err(PackageFault::Ratio { floor: limits.ratio_floor, ratio: limits.ratio });
                     }
                     if filled == CHUNK {
                         break Ok(());
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) if decoder.get_ref().failed => break Err(Fault::Read { source }),
-                Err(source) => break Err(Fault::Gzip { source }),
+                Err(source) if decoder.get_ref().failed => break Err(PackageFault::Read { source }),
+                Err(source) => break Err(PackageFault::Gzip { source }),
             }
         };
         bytes.truncate(filled);
@@ -193,13 +204,13 @@ fn from_the_beginning(file: File, limits: &Limits, send: &SyncSender<Result<Chun
 }
 
 /// Counts what the decoder has consumed, and remembers whether an error came from the file rather than from what is in it.
-struct Counted<R> {
+struct CountingReader<R> {
     inner: R,
     consumed: u64,
     failed: bool,
 }
 
-impl<R: BufRead> BufRead for Counted<R> {
+impl<R: BufRead> BufRead for CountingReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let failed = &mut self.failed;
         self.inner.fill_buf().inspect_err(|e| *failed = e.kind() != io::ErrorKind::Interrupted)
@@ -211,7 +222,7 @@ impl<R: BufRead> BufRead for Counted<R> {
     }
 }
 
-impl<R: BufRead> Read for Counted<R> {
+impl<R: BufRead> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.fill_buf()?;
         let n = bytes.len().min(buffer.len());

@@ -16,7 +16,7 @@ use std::thread;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use super::blocks::{BlockSize, TRAILER};
-use super::fault::Fault;
+use super::fault::PackageFault;
 use crate::settings::Limits;
 
 /// How much is compressed at a time. It decides about the bytes that come out, so a change of it changes every package.
@@ -37,13 +37,13 @@ pub(super) enum GzipError {
     /// Writing failed.
     Write(io::Error),
     /// What was written would not be unpacked again.
-    Fault(Fault),
+    Fault(PackageFault),
     /// The other side of the threads stopped, and knows why.
     Stopped,
 }
 
 /// What came of compressing.
-pub(super) struct Finished<W> {
+pub(super) struct GzipSummary<W> {
     /// The writer.
     pub(super) out: W,
     /// How many bytes it got.
@@ -51,12 +51,12 @@ pub(super) struct Finished<W> {
     /// The sizes of all blocks.
     pub(super) sizes: Vec<BlockSize>,
     /// Where the blocks that [`Input::begin_block`] began lie.
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<BlockMark>,
 }
 
 /// The place of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct BlockMark {
     /// Bytes of the compressed file before it.
     pub(super) packed: u64,
     /// Bytes of the input before it.
@@ -77,7 +77,7 @@ pub(super) fn compress<W: Write + Send, E: From<GzipError>>(
     threads: usize,
     limits: &Limits,
     produce: impl FnOnce(&mut Input) -> Result<(), E>,
-) -> Result<Finished<W>, E> {
+) -> Result<GzipSummary<W>, E> {
     let threads = threads.max(1);
     // One block for each thread to work on and one to go on with, and as many again that wait to be written.
     let (jobs, queue) = sync_channel::<Job>(threads);
@@ -240,8 +240,8 @@ fn write<W: Write>(
     results: &Receiver<Receiver<Block>>,
     used: &SyncSender<Block>,
     limits: &Limits,
-) -> Result<Finished<W>, GzipError> {
-    let mut at = Mark { packed: HEADER.len() as u64, unpacked: 0 };
+) -> Result<GzipSummary<W>, GzipError> {
+    let mut at = BlockMark { packed: HEADER.len() as u64, unpacked: 0 };
     let mut crc = Crc::new();
     let mut marks = Vec::new();
     let mut sizes = Vec::new();
@@ -255,7 +255,7 @@ fn write<W: Write>(
         let most = limits.ratio.saturating_mul(at.packed).saturating_add(limits.ratio_floor);
         at.unpacked += block.raw.len() as u64;
         if at.unpacked > most {
-            return Err(GzipError::Fault(Fault::Ratio { floor: limits.ratio_floor, ratio: limits.ratio }));
+            return Err(GzipError::Fault(PackageFault::Ratio { floor: limits.ratio_floor, ratio: limits.ratio }));
         }
         crc.combine(&block.crc);
         out.write_all(&block.packed).map_err(GzipError::Write)?;
@@ -265,7 +265,7 @@ fn write<W: Write>(
         if block.last {
             let trailer = [crc.sum().to_le_bytes(), crc.amount().to_le_bytes()].concat();
             out.write_all(&trailer).map_err(GzipError::Write)?;
-            return Ok(Finished { out, packed: at.packed + TRAILER, sizes, marks });
+            return Ok(GzipSummary { out, packed: at.packed + TRAILER, sizes, marks });
         }
         let _ = used.try_send(block);
     }
@@ -290,7 +290,7 @@ mod tests {
         (0..size).map(next).collect()
     }
 
-    fn compress_all(parts: &[&[u8]], threads: usize) -> Finished<Vec<u8>> {
+    fn compress_all(parts: &[&[u8]], threads: usize) -> GzipSummary<Vec<u8>> {
         compress(Vec::new(), threads, &Limits::default(), |input| {
             for (number, part) in parts.iter().enumerate() {
                 if number > 0 {
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_marked_block_needs_nothing_before_it() {
         let data = noise(2 * BLOCK + 100);
-        let Finished { out, marks, .. } = compress_all(&[&data, b"marked", &data], 2);
+        let GzipSummary { out, marks, .. } = compress_all(&[&data, b"marked", &data], 2);
         assert_eq!(marks.iter().map(|mark| mark.unpacked).collect::<Vec<_>>(), [data.len() as u64, data.len() as u64 + 6]);
         let mut unpacked = [0; 6];
         flate2::read::DeflateDecoder::new(&out[marks[0].packed as usize..]).read_exact(&mut unpacked).unwrap();
@@ -358,11 +358,11 @@ mod tests {
     #[test]
     fn a_source_that_fails_ends_it() {
         #[derive(Debug)]
-        enum Failure {
+        enum GzipFailure {
             Mine,
             Gzip,
         }
-        impl From<GzipError> for Failure {
+        impl From<GzipError> for GzipFailure {
             fn from(_: GzipError) -> Self {
                 Self::Gzip
             }
@@ -370,9 +370,9 @@ mod tests {
         for size in [0, 20 * BLOCK] {
             let outcome = compress(Vec::new(), 2, &Limits::default(), |input| {
                 input.write(&noise(size))?;
-                Err(Failure::Mine)
+                Err(GzipFailure::Mine)
             });
-            assert!(matches!(outcome, Err(Failure::Mine)), "{size}");
+            assert!(matches!(outcome, Err(GzipFailure::Mine)), "{size}");
         }
     }
 }

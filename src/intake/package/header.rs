@@ -3,7 +3,7 @@
 //! Numbers and names are read as Go's `archive/tar` reads them, or not at all: where readers are known to differ, the
 //! archive is refused, since what one program checks must be what another one unpacks.
 
-use super::fault::{Fault, Shown};
+use super::fault::{PackageFault, ShownName};
 
 /// Everything in a tar archive is a multiple of this.
 pub(super) const BLOCK: usize = 512;
@@ -25,8 +25,8 @@ pub(super) struct Header {
 }
 
 /// Reads a header, which lies at `offset` of the archive.
-pub(super) fn parse(block: &[u8; BLOCK], offset: u64) -> Result<Header, Fault> {
-    let malformed = |what| Fault::Header { offset, what };
+pub(super) fn parse(block: &[u8; BLOCK], offset: u64) -> Result<Header, PackageFault> {
+    let malformed = |what| PackageFault::Header { offset, what };
     let checksum = octal(field::<148, 8>(block)).ok_or_else(|| malformed("its checksum is not a number"))?;
     if !checksums(block).contains(&checksum) {
         return Err(malformed("its checksum is wrong"));
@@ -143,8 +143,8 @@ pub(super) struct Pax {
 }
 
 /// Reads the records of a PAX extension (`<length> <key>=<value>\n`) whose header lies at `offset`.
-pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
-    let malformed = |what| Fault::Extension { offset, what };
+pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, PackageFault> {
+    let malformed = |what| PackageFault::Extension { offset, what };
     let mut pax = Pax::default();
     while !data.is_empty() {
         let (key, value, rest) =
@@ -152,7 +152,7 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
         data = rest;
         if let Some(kind) = decides(key) {
             let name = if key == b"linkpath" { value } else { key };
-            return Err(Fault::Kind { name: Shown::new(name), kind });
+            return Err(PackageFault::Kind { name: ShownName::new(name), kind });
         }
         match key {
             b"path" => {
@@ -182,12 +182,12 @@ pub(super) fn parse_pax(mut data: &[u8], offset: u64) -> Result<Pax, Fault> {
 /// Reads over the records of a global PAX extension, which would be the default for all that follows. What it says of owners, times and the
 /// like concerns nobody here. What decides which file is made of an entry, or what is in it, is applied by GNU tar and Python, by others
 /// not, and so refused.
-pub(super) fn parse_pax_global(mut data: &[u8], offset: u64) -> Result<(), Fault> {
+pub(super) fn parse_pax_global(mut data: &[u8], offset: u64) -> Result<(), PackageFault> {
     while !data.is_empty() {
         let what = "a record is not of the form `length key=value`";
-        let (key, _, rest) = pax_record(data).ok_or(Fault::Extension { offset, what })?;
+        let (key, _, rest) = pax_record(data).ok_or(PackageFault::Extension { offset, what })?;
         if key == b"path" || key == b"size" || decides(key).is_some() || key.starts_with(b"GNU.") {
-            return Err(Fault::Global { key: Shown::new(key) });
+            return Err(PackageFault::Global { key: ShownName::new(key) });
         }
         data = rest;
     }
@@ -246,14 +246,14 @@ pub(super) struct NewEntry<'a> {
     /// The size; 0 for a directory.
     pub(super) size: u64,
     /// A directory, a program or a plain file.
-    pub(super) kind: NewKind,
+    pub(super) kind: NewEntryKind,
     /// Seconds since 1970.
     pub(super) mtime: u64,
 }
 
 /// What an entry of ours is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NewKind {
+pub(super) enum NewEntryKind {
     Directory,
     Program,
     Plain,
@@ -267,9 +267,9 @@ impl NewEntry<'_> {
     /// their bytes as they stand there.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (flag, mode) = match self.kind {
-            NewKind::Directory => (b'5', 0o755),
-            NewKind::Program => (b'0', 0o755),
-            NewKind::Plain => (b'0', 0o644),
+            NewEntryKind::Directory => (b'5', 0o755),
+            NewEntryKind::Program => (b'0', 0o755),
+            NewEntryKind::Plain => (b'0', 0o644),
         };
         let mut records = Vec::new();
         let (prefix, name) = split(self.path).unwrap_or_else(|| {

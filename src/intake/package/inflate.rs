@@ -17,7 +17,7 @@ use std::thread;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::blocks::{BlockSize, TRAILER};
-use super::fault::Fault;
+use super::fault::PackageFault;
 use super::gunzip::Chunk;
 use super::gzip::HEADER;
 use crate::settings::Limits;
@@ -36,11 +36,11 @@ struct Job {
     last: bool,
     packed: Vec<u8>,
     unpacked: Vec<u8>,
-    reply: SyncSender<Option<Done>>,
+    reply: SyncSender<Option<InflatedBlock>>,
 }
 
 /// An inflated block, and the buffer that its packed bytes were in.
-struct Done {
+struct InflatedBlock {
     packed: Vec<u8>,
     unpacked: Vec<u8>,
     crc: Crc,
@@ -54,7 +54,7 @@ pub(super) fn inflate(
     sizes: &[BlockSize],
     threads: usize,
     limits: &Limits,
-    send: &SyncSender<Result<Chunk, Fault>>,
+    send: &SyncSender<Result<Chunk, PackageFault>>,
     free: &Receiver<Vec<u8>>,
 ) {
     let (jobs, queue) = sync_channel::<Job>(threads);
@@ -63,7 +63,7 @@ pub(super) fn inflate(
         for _ in 0..threads {
             scope.spawn(|| work(&queue));
         }
-        let mut way = Way {
+        let mut way = BlockReader {
             file: BufReader::with_capacity(PACKED, file),
             waiting: VecDeque::with_capacity(threads),
             crc: Crc::new(),
@@ -75,13 +75,13 @@ pub(super) fn inflate(
             send,
         };
         match way.all(sizes, threads, &jobs, free) {
-            Err(Stop::Fault(fault)) => {
+            Err(StopReason::Fault(fault)) => {
                 let _ = send.send(Err(fault));
             }
             Ok(()) => {
                 let _ = send.send(Ok(Chunk { bytes: Vec::new(), packed: way.packed }));
             }
-            Err(Stop::NobodyListens) => {}
+            Err(StopReason::ReceiverGone) => {}
         }
         // The threads end when there is no more work.
         drop(jobs);
@@ -89,16 +89,16 @@ pub(super) fn inflate(
 }
 
 /// Why there is nothing more to do.
-enum Stop {
-    Fault(Fault),
-    NobodyListens,
+enum StopReason {
+    Fault(PackageFault),
+    ReceiverGone,
 }
 
 /// What is known on the way through the file.
-struct Way<'a> {
+struct BlockReader<'a> {
     file: BufReader<File>,
     /// Blocks that are being inflated, in their order.
-    waiting: VecDeque<(BlockSize, Receiver<Option<Done>>)>,
+    waiting: VecDeque<(BlockSize, Receiver<Option<InflatedBlock>>)>,
     crc: Crc,
     packed: u64,
     unpacked: u64,
@@ -107,55 +107,55 @@ struct Way<'a> {
     /// Buffers for unpacked bytes that were handed on to nobody.
     spare: Vec<Vec<u8>>,
     limits: &'a Limits,
-    send: &'a SyncSender<Result<Chunk, Fault>>,
+    send: &'a SyncSender<Result<Chunk, PackageFault>>,
 }
 
-impl Way<'_> {
+impl BlockReader<'_> {
     fn all(
         &mut self,
         sizes: &[BlockSize],
         threads: usize,
         jobs: &SyncSender<Job>,
         free: &Receiver<Vec<u8>>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StopReason> {
         for (number, &size) in sizes.iter().enumerate() {
             // Handed on before a buffer is waited for: whoever listens has the other ones, and gives them back.
             if self.waiting.len() == threads {
-                self.hand_on()?;
+                self.forward_oldest()?;
             }
             let mut packed = self.buffers.pop().unwrap_or_default();
             packed.resize(size.packed as usize, 0);
-            self.file.read_exact(&mut packed).map_err(|source| Stop::Fault(Fault::Read { source }))?;
+            self.file.read_exact(&mut packed).map_err(|source| StopReason::Fault(PackageFault::Read { source }))?;
             let unpacked = match self.spare.pop() {
                 Some(buffer) => buffer,
-                None => free.recv().map_err(|_| Stop::NobodyListens)?,
+                None => free.recv().map_err(|_| StopReason::ReceiverGone)?,
             };
             let (reply, result) = sync_channel(1);
             self.waiting.push_back((size, result));
             let job = Job { size, last: number + 1 == sizes.len(), packed, unpacked, reply };
-            jobs.send(job).map_err(|_| Stop::Fault(ended_early()))?;
+            jobs.send(job).map_err(|_| StopReason::Fault(ended_early()))?;
         }
         while !self.waiting.is_empty() {
-            self.hand_on()?;
+            self.forward_oldest()?;
         }
         let mut trailer = [0; TRAILER as usize];
-        self.file.read_exact(&mut trailer).map_err(|source| Stop::Fault(Fault::Read { source }))?;
+        self.file.read_exact(&mut trailer).map_err(|source| StopReason::Fault(PackageFault::Read { source }))?;
         if trailer[..] != [self.crc.sum().to_le_bytes(), self.crc.amount().to_le_bytes()].concat() {
-            return Err(Stop::Fault(contradiction("its checksum or length is another")));
+            return Err(StopReason::Fault(contradiction("its checksum or length is another")));
         }
         Ok(())
     }
 
     /// Waits for the oldest block and hands it on.
-    fn hand_on(&mut self) -> Result<(), Stop> {
+    fn forward_oldest(&mut self) -> Result<(), StopReason> {
         let Some((size, result)) = self.waiting.pop_front() else { return Ok(()) };
-        let done = result.recv().map_err(|_| Stop::Fault(ended_early()))?;
-        let done = done.ok_or_else(|| Stop::Fault(contradiction("its blocks are not where it says that they are")))?;
+        let done = result.recv().map_err(|_| StopReason::Fault(ended_early()))?;
+        let done = done.ok_or_else(|| StopReason::Fault(contradiction("its blocks are not where it says that they are")))?;
         self.packed += u64::from(size.packed);
         self.unpacked += u64::from(size.unpacked);
         let Limits { ratio, ratio_floor: floor, .. } = *self.limits;
         if self.unpacked > ratio.saturating_mul(self.packed).saturating_add(floor) {
-            return Err(Stop::Fault(Fault::Ratio { floor, ratio }));
+            return Err(StopReason::Fault(PackageFault::Ratio { floor, ratio }));
         }
         self.crc.combine(&done.crc);
         self.buffers.push(done.packed);
@@ -165,16 +165,16 @@ impl Way<'_> {
             return Ok(());
         }
         let chunk = Chunk { bytes: done.unpacked, packed: self.packed };
-        self.send.send(Ok(chunk)).map_err(|_| Stop::NobodyListens)
+        self.send.send(Ok(chunk)).map_err(|_| StopReason::ReceiverGone)
     }
 }
 
-fn contradiction(what: &'static str) -> Fault {
-    Fault::Gzip { source: io::Error::new(io::ErrorKind::InvalidData, what) }
+fn contradiction(what: &'static str) -> PackageFault {
+    PackageFault::Gzip { source: io::Error::new(io::ErrorKind::InvalidData, what) }
 }
 
-fn ended_early() -> Fault {
-    Fault::Read { source: io::Error::other("a decompressing thread ended early") }
+fn ended_early() -> PackageFault {
+    PackageFault::Read { source: io::Error::other("a decompressing thread ended early") }
 }
 
 /// Inflates blocks until there are no more.
@@ -186,7 +186,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         let done = inflate_block(&mut decoder, &packed, size, last, &mut unpacked).then(|| {
             let mut crc = Crc::new();
             crc.update(&unpacked);
-            Done { packed, unpacked, crc }
+            InflatedBlock { packed, unpacked, crc }
         });
         // Without a listener everything stops, and the queue ends.
         let _ = reply.send(done);
@@ -325,13 +325,13 @@ mod tests {
         assert!(run(&file, &sizes, &limits).unwrap() == parts.concat());
         let end = file.len();
         file[end - 6] ^= 1;
-        assert!(matches!(run(&file, &sizes, &limits), Err(Fault::Gzip { .. })));
+        assert!(matches!(run(&file, &sizes, &limits), Err(PackageFault::Gzip { .. })));
         file[end - 6] ^= 1;
         sizes.swap(13, 14);
-        assert!(matches!(run(&file, &sizes, &limits), Err(Fault::Gzip { .. })));
+        assert!(matches!(run(&file, &sizes, &limits), Err(PackageFault::Gzip { .. })));
         sizes.swap(13, 14);
-        assert!(matches!(run(&file[..end - 3], &sizes, &limits), Err(Fault::Read { .. })));
+        assert!(matches!(run(&file[..end - 3], &sizes, &limits), Err(PackageFault::Read { .. })));
         let strict = Limits { ratio: 2, ratio_floor: 1000, ..limits };
-        assert!(matches!(run(&file, &sizes, &strict), Err(Fault::Ratio { .. })));
+        assert!(matches!(run(&file, &sizes, &strict), Err(PackageFault::Ratio { .. })));
     }
 }

@@ -34,7 +34,7 @@ mod walk;
 
 use std::path::PathBuf;
 
-pub use fault::{Fault, PathRule, Shown};
+pub use fault::{PackageFault, PathRule, ShownName};
 pub use foreign::Foreign;
 pub use pack::{PackError, Published, Unpublished, pack, packable};
 pub use unpack::{UnpackError, Unpacked, UnpackedFile, inspect, unpack};
@@ -61,7 +61,7 @@ pub fn looks_like_gzip(bytes: &[u8]) -> bool {
 ///
 /// Only [`crate::intake::source`] makes one, and only [`crate::intake::provenance`] turns it into a [`crate::intake::provenance::Verified`].
 #[derive(Debug)]
-pub struct Fetched {
+pub struct FetchedPackage {
     /// The file, in a directory that only this user can enter: what is verified here is what is unpacked later.
     pub(crate) path: PathBuf,
     /// The file's name at its source, such as `foo-1.0.0.tgz`.
@@ -75,13 +75,13 @@ pub struct Fetched {
     /// Where a provenance was, or would have been: a path or a URL, for messages.
     pub(crate) provenance_at: String,
     /// Where the bytes came from, for the receipt.
-    pub(crate) origin: Origin,
+    pub(crate) origin: PackageOrigin,
 }
 
 /// Where a package came from, as the receipt keeps it: without user names and passwords, but with the query of a URL, which
 /// is masked wherever it is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct PackageOrigin {
     /// The source as the user named it, in a form that means the same from every directory.
     pub asked: String,
     /// The source that it came to be: a URL after its redirects, an absolute path, a reference with its digest.
@@ -91,7 +91,7 @@ pub struct Origin {
     /// What tells a web server's version of the package from another: an entity tag, else a date.
     pub validator: Option<String>,
     /// Whether the user named exactly this commit or manifest by its digest, which counts as verified by digest.
-    pub pinned: bool,
+    pub exact: bool,
     /// What vouches for a git commit, where the package was made from one.
     pub git: Option<GitOrigin>,
     /// The release that it is a file of, where it is one.
@@ -129,14 +129,22 @@ pub struct SignedObject {
     pub signature: Vec<u8>,
 }
 
-impl Fetched {
+impl FetchedPackage {
     /// A package at `path`, called `file_name` at its source, without a provenance and of unknown origin.
     pub(crate) fn new(path: PathBuf, file_name: String, digest: Sha256Digest, size: u64) -> Self {
-        Self { path, file_name, digest, size, provenance: None, provenance_at: String::new(), origin: Origin::default() }
+        Self {
+            path,
+            file_name,
+            digest,
+            size,
+            provenance: None,
+            provenance_at: String::new(),
+            origin: PackageOrigin::default(),
+        }
     }
 
     /// What messages call it: where it came from, without secrets; where nobody knows, where it is.
-    pub(crate) fn called(&self) -> PathBuf {
+    pub(crate) fn display_name(&self) -> PathBuf {
         match self.origin.asked.as_str() {
             "" => self.path.clone(),
             asked => crate::text::masked_source(asked).into(),
@@ -145,9 +153,9 @@ impl Fetched {
 
     /// Whether its source vouches for its digest, so that it counts as verified by digest without a signature: all bytes hang on
     /// an id that the user gave, or there is no provenance in its release and the release's checksums give this digest.
-    pub fn is_vouched_for(&self) -> bool {
+    pub fn has_trusted_digest(&self) -> bool {
         let by_release = self.origin.release.as_ref().is_some_and(|release| release.checksums.is_some());
-        self.origin.pinned || (by_release && self.provenance.is_none())
+        self.origin.exact || (by_release && self.provenance.is_none())
     }
 
     /// Whether there is a signature, of whomever: nobody has looked at it.

@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::blocks;
-use super::fault::Fault;
-use super::gzip::{self, Finished, GzipError, Input};
-use super::header::{BLOCK, NewEntry, NewKind, OCTAL_MAX};
+use super::fault::PackageFault;
+use super::gzip::{self, GzipError, GzipSummary, Input};
+use super::header::{BLOCK, NewEntry, NewEntryKind, OCTAL_MAX};
 use super::pointer;
 use super::walk::{self, Item, ItemKind, TEMPORARY};
 use crate::digest::{HashingWriter, Sha256Digest};
 use crate::files;
 use crate::manifest::{self, ManifestError, Metadata};
-use crate::report::{Event, Report};
+use crate::report::{Report, ReportEvent};
 use crate::settings::Limits;
-use crate::text::plain;
+use crate::text::sanitized;
 
 /// The time of entries where `SOURCE_DATE_EPOCH` is not set: 1980-01-01, the earliest that every archive format can hold.
 const FIXED_TIME: u64 = 315_532_800;
@@ -155,10 +155,10 @@ pub enum PackError {
         /// The directory.
         dir: PathBuf,
         /// The rule.
-        source: Box<Fault>,
+        source: Box<PackageFault>,
     },
     /// `SOURCE_DATE_EPOCH` is no time.
-    #[error("the environment variable {TIME_VARIABLE} is `{}`: expected seconds since 1970 in decimal digits", plain(.value))]
+    #[error("the environment variable {TIME_VARIABLE} is `{}`: expected seconds since 1970 in decimal digits", sanitized(.value))]
     Time {
         /// Its value.
         value: String,
@@ -175,7 +175,7 @@ pub enum PackError {
 
 /// A path for a message.
 fn shown(path: &Path) -> String {
-    format!("`{}`", plain(&path.to_string_lossy()))
+    format!("`{}`", sanitized(&path.to_string_lossy()))
 }
 
 fn at_line(line: usize) -> String {
@@ -233,7 +233,7 @@ pub(super) fn pack_with(
     let items = walk::walk(&root, &metadata.name, &real_destination, limits, report)?;
 
     let total = items.iter().map(Item::size).sum();
-    report.event(Event::Started { what: &format!("packing {file_name}"), total: Some(total) });
+    report.event(ReportEvent::Started { what: &format!("packing {file_name}"), total: Some(total) });
     // Where everything is in one block anyway, knowing where the manifest lies saves nothing.
     let pointer = total + (items.len() * BLOCK) as u64 > gzip::BLOCK as u64;
     let packed = Packer { root: &root, metadata: &metadata, limits, report, mtime, pointer, done: 0 }.write(
@@ -241,7 +241,7 @@ pub(super) fn pack_with(
         destination,
         threads,
     );
-    report.event(Event::Finished);
+    report.event(ReportEvent::Finished);
     let (temporary, digest, size) = packed?;
     Ok(Unpublished { metadata, file_name, digest, size, temporary, destination: destination.to_owned() })
 }
@@ -300,7 +300,7 @@ impl Packer<'_> {
             // Two empty blocks end the archive.
             Ok(input.write(&[0; 2 * BLOCK])?)
         });
-        let Finished { mut out, packed, sizes, marks } = compressed.map_err(|error| match error {
+        let GzipSummary { mut out, packed, sizes, marks } = compressed.map_err(|error| match error {
             ProduceError::Pack(error) => error,
             ProduceError::Gzip(GzipError::Write(source)) => unwritable(source),
             ProduceError::Gzip(GzipError::Fault(fault)) => {
@@ -319,9 +319,9 @@ impl Packer<'_> {
 
     fn item(&mut self, item: &Item, input: &mut Input) -> Result<(), ProduceError> {
         let kind = match item.kind {
-            ItemKind::Directory => NewKind::Directory,
-            ItemKind::File { executable: true, .. } => NewKind::Program,
-            ItemKind::File { executable: false, .. } => NewKind::Plain,
+            ItemKind::Directory => NewEntryKind::Directory,
+            ItemKind::File { executable: true, .. } => NewEntryKind::Program,
+            ItemKind::File { executable: false, .. } => NewEntryKind::Plain,
         };
         let is_manifest = self.is_manifest(item);
         if is_manifest && self.pointer {
@@ -381,7 +381,7 @@ impl Packer<'_> {
 
     fn advance(&mut self, n: usize) {
         self.done += n as u64;
-        self.report.event(Event::Advanced { done: self.done });
+        self.report.event(ReportEvent::Advanced { done: self.done });
     }
 }
 
@@ -463,7 +463,7 @@ fn set_aside(path: &Path) -> io::Result<Option<TempPath>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Silent;
+    use crate::report::NoReport;
 
     const MANIFEST: &str = "apiVersion: v1\nname: foo\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\n";
 
@@ -475,12 +475,12 @@ mod tests {
         fs::write(dir.path().join("file"), "12345").unwrap();
         let limits = Limits::default();
         let metadata = manifest::load(dir.path(), &limits).unwrap();
-        let items = walk::walk(dir.path(), &metadata.name, out.path(), &limits, &Silent).unwrap();
+        let items = walk::walk(dir.path(), &metadata.name, out.path(), &limits, &NoReport).unwrap();
         let write =
             |change: &dyn Fn()| {
                 change();
                 let root = dir.path();
-                Packer { root, metadata: &metadata, limits: &limits, report: &Silent, mtime: 0, pointer: true, done: 0 }
+                Packer { root, metadata: &metadata, limits: &limits, report: &NoReport, mtime: 0, pointer: true, done: 0 }
                     .write(&items, out.path(), 2)
             };
         let put = |name: &str, content: &str| fs::write(dir.path().join(name), content).unwrap();

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::fault::{Fault, PathRule, Shown};
+use super::fault::{PackageFault, PathRule, ShownName};
 use crate::settings::Limits;
 
 /// A path's normal form: no `./`, no doubled slashes, no slash at its end. It is empty for the archive's root itself.
 ///
 /// What is refused rather than mended is anything that another reader, or another file system, could take for something
 /// else (CVE-2020-4053 and many since).
-pub(super) fn check(raw: &[u8], limits: &Limits) -> Result<String, Fault> {
-    let fault = |rule| Fault::Path { name: Shown::new(raw), rule };
+pub(super) fn check(raw: &[u8], limits: &Limits) -> Result<String, PackageFault> {
+    let fault = |rule| PackageFault::Path { name: ShownName::new(raw), rule };
     if raw.is_empty() {
         return Err(fault(PathRule::Empty));
     }
@@ -87,7 +87,7 @@ pub(super) struct Tree {
 }
 
 struct Node {
-    kind: Kind,
+    kind: NodeKind,
     /// How the archive spells it, where that is not the key under which its parent knows it.
     spelling: Option<Box<str>>,
     /// By folded name.
@@ -95,7 +95,7 @@ struct Node {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum NodeKind {
     /// A directory that has no entry of its own so far.
     Implied,
     Directory,
@@ -106,34 +106,39 @@ impl Tree {
     /// An empty tree that takes as many directories without an entry of their own as an archive may have entries: without
     /// a bound, 64 levels of each of 100,000 paths could be directories that nobody counted.
     pub(super) fn new(limits: &Limits) -> Self {
-        let root = Node { kind: Kind::Implied, spelling: None, children: HashMap::new() };
+        let root = Node { kind: NodeKind::Implied, spelling: None, children: HashMap::new() };
         Self { nodes: vec![root], implied: 0, limit: limits.entries }
     }
 
     /// Adds a path in its normal form.
-    pub(super) fn insert(&mut self, path: &str, directory: bool) -> Result<(), Fault> {
+    pub(super) fn insert(&mut self, path: &str, directory: bool) -> Result<(), PackageFault> {
         let mut at = 0;
         let mut end = 0;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             end += usize::from(end > 0) + part.len();
             at = self.descend(at, part, &path[..end], path)?;
-            if end < path.len() && self.nodes[at].kind == Kind::File {
-                return Err(Fault::FileAndDirectory { name: Shown::new(path), part: Shown::new(&path[..end]) });
+            if end < path.len() && self.nodes[at].kind == NodeKind::File {
+                return Err(PackageFault::FileAndDirectory {
+                    name: ShownName::new(path),
+                    part: ShownName::new(&path[..end]),
+                });
             }
         }
         let node = &mut self.nodes[at];
         match (node.kind, directory) {
-            (Kind::Implied, true) => {
-                node.kind = Kind::Directory;
+            (NodeKind::Implied, true) => {
+                node.kind = NodeKind::Directory;
                 Ok(())
             }
             // A node that was made just now for this file, and is nobody's parent.
-            (Kind::Implied, false) if at != 0 && node.children.is_empty() => {
-                node.kind = Kind::File;
+            (NodeKind::Implied, false) if at != 0 && node.children.is_empty() => {
+                node.kind = NodeKind::File;
                 Ok(())
             }
-            (Kind::Directory, true) | (Kind::File, false) => Err(Fault::Duplicate { name: Shown::new(path) }),
-            _ => Err(Fault::FileAndDirectory { name: Shown::new(path), part: Shown::new(path) }),
+            (NodeKind::Directory, true) | (NodeKind::File, false) => {
+                Err(PackageFault::Duplicate { name: ShownName::new(path) })
+            }
+            _ => Err(PackageFault::FileAndDirectory { name: ShownName::new(path), part: ShownName::new(path) }),
         }?;
         // Its own entry counts it from now on.
         self.implied = self.implied.saturating_sub(u64::from(at != 0));
@@ -141,24 +146,24 @@ impl Tree {
     }
 
     /// The node for `part` under `parent`, made where there is none.
-    fn descend(&mut self, parent: usize, part: &str, so_far: &str, path: &str) -> Result<usize, Fault> {
+    fn descend(&mut self, parent: usize, part: &str, so_far: &str, path: &str) -> Result<usize, PackageFault> {
         let key = fold(part);
         if let Some(&at) = self.nodes[parent].children.get(&*key) {
             let spelling = self.nodes[at].spelling.as_deref().unwrap_or(&key);
             if spelling != part {
                 let other = format!("{}{spelling}", &so_far[..so_far.len() - part.len()]);
-                return Err(Fault::Collision { name: Shown::new(path), other: Shown::new(other) });
+                return Err(PackageFault::Collision { name: ShownName::new(path), other: ShownName::new(other) });
             }
             return Ok(at);
         }
         // The last part of the path is counted here too, and taken off again by the caller.
         self.implied += 1;
         if self.implied > self.limit.saturating_add(1) {
-            return Err(Fault::Entries { limit: self.limit });
+            return Err(PackageFault::Entries { limit: self.limit });
         }
         let at = self.nodes.len();
         let spelling = (*key != *part).then(|| part.into());
-        self.nodes.push(Node { kind: Kind::Implied, spelling, children: HashMap::new() });
+        self.nodes.push(Node { kind: NodeKind::Implied, spelling, children: HashMap::new() });
         self.nodes[parent].children.insert(key.into(), at);
         Ok(at)
     }
@@ -187,7 +192,7 @@ mod tests {
     fn rule(raw: &[u8]) -> Option<PathRule> {
         match check(raw, &Limits::default()) {
             Ok(_) => None,
-            Err(Fault::Path { rule, .. }) => Some(rule),
+            Err(PackageFault::Path { rule, .. }) => Some(rule),
             Err(other) => panic!("{other}"),
         }
     }
@@ -265,7 +270,7 @@ mod tests {
         assert_eq!(rule(format!("{}/c", long(255)).as_bytes()), Some(PathRule::Bytes(limits.path_bytes)));
     }
 
-    fn insert_all(paths: &[(&str, bool)]) -> Result<(), Fault> {
+    fn insert_all(paths: &[(&str, bool)]) -> Result<(), PackageFault> {
         let mut tree = Tree::new(&Limits::default());
         paths.iter().try_for_each(|(path, directory)| tree.insert(path, *directory))
     }
@@ -284,7 +289,7 @@ mod tests {
             &[("", true), ("", true)],
             &[("a/b", false), ("a/b", false)],
         ] {
-            assert!(matches!(insert_all(paths), Err(Fault::Duplicate { .. })), "{paths:?}");
+            assert!(matches!(insert_all(paths), Err(PackageFault::Duplicate { .. })), "{paths:?}");
         }
         for paths in [
             &[("a", false), ("a", true)][..],
@@ -294,7 +299,7 @@ mod tests {
             &[("a/b/c", false), ("a/b", false)],
             &[("", false)],
         ] {
-            assert!(matches!(insert_all(paths), Err(Fault::FileAndDirectory { .. })), "{paths:?}");
+            assert!(matches!(insert_all(paths), Err(PackageFault::FileAndDirectory { .. })), "{paths:?}");
         }
     }
 
@@ -313,7 +318,7 @@ mod tests {
             ("\u{212b}", "\u{e5}"),
         ] {
             for paths in [[(one, false), (other, false)], [(other, false), (one, false)]] {
-                assert!(matches!(insert_all(&paths), Err(Fault::Collision { .. })), "{paths:?}");
+                assert!(matches!(insert_all(&paths), Err(PackageFault::Collision { .. })), "{paths:?}");
             }
         }
     }
@@ -325,7 +330,7 @@ mod tests {
         tree.insert("a/file", false).unwrap();
         tree.insert("a", true).unwrap();
         tree.insert("x/file", false).unwrap();
-        assert!(matches!(tree.insert("y/file", false), Err(Fault::Entries { limit: 10 })));
+        assert!(matches!(tree.insert("y/file", false), Err(PackageFault::Entries { limit: 10 })));
     }
 
     proptest! {

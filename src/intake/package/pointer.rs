@@ -17,7 +17,7 @@ use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 
 use flate2::bufread::DeflateDecoder;
 
-use super::gzip::Mark;
+use super::gzip::BlockMark;
 use super::header::{self, BLOCK};
 use super::path;
 use crate::manifest;
@@ -39,7 +39,7 @@ const LENGTH: usize = BEFORE.len() + 25 + EMPTY.len();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LastMember {
     /// Where the manifest's header is.
-    manifest: Mark,
+    manifest: BlockMark,
     /// Bytes of the file before the member that tells the sizes of the blocks: there, where the blocks end.
     pub(super) blocks: u64,
     /// Bytes of the file before this member.
@@ -47,7 +47,7 @@ pub(super) struct LastMember {
 }
 
 /// The member that says that the manifest's header is at `manifest`, and that the blocks end at `blocks`.
-pub(super) fn encode(manifest: Mark, blocks: u64) -> Vec<u8> {
+pub(super) fn encode(manifest: BlockMark, blocks: u64) -> Vec<u8> {
     let mut member = BEFORE.to_vec();
     member.push(VERSION);
     for number in [manifest.packed, manifest.unpacked, blocks] {
@@ -60,7 +60,7 @@ pub(super) fn encode(manifest: Mark, blocks: u64) -> Vec<u8> {
 fn decode(member: &[u8; LENGTH], begins: u64) -> Option<LastMember> {
     let numbers = member.strip_prefix(&BEFORE)?.strip_suffix(&EMPTY)?.strip_prefix(&[VERSION])?;
     let number = |n: usize| numbers.get(8 * n..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-    let manifest = Mark { packed: number(0)?, unpacked: number(1)? };
+    let manifest = BlockMark { packed: number(0)?, unpacked: number(1)? };
     Some(LastMember { manifest, blocks: number(2)?, begins })
 }
 

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::entries::{Entries, Entry};
-use super::fault::{Fault, Shown};
-use super::gunzip::Inflated;
+use super::fault::{PackageFault, ShownName};
+use super::gunzip::GunzipStream;
 use super::pointer;
 use crate::digest::{Hasher, Sha256Digest};
 use crate::manifest::{self, ManifestError, Metadata};
-use crate::report::{Event, Report, Silent};
+use crate::report::{NoReport, Report, ReportEvent};
 use crate::settings::Limits;
-use crate::text::plain;
+use crate::text::sanitized;
 
 /// What came out of a package.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub enum UnpackError {
         /// The package.
         archive: PathBuf,
         /// The rule.
-        source: Box<Fault>,
+        source: Box<PackageFault>,
     },
     /// Its manifest is not valid.
     #[error("the package {} holds no valid plugin", shown(.archive))]
@@ -82,13 +82,13 @@ pub enum UnpackError {
 impl UnpackError {
     /// Whether it is a sound archive of something that is no plugin.
     pub fn is_no_plugin(&self) -> bool {
-        matches!(self, Self::Refused { source, .. } if matches!(**source, Fault::NoManifest))
+        matches!(self, Self::Refused { source, .. } if matches!(**source, PackageFault::NoManifest))
     }
 }
 
 /// A path for a message.
 fn shown(path: &Path) -> String {
-    format!("`{}`", plain(&path.to_string_lossy()))
+    format!("`{}`", sanitized(&path.to_string_lossy()))
 }
 
 /// Unpacks `archive`, which messages speak of as `called`, into `into`, which must be there, empty, and closed to all other
@@ -111,9 +111,9 @@ pub fn unpack(
     let name = called.file_name().unwrap_or(called.as_os_str()).to_string_lossy();
     // A URL may have a query, which is masked and tells nobody what is unpacked.
     let name = name.strip_suffix("?***").unwrap_or(&name);
-    report.event(Event::Started { what: &format!("unpacking {}", plain(name)), total: size });
+    report.event(ReportEvent::Started { what: &format!("unpacking {}", sanitized(name)), total: size });
     let contents = read(called, file, limits, report, Some(into));
-    report.event(Event::Finished);
+    report.event(ReportEvent::Finished);
     let Contents { directory, metadata, mut files } = contents?;
     if let Some(directory) = &directory {
         files.retain_mut(|file| match file.path.strip_prefix(directory.as_str()).and_then(|path| path.strip_prefix('/')) {
@@ -142,7 +142,7 @@ pub fn inspect(archive: &Path, limits: &Limits) -> Result<Metadata, UnpackError>
         return parse(archive, &path, &bytes);
     }
     io::Seek::rewind(&mut file).map_err(opened)?;
-    Ok(read(archive, file, limits, &Silent, None)?.metadata)
+    Ok(read(archive, file, limits, &NoReport, None)?.metadata)
 }
 
 /// Opens the package, which must be a file: a fifo would keep us waiting.
@@ -172,12 +172,12 @@ struct Contents {
 
 /// An error while reading, which does not know the package's name yet.
 enum ReadError {
-    Fault(Fault),
+    Fault(PackageFault),
     Write { path: PathBuf, source: io::Error },
 }
 
-impl From<Fault> for ReadError {
-    fn from(fault: Fault) -> Self {
+impl From<PackageFault> for ReadError {
+    fn from(fault: PackageFault) -> Self {
         Self::Fault(fault)
     }
 }
@@ -193,7 +193,7 @@ fn read(
     let mut manifests = Manifests::default();
     let mut files = Vec::new();
     let outcome = thread::scope(|scope| {
-        let mut entries = Entries::new(Inflated::start(scope, file, limits), limits);
+        let mut entries = Entries::new(GunzipStream::start(scope, file, limits), limits);
         let mut writer = into.map(Writer::new);
         let mut packed = 0;
         while let Some(entry) = entries.next()? {
@@ -215,7 +215,7 @@ fn read(
             }
             if entries.packed() != packed {
                 packed = entries.packed();
-                report.event(Event::Advanced { done: packed });
+                report.event(ReportEvent::Advanced { done: packed });
             }
         }
         Ok(())
@@ -226,13 +226,13 @@ fn read(
         Err(ReadError::Fault(fault)) => return Err(refused(fault)),
         Err(ReadError::Write { path, source }) => return Err(UnpackError::Write { path, source }),
     }
-    let Candidate { directory, bytes } = manifests.choose().map_err(refused)?;
+    let FoundManifest { directory, bytes } = manifests.choose().map_err(refused)?;
     let path = match &directory {
         Some(directory) => format!("{directory}/{}", manifest::FILE_NAME),
         None => manifest::FILE_NAME.to_owned(),
     };
     let Some(bytes) = bytes else {
-        return Err(refused(Fault::ManifestBytes { name: Shown::new(path), limit: limits.manifest_bytes }));
+        return Err(refused(PackageFault::ManifestBytes { name: ShownName::new(path), limit: limits.manifest_bytes }));
     };
     Ok(Contents { metadata: parse(archive, &path, &bytes)?, directory, files })
 }
@@ -241,13 +241,13 @@ fn read(
 /// directory. Deeper ones are files like any other.
 #[derive(Default)]
 struct Manifests {
-    root: Option<Candidate>,
-    first: Option<Candidate>,
+    root: Option<FoundManifest>,
+    first: Option<FoundManifest>,
     /// Another directory after the first: only its name matters, so that many of them cost nothing.
     second: Option<String>,
 }
 
-struct Candidate {
+struct FoundManifest {
     directory: Option<String>,
     /// `None` where it is larger than the limit.
     bytes: Option<Vec<u8>>,
@@ -268,7 +268,7 @@ impl Manifests {
             }
             _ => return None,
         };
-        *slot = Some(Candidate { directory, bytes: None });
+        *slot = Some(FoundManifest { directory, bytes: None });
         (entry.size <= limits.manifest_bytes).then(Vec::new)
     }
 
@@ -280,13 +280,15 @@ impl Manifests {
         }
     }
 
-    fn choose(self) -> Result<Candidate, Fault> {
+    fn choose(self) -> Result<FoundManifest, PackageFault> {
         if let Some(root) = self.root {
             return Ok(root);
         }
-        let first = self.first.ok_or(Fault::NoManifest)?;
+        let first = self.first.ok_or(PackageFault::NoManifest)?;
         match (&first.directory, self.second) {
-            (Some(name), Some(second)) => Err(Fault::Ambiguous { first: Shown::new(name), second: Shown::new(second) }),
+            (Some(name), Some(second)) => {
+                Err(PackageFault::Ambiguous { first: ShownName::new(name), second: ShownName::new(second) })
+            }
             _ => Ok(first),
         }
     }

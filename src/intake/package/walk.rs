@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::fault::{Fault, Shown};
+use super::fault::{PackageFault, ShownName};
 use super::pack::PackError;
 use super::path::{self, Tree};
 use crate::files;
 use crate::manifest::{self, PluginName};
 use crate::report::Report;
 use crate::settings::Limits;
-use crate::text::plain;
+use crate::text::sanitized;
 
 /// Files at the plugin's root that say what stays out, in gitignore syntax; a later line wins over an earlier one.
 const IGNORE_FILES: [&str; 2] = [".helmignore", ".pluginignore"];
@@ -136,7 +136,7 @@ impl Walk<'_> {
             return Ok(true);
         }
         let path = self.check(parent_path, name)?;
-        if self.stays_out(&path, is_dir) {
+        if self.is_excluded(&path, is_dir) {
             return Ok(false);
         }
         let real = if kind.is_symlink() { self.resolve(&real)? } else { real };
@@ -167,16 +167,16 @@ impl Walk<'_> {
 
     fn add(&mut self, path: String, source: PathBuf, kind: ItemKind) -> Result<(), PackError> {
         if self.items.len() as u64 >= self.limits.entries {
-            return Err(self.refused(Fault::Entries { limit: self.limits.entries }));
+            return Err(self.refused(PackageFault::Entries { limit: self.limits.entries }));
         }
         if let ItemKind::File { size, .. } = kind {
             if size > self.limits.file_bytes {
                 let limit = self.limits.file_bytes;
-                return Err(self.refused(Fault::FileBytes { name: Shown::new(path), size, limit }));
+                return Err(self.refused(PackageFault::FileBytes { name: ShownName::new(path), size, limit }));
             }
             self.total = self.total.saturating_add(size);
             if self.total > self.limits.total_bytes {
-                return Err(self.refused(Fault::TotalBytes { limit: self.limits.total_bytes }));
+                return Err(self.refused(PackageFault::TotalBytes { limit: self.limits.total_bytes }));
             }
         }
         self.tree.insert(&path, kind == ItemKind::Directory).map_err(|fault| self.refused(fault))?;
@@ -184,7 +184,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn refused(&self, fault: Fault) -> PackError {
+    fn refused(&self, fault: PackageFault) -> PackError {
         PackError::Refused { dir: self.root.to_owned(), source: Box::new(fault) }
     }
 
@@ -194,14 +194,14 @@ impl Walk<'_> {
     }
 
     /// Whether an ignore file, or the list of private keys, keeps the entry out.
-    fn stays_out(&self, path: &str, is_dir: bool) -> bool {
+    fn is_excluded(&self, path: &str, is_dir: bool) -> bool {
         match self.ignored.matched(self.on_disk(path), is_dir) {
             Match::Ignore(glob) => {
                 if glob.from().is_none() {
                     self.report.warning(&format!(
                         "`{}` looks like a private key and is left out; a line `!{}` in .pluginignore brings it in",
-                        plain(path),
-                        plain(path.rsplit('/').next().unwrap_or(path)),
+                        sanitized(path),
+                        sanitized(path.rsplit('/').next().unwrap_or(path)),
                     ));
                 }
                 true
@@ -251,7 +251,11 @@ fn read_ignore_files(root: &Path) -> Result<Gitignore, PackError> {
         };
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             if let Err(error) = builder.add_line(Some(path.clone()), line) {
-                return Err(PackError::IgnoreFile { path, line: number + 1, why: plain(&error.to_string()).into_owned() });
+                return Err(PackError::IgnoreFile {
+                    path,
+                    line: number + 1,
+                    why: sanitized(&error.to_string()).into_owned(),
+                });
             }
         }
     }

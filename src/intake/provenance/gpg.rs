@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sequoia_openpgp::Fingerprint;
 use sequoia_openpgp::crypto::Password;
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// The program.
 const GPG: &str = "gpg";
@@ -190,7 +190,7 @@ fn failed(said: &str) -> GpgError {
         said.lines().filter(|line| !line.starts_with("[GNUPG:]")).map(|line| line.trim_start_matches("gpg: ").trim());
     let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     let message = if message.is_empty() { "it gave no reason" } else { &message };
-    GpgError::Failed { message: Plain(message).to_string(), no_passphrase: lacks_passphrase(said) }
+    GpgError::Failed { message: Sanitized(message).to_string(), no_passphrase: lacks_passphrase(said) }
 }
 
 #[cfg(test)]

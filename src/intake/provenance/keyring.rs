@@ -2,7 +2,7 @@
 //!
 //! A keyring is cut into certificates and indexed by the fingerprints of their keys; only those that a signature names are
 //! parsed, since a keyring of a thousand keys would cost more than everything else that verifying does. One certificate that
-//! this program cannot use never spoils the others. Whether a key may sign is for [`super::policy`] to say.
+//! this program cannot use never spoils the others. Whether a key may sign is for [`super::checker`] to say.
 
 use std::collections::HashSet;
 use std::env;
@@ -21,9 +21,9 @@ use openpgp::{Cert, Fingerprint, KeyHandle, Packet, PacketPile};
 use super::armor;
 use super::keybox::{self, KeyboxError};
 use super::packets::{self, FramingError, tag};
-use crate::files::{self, Changeable, Keepers};
-use crate::host::{self, Homes, Host, Origin};
-use crate::text::Plain;
+use crate::files::{self, AllowedWriters, UntrustedFile};
+use crate::host::{self, Homes, Host, SettingOrigin};
+use crate::text::Sanitized;
 
 /// Bytes of one keyring. Debian's whole keyring has 30 MiB.
 const MAX_BYTES: u64 = 128 << 20;
@@ -35,7 +35,7 @@ const MAX_FILES: usize = 10_000;
 #[derive(Debug, Clone)]
 pub struct Keyring {
     places: Vec<PathBuf>,
-    origin: Origin,
+    origin: SettingOrigin,
     certificates: Vec<Certificate>,
     /// Revocations of certificates: those too that stand alone, as `gpg --gen-revoke` writes them.
     revocations: Vec<Vec<u8>>,
@@ -96,7 +96,7 @@ pub enum KeyringError {
     },
     /// Others may change it.
     #[error(transparent)]
-    Changeable(#[from] Changeable),
+    Changeable(#[from] UntrustedFile),
     /// A file that is larger than any keyring.
     #[error("keyring {} is larger than {} MiB", .path.display(), MAX_BYTES >> 20)]
     TooLarge {
@@ -154,13 +154,13 @@ impl KeyringError {
 }
 
 /// The keyrings that a variable names: those of them that are there, if any is.
-fn listed(host: &Host) -> Option<(Vec<PathBuf>, Origin)> {
+fn listed(host: &Host) -> Option<(Vec<PathBuf>, SettingOrigin)> {
     let (name, value) = host.variable("KEYRING")?;
     let mut listed: Vec<_> = env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect();
     if listed.iter().any(|path| exists(path)) {
         listed.retain(|path| exists(path));
     }
-    (!listed.is_empty()).then_some((listed, Origin::Environment(name)))
+    (!listed.is_empty()).then_some((listed, SettingOrigin::Environment(name)))
 }
 
 impl Keyring {
@@ -177,7 +177,7 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn load_any(path: &Path) -> Result<Self, KeyringError> {
-        let mut keyring = Self::nothing(Origin::Default);
+        let mut keyring = Self::nothing(SettingOrigin::Default);
         keyring.add(path)?;
         Ok(keyring)
     }
@@ -190,7 +190,7 @@ impl Keyring {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(KeyringError::TooLarge { path: path.to_owned() });
         }
-        let mut keyring = Self::nothing(Origin::Default);
+        let mut keyring = Self::nothing(SettingOrigin::Default);
         keyring.add_bytes(bytes, path)?;
         keyring.places.push(path.to_owned());
         Ok(keyring)
@@ -201,7 +201,7 @@ impl Keyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn open(paths: &[PathBuf]) -> Result<Self, KeyringError> {
-        Self::read(paths, Origin::Flag("--keyring"))
+        Self::read(paths, SettingOrigin::Flag("--keyring"))
     }
 
     /// Finds the keyring to verify with: `explicit` (from `--keyring`), else the host's `KEYRING` variable (a path list), else
@@ -242,11 +242,11 @@ impl Keyring {
     }
 
     /// The files and directories that are verified with if no flag names others, and what names them.
-    pub fn in_force(host: &Host, homes: &Homes) -> (Vec<PathBuf>, Origin) {
+    pub fn default_locations(host: &Host, homes: &Homes) -> (Vec<PathBuf>, SettingOrigin) {
         listed(host).unwrap_or_else(|| {
             let own = homes.config.path.join("keyring");
             let used = if exists(&own) { None } else { Self::of_gnupg() };
-            (vec![used.unwrap_or(own)], Origin::Default)
+            (vec![used.unwrap_or(own)], SettingOrigin::Default)
         })
     }
 
@@ -277,18 +277,18 @@ impl Keyring {
             // To know no key is enough to verify with: a package without a provenance is to be told so, and one with a signature
             // which key it needs.
             let absent = format!("none, looked for {}; `{} plugin keyring add FILE` makes one", list(&looked), host.name());
-            return Ok(Self { absent: Some(absent), ..Self::nothing(Origin::Default) });
+            return Ok(Self { absent: Some(absent), ..Self::nothing(SettingOrigin::Default) });
         }
-        Self::read(&paths, Origin::Default)
+        Self::read(&paths, SettingOrigin::Default)
     }
 
-    fn read(paths: &[PathBuf], origin: Origin) -> Result<Self, KeyringError> {
+    fn read(paths: &[PathBuf], origin: SettingOrigin) -> Result<Self, KeyringError> {
         let mut keyring = Self::nothing(origin);
         for path in paths {
             let before = (keyring.certificates.len(), keyring.skipped.len());
             keyring.add(path)?;
             // Of several that nobody named one may be empty.
-            let optional = keyring.origin == Origin::Default && paths.len() > 1;
+            let optional = keyring.origin == SettingOrigin::Default && paths.len() > 1;
             if keyring.certificates.len() == before.0 && !optional {
                 let skipped = keyring.skipped.split_off(before.1);
                 return Err(KeyringError::Empty { path: path.clone(), skipped });
@@ -308,7 +308,7 @@ impl Keyring {
             let keys = cert.keys().map(|ka| ka.key().fingerprint()).collect();
             Some(Certificate { packets: cert.to_vec().ok()?, keys })
         });
-        Self { certificates: certificates.collect(), ..Self::nothing(Origin::Default) }
+        Self { certificates: certificates.collect(), ..Self::nothing(SettingOrigin::Default) }
     }
 
     /// The same keyring, and the SSH keys that `file` names, in `ssh-keygen`'s format.
@@ -322,7 +322,7 @@ impl Keyring {
         self.allowed_signers.as_deref()
     }
 
-    fn nothing(origin: Origin) -> Self {
+    fn nothing(origin: SettingOrigin) -> Self {
         Self {
             places: Vec::new(),
             origin,
@@ -377,7 +377,7 @@ impl Keyring {
         }
         let places = list(&self.places);
         match &self.origin {
-            Origin::Environment(name) => format!("{places} (from {name})"),
+            SettingOrigin::Environment(name) => format!("{places} (from {name})"),
             _ => places,
         }
     }
@@ -477,8 +477,8 @@ impl Keyring {
         let error = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => {
                 let named_by = match &self.origin {
-                    Origin::Flag(flag) => format!("`{flag}`"),
-                    Origin::Environment(name) => name.clone(),
+                    SettingOrigin::Flag(flag) => format!("`{flag}`"),
+                    SettingOrigin::Environment(name) => name.clone(),
                     _ => "default".to_owned(),
                 };
                 KeyringError::Missing { path: path.to_owned(), named_by }
@@ -516,7 +516,7 @@ impl Keyring {
                 Err(e) => return Err(e),
             }
             if self.certificates.len() == before {
-                self.skipped.push(format!("{} holds no key", Plain(&file.to_string_lossy())));
+                self.skipped.push(format!("{} holds no key", Sanitized(&file.to_string_lossy())));
             }
         }
         self.places.push(path.to_owned());
@@ -531,10 +531,10 @@ impl Keyring {
 
     /// Adds what the file at `path` holds, unless others may change it or one of the first `directories` above it.
     fn add_bounded(&mut self, path: &Path, limit: u64, directories: usize) -> Result<u64, KeyringError> {
-        let read =
-            files::read_bounded_seen(path, limit).map_err(|source| KeyringError::Read { path: path.to_owned(), source })?;
+        let read = files::read_bounded_with_metadata(path, limit)
+            .map_err(|source| KeyringError::Read { path: path.to_owned(), source })?;
         let (bytes, metadata) = read.ok_or_else(|| KeyringError::TooLarge { path: path.to_owned() })?;
-        files::refuse_changeable(path, &metadata, Keepers::Group, directories)?;
+        files::refuse_untrusted(path, &metadata, AllowedWriters::Group, directories)?;
         self.add_bytes(&bytes, path)?;
         Ok(bytes.len() as u64)
     }
@@ -623,7 +623,7 @@ impl Keyring {
     }
 
     fn skip(&mut self, path: &Path, reason: &str) {
-        self.skipped.push(format!("{}: {reason}", Plain(&path.to_string_lossy())));
+        self.skipped.push(format!("{}: {reason}", Sanitized(&path.to_string_lossy())));
     }
 }
 
@@ -689,7 +689,7 @@ fn list(paths: &[PathBuf]) -> String {
     let mut out = String::new();
     for (i, path) in paths.iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };
-        let _ = write!(out, "{comma}{}", Plain(&path.to_string_lossy()));
+        let _ = write!(out, "{comma}{}", Sanitized(&path.to_string_lossy()));
     }
     out
 }

@@ -3,14 +3,14 @@
 //! Readers of such messages have often disagreed about which text is signed. So there is one reading here, and whatever another
 //! program could read otherwise is refused: text around the block, unknown headers, lines that should be dash-escaped and are
 //! not, control characters. What comes out is the text that the signatures cover, and nothing else of the file is ever
-//! looked at. Whether a signature holds is for [`super::policy`] to say.
+//! looked at. Whether a signature holds is for [`super::checker`] to say.
 
 use sequoia_openpgp::types::HashAlgorithm;
 
 use super::armor::{self, ArmorError};
 use super::packets::{self, FramingError};
 use crate::settings::Limits;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
@@ -64,7 +64,7 @@ pub enum MessageError {
         line: usize,
     },
     /// A header above the text or the signature that is not known there.
-    #[error("line {line}: unknown armor header `{}`", Plain(.header))]
+    #[error("line {line}: unknown armor header `{}`", Sanitized(.header))]
     Header {
         /// The line, counted from 1.
         line: usize,
@@ -78,7 +78,7 @@ pub enum MessageError {
         line: usize,
     },
     /// A `Hash:` header with a name that is none.
-    #[error("line {line}: `{}` is not a digest algorithm of OpenPGP", Plain(.name))]
+    #[error("line {line}: `{}` is not a digest algorithm of OpenPGP", Sanitized(.name))]
     UnknownHash {
         /// The line, counted from 1.
         line: usize,

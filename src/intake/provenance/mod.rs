@@ -1,5 +1,5 @@
 //! Where a package comes from: the signed message beside it, the keys that may sign, the policy, and the one place that turns
-//! a [`crate::intake::package::Fetched`] into a [`Verified`].
+//! a [`crate::intake::package::Fetched`] into a [`VerifiedPackage`].
 //!
 //! | file | what it decides |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | `statement` | what the signed text says: name, version, files and digests |
 //! | `keyring`, `keybox` | which keys there are |
 //! | `signers` | whose they are, and whether they may sign today |
-//! | `policy` | which signatures count |
+//! | `checker` | which signatures count |
 //! | `verify` | the order of all of that, and what a failure is called |
 //! | `sign`, `gpg` | making a provenance, with a key at hand or through GnuPG |
 //! | `ssh` | SSH signatures of git tags and commits |
@@ -18,16 +18,16 @@
 use std::fmt;
 
 use crate::digest::Sha256Digest;
-use crate::intake::package::Fetched;
-use crate::text::Plain;
+use crate::intake::package::FetchedPackage;
+use crate::text::Sanitized;
 
 mod armor;
+mod checker;
 mod gpg;
 mod keybox;
 mod keyring;
 mod message;
 mod packets;
-mod policy;
 mod sign;
 mod signers;
 mod ssh;
@@ -44,25 +44,25 @@ pub fn read_foreign(data: &[u8]) {
 mod tests;
 
 pub use armor::ArmorError;
+pub use checker::SignatureProblem;
 pub use gpg::GpgError;
 pub use keybox::KeyboxError;
 pub use keyring::{Keyring, KeyringError};
 pub use message::{Message, MessageError};
 pub use packets::FramingError;
-pub use policy::Reason;
 pub use sign::{Passphrase, SignError, SigningKey, sign};
 pub use signers::{FullFingerprint, NotAFingerprint, Signer, SignerState};
 pub use ssh::SshError;
 pub use statement::StatementError;
-pub use verify::{Otherwise, Requirement, VerifyError, verify};
-pub(crate) use verify::{check_provenance, having};
+pub use verify::{Alternatives, Requirement, VerifyError, verify};
+pub(crate) use verify::{check_provenance, expect_digest};
 
 /// A package that may be staged, with the reason why.
 ///
 /// Only this module makes one: so no path through the program can forget to ask.
 #[derive(Debug)]
-pub struct Verified {
-    fetched: Fetched,
+pub struct VerifiedPackage {
+    fetched: FetchedPackage,
     evidence: Evidence,
     /// The name and version that a signature covers, where one does.
     signed: Option<(String, String)>,
@@ -100,7 +100,7 @@ impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.user_id {
             "" => f.pad(&self.fingerprint),
-            user_id => write!(f, "{} ({})", Plain(user_id), self.fingerprint),
+            user_id => write!(f, "{} ({})", Sanitized(user_id), self.fingerprint),
         }
     }
 }
@@ -115,7 +115,7 @@ impl fmt::Display for Evidence {
     }
 }
 
-impl Verified {
+impl VerifiedPackage {
     /// Why the package is trusted.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
@@ -127,12 +127,12 @@ impl Verified {
     }
 
     /// The package.
-    pub fn fetched(&self) -> &Fetched {
+    pub fn fetched(&self) -> &FetchedPackage {
         &self.fetched
     }
 
     /// Gives the package away, for whoever keeps its files.
-    pub fn into_fetched(self) -> Fetched {
+    pub fn into_fetched(self) -> FetchedPackage {
         self.fetched
     }
 }

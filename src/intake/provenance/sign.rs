@@ -18,15 +18,15 @@ use openpgp::serialize::MarshalInto;
 use openpgp::types::{HashAlgorithm, RevocationStatus, SignatureType};
 use openpgp::{Cert, Fingerprint};
 
+use super::checker::{self, SignatureChecker, SignatureProblem};
 use super::gpg::{self, GpgError};
 use super::keyring::Keyring;
 use super::message::{self, Message, MessageError};
-use super::policy::{self, Policy, Reason};
 use super::{statement, verify};
 use crate::digest::Sha256Digest;
 use crate::manifest::Metadata;
 use crate::settings::Limits;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// A secret that opens a key. It cannot be shown, and its memory is cleared after use.
 pub struct Passphrase(Password);
@@ -67,7 +67,7 @@ pub struct SigningKey {
 #[non_exhaustive]
 pub enum SignError {
     /// No key fits what the user asked for.
-    #[error("no key in {keyring} fits `{}`: give its fingerprint, its key id, an e-mail address or a part of a user id", Plain(.selector))]
+    #[error("no key in {keyring} fits `{}`: give its fingerprint, its key id, an e-mail address or a part of a user id", Sanitized(.selector))]
     NotFound {
         /// What the user asked for.
         selector: String,
@@ -141,7 +141,7 @@ pub enum SignError {
     #[error("what was signed does not verify: {}", .reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     DoesNotVerify {
         /// Why.
-        reasons: Vec<Reason>,
+        reasons: Vec<SignatureProblem>,
     },
     /// GnuPG signed another text.
     #[error("GnuPG signed another text than it was given; look for options in `gpg.conf` that change it")]
@@ -149,17 +149,17 @@ pub enum SignError {
 }
 
 /// A certificate that fits, and the key in it that would sign.
-struct Candidate {
+struct KeyCandidate {
     cert: Cert,
     user_id: String,
     /// The keys that may sign, the best first, each with whether its secret part is here.
-    keys: Result<Vec<(Fingerprint, bool)>, Reason>,
+    keys: Result<Vec<(Fingerprint, bool)>, SignatureProblem>,
 }
 
 /// Why a key cannot sign now, in words. What would accept its old signatures makes no new ones.
-fn in_the_way(reason: &Reason) -> String {
+fn unusable_reason(reason: &SignatureProblem) -> String {
     match reason {
-        Reason::KeyExpired { key, at } | Reason::KeyExpiredBefore { key, at } => {
+        SignatureProblem::KeyExpired { key, at } | SignatureProblem::KeyExpiredBefore { key, at } => {
             format!("the key {key} expired on {at}; its owner can prolong it with `gpg --quick-set-expire {key} 1y`")
         }
         reason => reason.to_string(),
@@ -176,7 +176,7 @@ impl SigningKey {
     /// [`SignError::NotFound`], [`SignError::Ambiguous`], [`SignError::Unusable`], [`SignError::NoSecret`], and
     /// [`SignError::Gpg`] where GnuPG had to be asked.
     pub fn find(keyring: &Keyring, selector: Option<&str>) -> Result<Self, SignError> {
-        let policy = Policy::new(false);
+        let policy = SignatureChecker::new(false);
         let place = keyring.describe();
         let fitting = match selector {
             Some(selector) => {
@@ -194,7 +194,7 @@ impl SigningKey {
             let candidate = candidate(cert, only.as_ref(), keyring, &policy);
             match &candidate.keys {
                 Ok(_) => usable.push(candidate),
-                Err(reason) => reasons.push(format!("{}: {}", candidate.describe(), in_the_way(reason))),
+                Err(reason) => reasons.push(format!("{}: {}", candidate.describe(), unusable_reason(reason))),
             }
         }
         if usable.is_empty() {
@@ -206,7 +206,7 @@ impl SigningKey {
             let found: Vec<_> =
                 usable.iter().filter_map(|candidate| candidate.choose(|key, _| agent.contains(key))).collect();
             if found.is_empty() {
-                let key = usable.iter().map(Candidate::describe).collect::<Vec<_>>().join(", ");
+                let key = usable.iter().map(KeyCandidate::describe).collect::<Vec<_>>().join(", ");
                 return Err(SignError::NoSecret { keyring: place, key });
             }
             found
@@ -267,7 +267,7 @@ impl SigningKey {
     }
 }
 
-impl Candidate {
+impl KeyCandidate {
     /// The first of its keys that `fits` takes.
     fn choose(&self, fits: impl Fn(&Fingerprint, bool) -> bool) -> Option<SigningKey> {
         let (key, here) = self.keys.as_ref().ok()?.iter().find(|(key, here)| fits(key, *here))?;
@@ -286,7 +286,7 @@ impl Candidate {
 }
 
 fn describe(cert: &Cert, user_id: &str) -> String {
-    format!("{} {}", cert.fingerprint().to_hex(), Plain(user_id)).trim_end().to_owned()
+    format!("{} {}", cert.fingerprint().to_hex(), Sanitized(user_id)).trim_end().to_owned()
 }
 
 /// Writes and signs the provenance of a package. `passphrase` is asked where the key needs one, with a text that says for what.
@@ -309,7 +309,8 @@ pub fn sign(
         return Err(SignError::OtherText);
     }
     let keyring = Keyring::of(std::slice::from_ref(&key.cert));
-    verify::check(&message, &keyring, &Policy::new(false)).map_err(|reasons| SignError::DoesNotVerify { reasons })?;
+    verify::check(&message, &keyring, &SignatureChecker::new(false))
+        .map_err(|reasons| SignError::DoesNotVerify { reasons })?;
     Ok(provenance)
 }
 
@@ -327,7 +328,7 @@ fn sign_here(
             .sign_message(&mut pair, message::canonical(text).replace('\n', "\r\n"))?;
         Packet::from(signature).to_vec()
     };
-    let packet = signed().map_err(|e| SignError::Library { key: key.describe(), detail: policy::detail(&e) })?;
+    let packet = signed().map_err(|e| SignError::Library { key: key.describe(), detail: checker::detail(&e) })?;
     Ok(message::write(text, "SHA512", &packet).into_bytes())
 }
 
@@ -362,7 +363,7 @@ fn fitting(keyring: &Keyring, selector: &str) -> Vec<(Cert, Option<Fingerprint>)
 
 /// The user ids that a certificate's owner confirms and has not revoked.
 fn user_ids(cert: &Cert) -> Vec<UserID> {
-    let policy = Policy::new(false);
+    let policy = SignatureChecker::new(false);
     let valid = cert.userids().filter(|user_id| {
         user_id.binding_signature(policy.standard(), None).is_ok()
             && !matches!(user_id.revocation_status(policy.standard(), None), RevocationStatus::Revoked(_))
@@ -390,7 +391,7 @@ pub(super) fn names(digits: &str, key: &Fingerprint) -> bool {
 }
 
 /// Which keys of `cert` may sign now: subkeys before the primary key, the newest first. `only` names one of them.
-fn candidate(cert: Cert, only: Option<&Fingerprint>, keyring: &Keyring, policy: &Policy) -> Candidate {
+fn candidate(cert: Cert, only: Option<&Fingerprint>, keyring: &Keyring, policy: &SignatureChecker) -> KeyCandidate {
     let (user_id, keys) = match policy.usable(&cert, keyring) {
         Err(reason) => (
             user_ids(&cert).first().map(|id| String::from_utf8_lossy(id.value()).into_owned()).unwrap_or_default(),
@@ -412,17 +413,17 @@ fn candidate(cert: Cert, only: Option<&Fingerprint>, keyring: &Keyring, policy: 
                         is_here(&cert, &ka.key().fingerprint()),
                     )),
                     // What an encryption subkey cannot do is no news.
-                    Err(Reason::CannotSign { .. }) if reason.is_some() => {}
+                    Err(SignatureProblem::CannotSign { .. }) if reason.is_some() => {}
                     Err(other) => reason = Some(other),
                 }
             }
             keys.sort_by_key(|(primary, newest, ..)| (*primary, *newest));
             let keys: Vec<_> = keys.into_iter().map(|(_, _, key, here)| (key, here)).collect();
-            let none = reason.unwrap_or_else(|| Reason::CannotSign { key: cert.fingerprint().to_hex() });
-            (policy::user_id(&valid), if keys.is_empty() { Err(none) } else { Ok(keys) })
+            let none = reason.unwrap_or_else(|| SignatureProblem::CannotSign { key: cert.fingerprint().to_hex() });
+            (checker::user_id(&valid), if keys.is_empty() { Err(none) } else { Ok(keys) })
         }
     };
-    Candidate { cert, user_id, keys }
+    KeyCandidate { cert, user_id, keys }
 }
 
 /// Whether the secret part of a key is really in the certificate: GnuPG writes stubs for keys that are offline or on a card.

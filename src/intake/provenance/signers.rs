@@ -1,5 +1,5 @@
 //! Whose keys a keyring holds, as far as people ask: who they are, whether they may sign today, and which one a fingerprint or
-//! an e-mail address means. The answer to "does this signature count" is [`super::policy`]'s alone.
+//! an e-mail address means. The answer to "does this signature count" is [`super::checker`]'s alone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ use sequoia_openpgp::Cert;
 use sequoia_openpgp::packet::UserID;
 use serde::{Serialize, Serializer};
 
+use super::checker::{SignatureChecker, SignatureProblem};
 use super::keyring::Keyring;
-use super::policy::{Policy, Reason};
 use super::sign::{key_digits, names};
 
 /// A certificate of a keyring.
@@ -93,14 +93,14 @@ impl FullFingerprint {
 impl Keyring {
     /// Whose keys they are, in the order of the keyring.
     pub fn signers(&self) -> Vec<Signer> {
-        let policy = Policy::new(false);
+        let policy = SignatureChecker::new(false);
         self.certs().iter().map(|cert| signer(cert, self, &policy)).collect()
     }
 
     /// The certificates that `selector` means: the fingerprint or key id of one of their keys, or else a whole user id or the
     /// e-mail address in one.
     pub fn select(&self, selector: &str) -> Vec<Signer> {
-        let policy = Policy::new(false);
+        let policy = SignatureChecker::new(false);
         let certs = self.certs();
         let with = |fits: &dyn Fn(&Cert) -> bool| -> Vec<_> {
             certs.iter().filter(|cert| fits(cert)).map(|cert| signer(cert, self, &policy)).collect()
@@ -134,17 +134,17 @@ fn text(user_id: &UserID) -> String {
     String::from_utf8_lossy(user_id.value()).into_owned()
 }
 
-fn signer(cert: &Cert, keyring: &Keyring, policy: &Policy) -> Signer {
+fn signer(cert: &Cert, keyring: &Keyring, policy: &SignatureChecker) -> Signer {
     let (expires, problem) = policy.signing_life(cert, keyring);
     let state = match &problem {
         None => SignerState::Valid,
-        Some(Reason::KeyExpired { .. }) => SignerState::Expired,
-        Some(Reason::Revoked { .. }) => SignerState::Revoked,
+        Some(SignatureProblem::KeyExpired { .. }) => SignerState::Expired,
+        Some(SignatureProblem::Revoked { .. }) => SignerState::Revoked,
         Some(_) => SignerState::Unusable,
     };
     // The reason of an expiry speaks of a signature, and there is none here.
     let problem = match (&problem, expires) {
-        (Some(Reason::KeyExpired { key, .. }), Some(end)) => Some(format!("the key {key} expired on {end}")),
+        (Some(SignatureProblem::KeyExpired { key, .. }), Some(end)) => Some(format!("the key {key} expired on {end}")),
         (problem, _) => problem.as_ref().map(ToString::to_string),
     };
     Signer {

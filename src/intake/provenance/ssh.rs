@@ -12,8 +12,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::policy::Good;
-use crate::files::{self, Changeable, Keepers};
+use super::checker::ValidSignature;
+use crate::files::{self, AllowedWriters, UntrustedFile};
 use crate::text;
 
 /// What opens such a signature.
@@ -81,7 +81,7 @@ pub enum SshError {
     },
     /// Others may change the file of allowed signers.
     #[error(transparent)]
-    Changeable(#[from] Changeable),
+    Changeable(#[from] UntrustedFile),
     /// There is no such program, or no way to hand it the signature.
     #[error("the program `ssh-keygen` cannot be run or talked to; install OpenSSH")]
     NoProgram {
@@ -93,7 +93,12 @@ pub enum SshError {
 
 /// Decides whether `signature` is one of `payload` by somebody whom the file `allowed` names. With `allow_expired_key` a key
 /// need only have been valid when the payload says that it was signed.
-pub(super) fn check(signature: &[u8], payload: &[u8], allowed: &Path, allow_expired_key: bool) -> Result<Good, SshError> {
+pub(super) fn check(
+    signature: &[u8],
+    payload: &[u8],
+    allowed: &Path,
+    allow_expired_key: bool,
+) -> Result<ValidSignature, SshError> {
     let key = key_of(signature)?;
     let fingerprint = format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&key)));
     if let Some(what) = weakness(&key)? {
@@ -109,7 +114,7 @@ pub(super) fn check(signature: &[u8], payload: &[u8], allowed: &Path, allow_expi
         // A pipe would have to be read twice.
         return Err(unreadable(io::ErrorKind::InvalidInput.into()));
     }
-    files::refuse_changeable(allowed, &metadata, Keepers::Group, 1)?;
+    files::refuse_untrusted(allowed, &metadata, AllowedWriters::Group, 1)?;
     let scratch = tempfile::NamedTempFile::new().and_then(|mut file| file.write_all(signature).map(|()| file));
     let scratch = scratch.map_err(|source| SshError::NoProgram { source })?;
     let run = |action: &str, more: &[&str], time: Option<&str>, input: &[u8]| {
@@ -136,10 +141,10 @@ pub(super) fn check(signature: &[u8], payload: &[u8], allowed: &Path, allow_expi
         let verified = run("verify", &["-n", NAMESPACE, "-I", principal], time, payload)?;
         if verified.status.success() {
             let user_id = principal.to_owned();
-            return Ok(Good { fingerprint, user_id, subkey: None, signed_at, key_expired });
+            return Ok(ValidSignature { fingerprint, user_id, subkey: None, signed_at, key_expired });
         }
         let complaint = if verified.stderr.is_empty() { &verified.stdout } else { &verified.stderr };
-        said = text::plain(String::from_utf8_lossy(complaint).trim_end()).into_owned();
+        said = text::sanitized(String::from_utf8_lossy(complaint).trim_end()).into_owned();
     }
     Err(SshError::Bad { said })
 }
@@ -260,10 +265,10 @@ mod tests {
             return eprintln!("skipped: there is no ssh-keygen");
         };
         let signature = key.sign(TAG, "git");
-        let good = check(&signature, TAG, &key.allowed, false).unwrap();
-        assert_eq!((good.user_id.as_str(), good.signed_at.as_second()), ("ann@example.com", 1_700_000_000));
+        let valid = check(&signature, TAG, &key.allowed, false).unwrap();
+        assert_eq!((valid.user_id.as_str(), valid.signed_at.as_second()), ("ann@example.com", 1_700_000_000));
         let listed = Command::new("ssh-keygen").arg("-lf").arg(key.dir.path().join("key")).output().unwrap();
-        assert!(String::from_utf8(listed.stdout).unwrap().contains(&good.fingerprint), "{}", good.fingerprint);
+        assert!(String::from_utf8(listed.stdout).unwrap().contains(&valid.fingerprint), "{}", valid.fingerprint);
 
         let changed = [TAG, b"x"].concat();
         assert!(matches!(check(&signature, &changed, &key.allowed, false), Err(SshError::Bad { .. })));
@@ -301,13 +306,13 @@ mod tests {
 
     #[test]
     fn v_weak_ssh_keys_are_refused() {
-        for (bits, good) in [("1024", false), ("2048", true)] {
+        for (bits, valid) in [("1024", false), ("2048", true)] {
             let Some(key) = Key::new(&["-t", "rsa", "-b", bits], "ann@example.com", "") else {
                 return eprintln!("skipped: there is no ssh-keygen");
             };
             let judged = check(&key.sign(TAG, "git"), TAG, &key.allowed, false);
-            assert_eq!(judged.is_ok(), good, "{bits}");
-            assert!(good || matches!(judged, Err(SshError::Weak { .. })));
+            assert_eq!(judged.is_ok(), valid, "{bits}");
+            assert!(valid || matches!(judged, Err(SshError::Weak { .. })));
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::digest::Sha256Digest;
 use crate::manifest::{ApiVersion, Metadata};
-use crate::text::Plain;
+use crate::text::Sanitized;
 use crate::yaml::{self, Node, YamlError};
 
 /// What a provenance says.
@@ -58,7 +58,7 @@ pub enum StatementError {
 
 /// What the list of files says about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Listed {
+pub(super) enum StatementMatch {
     /// Its digest stands under its own name.
     Own,
     /// Its digest stands under another name.
@@ -92,17 +92,17 @@ impl Statement {
 
     /// What it says about a file with this name and digest. The entry of the file's own name decides where there is one: the
     /// signer then spoke of this very file. Otherwise any entry with the digest will do, since files get renamed.
-    pub(super) fn look_up(&self, file_name: &str, digest: &Sha256Digest) -> Listed {
+    pub(super) fn look_up(&self, file_name: &str, digest: &Sha256Digest) -> StatementMatch {
         if let Some((_, text)) = self.files.iter().find(|(name, _)| name == file_name) {
             return match parse_digest(text) {
-                Some(listed) if listed == *digest => Listed::Own,
-                Some(listed) => Listed::Mismatch(listed),
-                None => Listed::Unsupported(text.clone()),
+                Some(listed) if listed == *digest => StatementMatch::Own,
+                Some(listed) => StatementMatch::Mismatch(listed),
+                None => StatementMatch::Unsupported(text.clone()),
             };
         }
         match self.files.iter().find(|(_, text)| parse_digest(text) == Some(*digest)) {
-            Some((name, _)) => Listed::Other(name.clone()),
-            None => Listed::Not(self.files.iter().map(|(name, _)| name.clone()).collect()),
+            Some((name, _)) => StatementMatch::Other(name.clone()),
+            None => StatementMatch::Not(self.files.iter().map(|(name, _)| name.clone()).collect()),
         }
     }
 }
@@ -171,7 +171,7 @@ fn scalar(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if Plain(c.encode_utf8(&mut [0; 4])).to_string() != c.to_string() => {
+            c if Sanitized(c.encode_utf8(&mut [0; 4])).to_string() != c.to_string() => {
                 let _ = write!(out, "\\U{:08X}", u32::from(c));
             }
             c => out.push(c),
@@ -215,24 +215,27 @@ mod tests {
     fn p20_the_own_name_decides_and_any_other_will_do() {
         let wrong = "0".repeat(64);
         let look_up = |text: &str| files(text).unwrap().look_up("a.tgz", &digest());
-        assert_eq!(look_up(&format!("files:\n  a.tgz: sha256:{HEX}")), Listed::Own);
-        assert_eq!(look_up(&format!("files:\n  b.tgz: sha256:{HEX}")), Listed::Other("b.tgz".into()));
+        assert_eq!(look_up(&format!("files:\n  a.tgz: sha256:{HEX}")), StatementMatch::Own);
+        assert_eq!(look_up(&format!("files:\n  b.tgz: sha256:{HEX}")), StatementMatch::Other("b.tgz".into()));
         assert_eq!(
             look_up(&format!("files:\n  c.tgz: sha256:{wrong}\n  b.tgz: sha256:{HEX}")),
-            Listed::Other("b.tgz".into())
+            StatementMatch::Other("b.tgz".into())
         );
-        assert!(matches!(look_up(&format!("files:\n  a.tgz: sha256:{wrong}\n  b.tgz: sha256:{HEX}")), Listed::Mismatch(_)));
-        assert_eq!(look_up(&format!("files:\n  b.tgz: sha256:{wrong}")), Listed::Not(vec!["b.tgz".into()]));
-        assert_eq!(look_up("files: {}"), Listed::Not(Vec::new()));
+        assert!(matches!(
+            look_up(&format!("files:\n  a.tgz: sha256:{wrong}\n  b.tgz: sha256:{HEX}")),
+            StatementMatch::Mismatch(_)
+        ));
+        assert_eq!(look_up(&format!("files:\n  b.tgz: sha256:{wrong}")), StatementMatch::Not(vec!["b.tgz".into()]));
+        assert_eq!(look_up("files: {}"), StatementMatch::Not(Vec::new()));
     }
 
     #[test]
     fn p21_odd_lists() {
         let look_up = |text: &str| files(text).unwrap().look_up("a.tgz", &digest());
-        assert_eq!(look_up(&format!("files:\n  a.tgz: sha256:{}", HEX.to_uppercase())), Listed::Own);
-        assert!(matches!(look_up(&format!("files:\n  a.tgz: sha512:{HEX}{HEX}")), Listed::Unsupported(_)));
-        assert!(matches!(look_up(&format!("files:\n  a.tgz: {HEX}")), Listed::Unsupported(_)));
-        assert!(matches!(look_up("files:\n  a.tgz: [x]"), Listed::Unsupported(_)));
+        assert_eq!(look_up(&format!("files:\n  a.tgz: sha256:{}", HEX.to_uppercase())), StatementMatch::Own);
+        assert!(matches!(look_up(&format!("files:\n  a.tgz: sha512:{HEX}{HEX}")), StatementMatch::Unsupported(_)));
+        assert!(matches!(look_up(&format!("files:\n  a.tgz: {HEX}")), StatementMatch::Unsupported(_)));
+        assert!(matches!(look_up("files:\n  a.tgz: [x]"), StatementMatch::Unsupported(_)));
         assert!(matches!(files("other: {}"), Err(StatementError::Field { field: "files" })));
         assert!(matches!(files("files: text"), Err(StatementError::Field { field: "files" })));
         assert!(matches!(files(&format!("files:\n  a: sha256:{HEX}\n  a: sha256:{HEX}")), Err(StatementError::Yaml { .. })));

@@ -24,8 +24,8 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// A package as fetched, with this provenance.
-fn fetched(file_name: &str, digest: Sha256Digest, provenance: Option<Vec<u8>>) -> Fetched {
-    let mut fetched = Fetched::new(PathBuf::from("/nowhere"), file_name.to_owned(), digest, 0);
+fn fetched(file_name: &str, digest: Sha256Digest, provenance: Option<Vec<u8>>) -> FetchedPackage {
+    let mut fetched = FetchedPackage::new(PathBuf::from("/nowhere"), file_name.to_owned(), digest, 0);
     fetched.provenance = provenance;
     fetched.provenance_at = format!("{file_name}.prov");
     fetched
@@ -59,11 +59,11 @@ fn k4_helms_own_vectors() {
     }
     let error = check("msgblock.yaml.tampered", "helm-test-key.pub").unwrap_err();
     assert!(
-        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::Bad { .. }])),
+        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [SignatureProblem::Bad { .. }])),
         "{error:?}"
     );
     let error = check("hashtest-1.2.3.tgz.prov", "helm-password-key.secret").unwrap_err();
     assert!(
-        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [Reason::UnknownSigner { .. }]))
+        matches!(&error, VerifyError::NoValidSignature { reasons, .. } if matches!(reasons[..], [SignatureProblem::UnknownSigner { .. }]))
     );
 }

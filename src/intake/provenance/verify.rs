@@ -1,22 +1,22 @@
 //! Turns a fetched package into a verified one, in the order that the plugin format sets: the form of the message, a
 //! signature that counts, and only then what the signed text says. That its name and version are the package's own is
-//! checked by [`Verified::check_manifest`], once somebody has looked into the package. What was made from a git commit has no
+//! checked by [`VerifiedPackage::check_manifest`], once somebody has looked into the package. What was made from a git commit has no
 //! provenance of its own: there the signature of the tag or commit counts.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::checker::{self, SignatureChecker, SignatureProblem, ValidSignature};
 use super::keyring::Keyring;
 use super::message::{self, Message, MessageError};
-use super::policy::{self, Good, Policy, Reason};
 use super::ssh::{self, SshError};
-use super::statement::{Listed, Statement, StatementError};
-use super::{Evidence, Signature, Verified};
+use super::statement::{Statement, StatementError, StatementMatch};
+use super::{Evidence, Signature, VerifiedPackage};
 use crate::digest::Sha256Digest;
-use crate::intake::package::{Fetched, GitOrigin, SignedObject};
+use crate::intake::package::{FetchedPackage, GitOrigin, SignedObject};
 use crate::manifest::Metadata;
 use crate::settings::Limits;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// What must be true of a package before it may come in.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub enum Requirement {
 
 /// What else than a signature whoever asks may name: only that is advised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Otherwise {
+pub enum Alternatives {
     /// A digest, the id of a commit as `--version`, or nothing at all: an install.
     #[default]
     Install,
@@ -50,7 +50,7 @@ pub enum Otherwise {
     Nothing,
 }
 
-impl Otherwise {
+impl Alternatives {
     /// What to do about a package without a provenance, behind the advice to sign it.
     fn for_package(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Otherwise {
             Self::Digest | Self::Nothing => return first.to_owned(),
         };
         let comma = if first.is_empty() { "name" } else { ", or" };
-        let commit = Plain(commit);
+        let commit = Sanitized(commit);
         format!(
             "{first}{comma} the full commit id with `{option} {commit}` if you trust it, or do without verification with `--verify=false`"
         )
@@ -85,7 +85,7 @@ pub enum VerifyError {
     /// There is no provenance.
     #[error(
         "`{}` has no provenance ({} does not exist): put `{}.prov` beside it{}",
-        Plain(.file_name), Plain(.at), Plain(.file_name), otherwise.for_package()
+        Sanitized(.file_name), Sanitized(.at), Sanitized(.file_name), alternatives.for_package()
     )]
     Missing {
         /// The package's file name.
@@ -93,16 +93,16 @@ pub enum VerifyError {
         /// Where the provenance would have been.
         at: String,
         /// What else would do.
-        otherwise: Otherwise,
+        alternatives: Alternatives,
     },
     /// The provenance holds nothing.
-    #[error("the provenance {} is empty: ask for it again from where the package came from", Plain(.at))]
+    #[error("the provenance {} is empty: ask for it again from where the package came from", Sanitized(.at))]
     Empty {
         /// Where the provenance was.
         at: String,
     },
     /// The provenance is too large.
-    #[error("the provenance {} is larger than {limit} bytes (setting `limits.provenanceBytes`)", Plain(.at))]
+    #[error("the provenance {} is larger than {limit} bytes (setting `limits.provenanceBytes`)", Sanitized(.at))]
     TooLarge {
         /// Where the provenance was.
         at: String,
@@ -110,7 +110,7 @@ pub enum VerifyError {
         limit: u64,
     },
     /// The provenance is not one signed message.
-    #[error("the provenance {} is malformed: it is not one cleartext-signed message", Plain(.at))]
+    #[error("the provenance {} is malformed: it is not one cleartext-signed message", Sanitized(.at))]
     Malformed {
         /// Where the provenance was.
         at: String,
@@ -119,7 +119,7 @@ pub enum VerifyError {
         source: MessageError,
     },
     /// A valid signature covers a text that is not what a provenance says.
-    #[error("the provenance {} is malformed: it is signed, but does not say what a provenance must", Plain(.at))]
+    #[error("the provenance {} is malformed: it is signed, but does not say what a provenance must", Sanitized(.at))]
     Statement {
         /// Where the provenance was.
         at: String,
@@ -128,12 +128,12 @@ pub enum VerifyError {
         source: StatementError,
     },
     /// No signature counts.
-    #[error("the provenance {} has no valid signature: {}", Plain(.at), explain(.reasons, .keyring, .how_to_trust))]
+    #[error("the provenance {} has no valid signature: {}", Sanitized(.at), explain(.reasons, .keyring, .how_to_trust))]
     NoValidSignature {
         /// Where the provenance was.
         at: String,
         /// What is wrong with each signature, in order.
-        reasons: Vec<Reason>,
+        reasons: Vec<SignatureProblem>,
         /// The keyring that was asked.
         keyring: String,
         /// What to do where the signer is unknown, in words.
@@ -142,7 +142,7 @@ pub enum VerifyError {
     /// A git tag or commit is not signed.
     #[error(
         "{} is not signed: {}",
-        Plain(.what), otherwise.for_commit("", .commit)
+        Sanitized(.what), alternatives.for_commit("", .commit)
     )]
     GitUnsigned {
         /// The tag, branch or commit.
@@ -150,12 +150,12 @@ pub enum VerifyError {
         /// The full id of the commit.
         commit: String,
         /// What else would do.
-        otherwise: Otherwise,
+        alternatives: Alternatives,
     },
     /// A git tag or commit is signed with an SSH key, and nobody said whose keys may sign.
     #[error(
         "{} is signed with an SSH key: {}",
-        Plain(.what), otherwise.for_commit("name a file with the keys that you trust with `--allowed-signers FILE`", .commit)
+        Sanitized(.what), alternatives.for_commit("name a file with the keys that you trust with `--allowed-signers FILE`", .commit)
     )]
     GitSsh {
         /// The tag or commit.
@@ -163,10 +163,10 @@ pub enum VerifyError {
         /// The full id of the commit.
         commit: String,
         /// What else would do.
-        otherwise: Otherwise,
+        alternatives: Alternatives,
     },
     /// The SSH signature of a git tag or commit does not count.
-    #[error("{} has no valid signature (allowed signers: {})", Plain(.what), allowed.display())]
+    #[error("{} has no valid signature (allowed signers: {})", Sanitized(.what), allowed.display())]
     GitSshInvalid {
         /// The tag or commit.
         what: String,
@@ -177,7 +177,7 @@ pub enum VerifyError {
         source: SshError,
     },
     /// The signature of a git tag or commit is none.
-    #[error("the signature of {} is malformed", Plain(.what))]
+    #[error("the signature of {} is malformed", Sanitized(.what))]
     GitMalformed {
         /// The tag or commit.
         what: String,
@@ -186,12 +186,12 @@ pub enum VerifyError {
         source: MessageError,
     },
     /// No signature of a git tag or commit counts.
-    #[error("{} has no valid signature: {}", Plain(.what), explain(.reasons, .keyring, .how_to_trust))]
+    #[error("{} has no valid signature: {}", Sanitized(.what), explain(.reasons, .keyring, .how_to_trust))]
     GitNoValidSignature {
         /// The tag or commit.
         what: String,
         /// What is wrong with each signature, in order.
-        reasons: Vec<Reason>,
+        reasons: Vec<SignatureProblem>,
         /// The keyring that was asked.
         keyring: String,
         /// What to do where the signer is unknown, in words.
@@ -200,7 +200,7 @@ pub enum VerifyError {
     /// The package is another one.
     #[error(
         "`{}` is not the package that {} speaks of: its SHA-256 digest is {actual}, expected {expected}; fetch it again, and if that does not help ask its publisher",
-        Plain(.file_name), Plain(.stated_by)
+        Sanitized(.file_name), Sanitized(.stated_by)
     )]
     DigestMismatch {
         /// The package's file name.
@@ -215,7 +215,7 @@ pub enum VerifyError {
     /// The signed list does not hold the package.
     #[error(
         "the provenance {} does not speak of `{}` (SHA-256 {actual}): it lists {}; get the provenance of this very package",
-        Plain(.at), Plain(.file_name), names(.listed)
+        Sanitized(.at), Sanitized(.file_name), names(.listed)
     )]
     NotListed {
         /// Where the provenance was.
@@ -230,7 +230,7 @@ pub enum VerifyError {
     /// The signed list gives the package a digest of another kind.
     #[error(
         "the provenance {} gives `{}` the digest `{}`, which is not `sha256:` and 64 hexadecimal digits",
-        Plain(.at), Plain(.file_name), Plain(.digest)
+        Sanitized(.at), Sanitized(.file_name), Sanitized(.digest)
     )]
     UnsupportedDigest {
         /// Where the provenance was.
@@ -243,7 +243,7 @@ pub enum VerifyError {
     /// The signed name or version is another than the package's own.
     #[error(
         "the provenance of `{}` was signed for {} `{}`, but the package's manifest says `{}`: this is another plugin or version; get its own provenance",
-        Plain(.file_name), .field, Plain(.signed), Plain(.manifest)
+        Sanitized(.file_name), .field, Sanitized(.signed), Sanitized(.manifest)
     )]
     MetadataMismatch {
         /// The package's file name.
@@ -256,7 +256,7 @@ pub enum VerifyError {
         manifest: String,
     },
     /// A registry calls the package by the name of another version, such as an old one that it passes off as new.
-    #[error("the registry calls the package `{}`, but it is {}; ask its author to push it anew", Plain(.title), Plain(.plugin))]
+    #[error("the registry calls the package `{}`, but it is {}; ask its author to push it anew", Sanitized(.title), Sanitized(.plugin))]
     Title {
         /// The layer's title.
         title: String,
@@ -269,28 +269,28 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// See [`VerifyError`]. The package is then gone from the program's hands: nothing can be done with it by mistake.
-pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> Result<Verified, VerifyError> {
+pub fn verify(fetched: FetchedPackage, requirement: &Requirement, limits: &Limits) -> Result<VerifiedPackage, VerifyError> {
     match requirement {
-        Requirement::Nothing => Ok(Verified { fetched, evidence: Evidence::Skipped, signed: None }),
+        Requirement::Nothing => Ok(VerifiedPackage { fetched, evidence: Evidence::Skipped, signed: None }),
         Requirement::Digest(expected) => {
-            let fetched = having(fetched, expected)?;
-            Ok(Verified { fetched, evidence: Evidence::Digest(*expected), signed: None })
+            let fetched = expect_digest(fetched, expected)?;
+            Ok(VerifiedPackage { fetched, evidence: Evidence::Digest(*expected), signed: None })
         }
         Requirement::Bytes(expected) => {
-            let fetched = having(fetched, expected)?;
-            Ok(Verified { fetched, evidence: Evidence::Skipped, signed: None })
+            let fetched = expect_digest(fetched, expected)?;
+            Ok(VerifiedPackage { fetched, evidence: Evidence::Skipped, signed: None })
         }
         Requirement::Signature { keyring, allow_expired_key } => {
-            let policy = Policy::new(*allow_expired_key);
+            let policy = SignatureChecker::new(*allow_expired_key);
             match &fetched.origin.git {
                 // The user named the commit or the manifest by its digest, and everything in it hangs on that.
-                _ if fetched.origin.pinned => {
+                _ if fetched.origin.exact => {
                     let evidence = Evidence::Digest(fetched.digest);
-                    Ok(Verified { fetched, evidence, signed: None })
+                    Ok(VerifiedPackage { fetched, evidence, signed: None })
                 }
                 None => verify_signature(fetched, keyring, &policy, limits),
                 Some(git) => match verify_git(git, keyring, *allow_expired_key, limits) {
-                    Ok(evidence) => Ok(Verified { fetched, evidence, signed: None }),
+                    Ok(evidence) => Ok(VerifiedPackage { fetched, evidence, signed: None }),
                     Err(e) => Err(e),
                 },
             }
@@ -302,7 +302,7 @@ pub fn verify(fetched: Fetched, requirement: &Requirement, limits: &Limits) -> R
 ///
 /// # Errors
 /// [`VerifyError::DigestMismatch`].
-pub(crate) fn having(fetched: Fetched, expected: &Sha256Digest) -> Result<Fetched, VerifyError> {
+pub(crate) fn expect_digest(fetched: FetchedPackage, expected: &Sha256Digest) -> Result<FetchedPackage, VerifyError> {
     if fetched.digest == *expected {
         return Ok(fetched);
     }
@@ -316,39 +316,39 @@ pub(crate) fn having(fetched: Fetched, expected: &Sha256Digest) -> Result<Fetche
 
 /// [`verify`] by signature, under a policy.
 pub(super) fn verify_signature(
-    fetched: Fetched,
+    fetched: FetchedPackage,
     keyring: &Keyring,
-    policy: &Policy,
+    policy: &SignatureChecker,
     limits: &Limits,
-) -> Result<Verified, VerifyError> {
+) -> Result<VerifiedPackage, VerifyError> {
     let message = read_message(&fetched, limits)?;
-    let good = match check(&message, keyring, policy) {
-        Ok(good) => good,
+    let valid = match check(&message, keyring, policy) {
+        Ok(valid) => valid,
         Err(reasons) => {
             let (at, how_to_trust) = (fetched.provenance_at, keyring.how_to_trust());
             return Err(VerifyError::NoValidSignature { at, reasons, keyring: keyring.describe(), how_to_trust });
         }
     };
     let (statement, other_name) = read_statement(&message, &fetched)?;
-    Ok(Verified { fetched, evidence: evidence(good, other_name), signed: Some((statement.name, statement.version)) })
+    Ok(VerifiedPackage { fetched, evidence: evidence(valid, other_name), signed: Some((statement.name, statement.version)) })
 }
 
 /// Whether the provenance of `fetched` speaks of it, whoever signed that: for whoever is about to publish both.
 ///
 /// # Errors
 /// [`VerifyError`], also where there is none.
-pub(crate) fn check_provenance(fetched: &Fetched, limits: &Limits) -> Result<(), VerifyError> {
+pub(crate) fn check_provenance(fetched: &FetchedPackage, limits: &Limits) -> Result<(), VerifyError> {
     let message = read_message(fetched, limits)?;
     read_statement(&message, fetched).map(drop)
 }
 
-fn read_message(fetched: &Fetched, limits: &Limits) -> Result<Message, VerifyError> {
+fn read_message(fetched: &FetchedPackage, limits: &Limits) -> Result<Message, VerifyError> {
     let at = || fetched.provenance_at.clone();
     let Some(bytes) = &fetched.provenance else {
         return Err(VerifyError::Missing {
             file_name: fetched.file_name.clone(),
             at: at(),
-            otherwise: Otherwise::default(),
+            alternatives: Alternatives::default(),
         });
     };
     if bytes.len() as u64 > limits.provenance_bytes {
@@ -361,18 +361,20 @@ fn read_message(fetched: &Fetched, limits: &Limits) -> Result<Message, VerifyErr
 }
 
 /// What a provenance says, and the name under which it lists `fetched`, where that is not its own.
-fn read_statement(message: &Message, fetched: &Fetched) -> Result<(Statement, Option<String>), VerifyError> {
+fn read_statement(message: &Message, fetched: &FetchedPackage) -> Result<(Statement, Option<String>), VerifyError> {
     let (at, file_name, actual) = (fetched.provenance_at.clone(), fetched.file_name.clone(), fetched.digest);
     let statement = match Statement::read(message.text()) {
         Ok(statement) => statement,
         Err(source) => return Err(VerifyError::Statement { at, source }),
     };
     match statement.look_up(&file_name, &actual) {
-        Listed::Own => Ok((statement, None)),
-        Listed::Other(name) => Ok((statement, Some(name))),
-        Listed::Mismatch(expected) => Err(VerifyError::DigestMismatch { file_name, stated_by: at, expected, actual }),
-        Listed::Unsupported(digest) => Err(VerifyError::UnsupportedDigest { at, file_name, digest }),
-        Listed::Not(listed) => Err(VerifyError::NotListed { at, file_name, actual, listed }),
+        StatementMatch::Own => Ok((statement, None)),
+        StatementMatch::Other(name) => Ok((statement, Some(name))),
+        StatementMatch::Mismatch(expected) => {
+            Err(VerifyError::DigestMismatch { file_name, stated_by: at, expected, actual })
+        }
+        StatementMatch::Unsupported(digest) => Err(VerifyError::UnsupportedDigest { at, file_name, digest }),
+        StatementMatch::Not(listed) => Err(VerifyError::NotListed { at, file_name, actual, listed }),
     }
 }
 
@@ -388,7 +390,7 @@ fn verify_git(
             Some(reference) => format!("`{reference}`"),
             None => format!("commit `{}`", git.commit),
         };
-        return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone(), otherwise: Otherwise::default() });
+        return Err(VerifyError::GitUnsigned { what, commit: git.commit.clone(), alternatives: Alternatives::default() });
     };
     if signature.len() as u64 > limits.provenance_bytes {
         return Err(VerifyError::TooLarge { at: what.clone(), limit: limits.provenance_bytes });
@@ -398,21 +400,21 @@ fn verify_git(
             return Err(VerifyError::GitSsh {
                 what: what.clone(),
                 commit: git.commit.clone(),
-                otherwise: Otherwise::default(),
+                alternatives: Alternatives::default(),
             });
         };
         return match ssh::check(signature, payload, allowed, allow_expired_key) {
-            Ok(good) => Ok(evidence(good, None)),
+            Ok(valid) => Ok(evidence(valid, None)),
             Err(source) => Err(VerifyError::GitSshInvalid { what: what.clone(), allowed: allowed.to_owned(), source }),
         };
     }
-    let policy = Policy::new(allow_expired_key);
+    let policy = SignatureChecker::new(allow_expired_key);
     let packets = message::read_detached(signature, limits)
         .map_err(|source| VerifyError::GitMalformed { what: what.clone(), source })?;
     let mut reasons = Vec::new();
     for packet in &packets {
         match policy.check(packet, payload, &[], keyring) {
-            Ok(good) => return Ok(evidence(good, None)),
+            Ok(valid) => return Ok(evidence(valid, None)),
             Err(reason) => reasons.push(reason),
         }
     }
@@ -420,27 +422,31 @@ fn verify_git(
     Err(VerifyError::GitNoValidSignature { what, reasons, keyring: keyring.describe(), how_to_trust })
 }
 
-fn evidence(good: Good, other_name: Option<String>) -> Evidence {
-    let Good { fingerprint, user_id, subkey, signed_at, key_expired } = good;
+fn evidence(valid: ValidSignature, other_name: Option<String>) -> Evidence {
+    let ValidSignature { fingerprint, user_id, subkey, signed_at, key_expired } = valid;
     Evidence::Signature(Signature { fingerprint, user_id, subkey, signed_at, key_expired, other_name })
 }
 
 /// The first signature of `message` that counts, or what is wrong with each of them.
-pub(super) fn check(message: &Message, keyring: &Keyring, policy: &Policy) -> Result<Good, Vec<Reason>> {
+pub(super) fn check(
+    message: &Message,
+    keyring: &Keyring,
+    policy: &SignatureChecker,
+) -> Result<ValidSignature, Vec<SignatureProblem>> {
     let bytes = message.signed_bytes();
     let mut reasons = Vec::new();
-    let unused = policy::names_unused_hash(message.hashes(), message.signatures());
+    let unused = checker::names_unused_hash(message.hashes(), message.signatures());
     for packet in message.signatures() {
         match policy.check(packet, &bytes, message.hashes(), keyring) {
-            Ok(_) if unused => reasons.push(Reason::UnusedHash),
-            Ok(good) => return Ok(good),
+            Ok(_) if unused => reasons.push(SignatureProblem::UnusedHash),
+            Ok(valid) => return Ok(valid),
             Err(reason) => reasons.push(reason),
         }
     }
     Err(reasons)
 }
 
-impl Verified {
+impl VerifiedPackage {
     /// Checks that a signature was made for the plugin and version that the package really holds: a package whose manifest says
     /// something else than what was signed must not be filed under either.
     ///
@@ -471,11 +477,12 @@ impl Verified {
 impl VerifyError {
     /// The same where no more than `others` may be named instead of a signature.
     #[must_use]
-    pub fn otherwise(mut self, others: Otherwise) -> Self {
-        if let Self::Missing { otherwise, .. } | Self::GitUnsigned { otherwise, .. } | Self::GitSsh { otherwise, .. } =
-            &mut self
+    pub fn with_alternatives(mut self, others: Alternatives) -> Self {
+        if let Self::Missing { alternatives, .. }
+        | Self::GitUnsigned { alternatives, .. }
+        | Self::GitSsh { alternatives, .. } = &mut self
         {
-            *otherwise = others;
+            *alternatives = others;
         }
         self
     }
@@ -485,9 +492,9 @@ impl VerifyError {
 const SHOWN: usize = 4;
 
 /// The reasons, the keyring, and what to do where the signer is unknown.
-fn explain(reasons: &[Reason], keyring: &str, how_to_trust: &str) -> String {
+fn explain(reasons: &[SignatureProblem], keyring: &str, how_to_trust: &str) -> String {
     let mut out = String::new();
-    let mut shown: Vec<&Reason> = Vec::new();
+    let mut shown: Vec<&SignatureProblem> = Vec::new();
     for reason in reasons {
         if !shown.contains(&reason) && shown.len() < SHOWN {
             let semicolon = if shown.is_empty() { "" } else { "; " };
@@ -496,7 +503,7 @@ fn explain(reasons: &[Reason], keyring: &str, how_to_trust: &str) -> String {
         }
     }
     let _ = write!(out, " (keyring: {keyring})");
-    if reasons.iter().all(|reason| matches!(reason, Reason::UnknownSigner { .. })) {
+    if reasons.iter().all(|reason| matches!(reason, SignatureProblem::UnknownSigner { .. })) {
         let _ = write!(out, "; if you trust its owner, {how_to_trust}");
     }
     out
@@ -510,7 +517,7 @@ fn names(names: &[String]) -> String {
     let mut out = String::new();
     for (i, name) in names.iter().take(SHOWN).enumerate() {
         let comma = if i == 0 { "" } else { ", " };
-        let _ = write!(out, "{comma}`{}`", Plain(name));
+        let _ = write!(out, "{comma}`{}`", Sanitized(name));
     }
     match names.len() - names.len().min(SHOWN) {
         0 => out,

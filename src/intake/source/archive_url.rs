@@ -8,7 +8,7 @@ use super::http::{Client, Download, HttpError};
 use super::options::FetchOptions;
 use super::spool::SpoolFile;
 use super::weburl::WebUrl;
-use crate::intake::package::{Fetched, Origin};
+use crate::intake::package::{FetchedPackage, PackageOrigin};
 use crate::report::Report;
 
 /// Downloads the package at `url`, then its provenance where one is wanted.
@@ -18,7 +18,7 @@ pub(super) fn fetch(
     options: &FetchOptions,
     spool: &Path,
     report: &dyn Report,
-) -> Result<Fetched, SourceError> {
+) -> Result<FetchedPackage, SourceError> {
     let client = Client::new(url, options, report)?;
     let file = SpoolFile::create(spool)?;
     let (path, digest, size, resolved, validator) = match client.download(
@@ -30,17 +30,17 @@ pub(super) fn fetch(
         None,
     )? {
         Download::Done { path, digest, size, resolved, validator } => (path, digest, size, resolved, validator),
-        Download::Other { content_type } => {
+        Download::NotAPackage { content_type } => {
             return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
         }
     };
-    let mut fetched = Fetched::new(path, url.file_name(), digest, size);
+    let mut fetched = FetchedPackage::new(path, url.file_name(), digest, size);
     let provenance = url.with_path_suffix(".prov");
     if options.want_provenance {
         fetched.provenance = get_provenance(&client, &provenance, options.limits.provenance_bytes)?;
     }
     fetched.provenance_at = provenance.to_string();
-    fetched.origin = Origin { asked: source.asked(), resolved, validator, ..Origin::default() };
+    fetched.origin = PackageOrigin { asked: source.asked(), resolved, validator, ..PackageOrigin::default() };
     Ok(fetched)
 }
 

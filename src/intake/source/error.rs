@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::git::GitError;
 use super::github::GitHubError;
 use super::http::{self, HttpError};
-use super::near::{self, Meant};
 use super::oci::OciError;
+use super::suggestion::{self, Suggestion};
 
 /// Why a source could not be understood or fetched. No message holds a user name, a password or the query of a URL.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum SourceError {
         /// The argument, safe to show.
         argument: String,
         /// What was probably meant.
-        meant: Meant,
+        meant: Suggestion,
     },
     /// A path that cannot be looked at: whether something is there is not known.
     #[error("cannot look at `{}`", path.display())]
@@ -61,7 +61,7 @@ pub enum SourceError {
         /// The schemes that are served, separated by commas.
         known: String,
         /// What was probably meant.
-        meant: Meant,
+        meant: Suggestion,
     },
     /// A URL or reference that breaks the rules of its kind.
     #[error("`{argument}` is not a valid {kind}: {reason}")]
@@ -105,7 +105,7 @@ pub enum SourceError {
         /// Its kind, with an article.
         kind: &'static str,
         /// What was probably meant.
-        meant: Meant,
+        meant: Suggestion,
     },
     /// A local directory was to be fetched.
     #[error("`{}` is a directory: it is linked or copied, not fetched", path.display())]
@@ -180,7 +180,7 @@ pub enum SourceError {
     #[error(
         "the server does not give the provenance `{at}` (HTTP {status}): whether there is one is not known; {}name the package's \
          digest with `--digest sha256:...`",
-        if http::passes(*.status) { "try again later, or " } else { "ask the server's owner, or " }
+        if http::is_transient(*.status) { "try again later, or " } else { "ask the server's owner, or " }
     )]
     ProvenanceFailing {
         /// Its URL.
@@ -229,7 +229,7 @@ pub enum SourceError {
 impl SourceError {
     /// Nothing is there that `argument` could name.
     pub(super) fn not_found(argument: &str) -> Self {
-        Self::NotFound { argument: near::shown(argument), meant: Meant::of(argument) }
+        Self::NotFound { argument: suggestion::shown(argument), meant: Suggestion::of(argument) }
     }
 
     /// Whether it says that something is not there (exit code 4).
@@ -258,7 +258,7 @@ impl SourceError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Http(error) => error.is_unavailable(),
-            Self::ProvenanceFailing { status, .. } => http::passes(*status),
+            Self::ProvenanceFailing { status, .. } => http::is_transient(*status),
             Self::ProvenanceUnreachable { source, .. } => source.is_unavailable(),
             Self::Git(error) => error.is_unavailable(),
             Self::GitHub(error) => error.is_unavailable(),

@@ -11,8 +11,8 @@ use super::grammar::{GetterUrl, Source};
 use super::options::{Credentials, FetchOptions, Secret};
 use super::spool::{SpoolFile, SpoolWriter};
 use super::weburl::harmless_name;
-use crate::intake::package::{Fetched, Origin};
-use crate::report::{Event, Report};
+use crate::intake::package::{FetchedPackage, PackageOrigin};
+use crate::report::{Report, ReportEvent};
 use crate::text::masked_source;
 
 /// What a getter is asked for.
@@ -58,24 +58,24 @@ pub fn fetch_by_getter<E: From<SourceError>>(
     spool: &Path,
     report: &dyn Report,
     mut download: impl FnMut(&GetterDownload, &mut dyn Write) -> Result<(), E>,
-) -> Result<Fetched, E> {
+) -> Result<FetchedPackage, E> {
     options.check(source)?;
     let mut request = request(url, options);
     let file_name = harmless_name(last_part(&request.url));
 
     let mut file = SpoolWriter::new(SpoolFile::create(spool)?, report);
     let what = format!("downloading {file_name}");
-    report.event(Event::Started { what: &what, total: None });
+    report.event(ReportEvent::Started { what: &what, total: None });
     let outcome = download(&request, &mut file);
-    report.event(Event::Finished);
+    report.event(ReportEvent::Finished);
     outcome?;
     let (path, digest, size) = file.finish()?;
 
-    let mut fetched = Fetched::new(path, file_name, digest, size);
+    let mut fetched = FetchedPackage::new(path, file_name, digest, size);
     let resolved = std::mem::take(&mut request.url);
     request.url = provenance_of(&resolved);
     fetched.provenance_at = request.shown();
-    fetched.origin = Origin { asked: source.asked(), resolved, ..Origin::default() };
+    fetched.origin = PackageOrigin { asked: source.asked(), resolved, ..PackageOrigin::default() };
     if options.want_provenance {
         request.is_provenance = true;
         request.max_bytes = options.limits.provenance_bytes;
@@ -106,7 +106,7 @@ fn request(url: &GetterUrl, options: &FetchOptions) -> GetterDownload {
         key_file: absolute(&options.key_file),
         ca_file: absolute(&options.ca_file),
         max_bytes: options.http.max_bytes,
-        timeout: options.whole(),
+        timeout: options.total_timeout(),
         is_provenance: false,
     }
 }
@@ -136,20 +136,20 @@ fn last_part(url: &str) -> &str {
 mod tests {
     use super::*;
     use crate::digest::Sha256Digest;
-    use crate::intake::source::Known;
-    use crate::report::Silent;
+    use crate::intake::source::SourceContext;
+    use crate::report::NoReport;
 
     fn source(argument: &str) -> Source {
-        let known = Known { getters: [("s3".to_owned(), "aws".to_owned())].into(), ..Known::default() };
+        let known = SourceContext { getters: [("s3".to_owned(), "aws".to_owned())].into(), ..SourceContext::default() };
         Source::parse(argument, &known).unwrap()
     }
 
-    fn fetch(argument: &str, options: &FetchOptions) -> (Fetched, Vec<GetterDownload>) {
+    fn fetch(argument: &str, options: &FetchOptions) -> (FetchedPackage, Vec<GetterDownload>) {
         let spool = tempfile::tempdir().unwrap();
         let source = source(argument);
         let Source::Getter { url, .. } = &source else { panic!("{source:?}") };
         let mut seen = Vec::new();
-        let fetched = fetch_by_getter(&source, url, options, spool.path(), &Silent, |request, into| {
+        let fetched = fetch_by_getter(&source, url, options, spool.path(), &NoReport, |request, into| {
             seen.push(request.clone());
             into.write_all(if request.is_provenance { b"signed" } else { b"package" }).unwrap();
             Ok::<_, SourceError>(())

@@ -14,8 +14,8 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::error::SourceError;
-use super::near::Meant;
 use super::options::{Credentials, Secret};
+use super::suggestion::Suggestion;
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
 use crate::intake::package::is_archive_name;
@@ -30,7 +30,7 @@ const GIT_SCHEMES: [&str; 5] = ["file", "git", "http", "https", "ssh"];
 
 /// What the grammar has to know of the store and the configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct SourceContext {
     /// Schemes that installed getter plugins serve, with the name of the plugin.
     pub getters: BTreeMap<String, String>,
     /// Names of the indexes that are set up.
@@ -132,7 +132,7 @@ impl Source {
     ///
     /// # Errors
     /// Nothing that the argument names is there, nobody serves its scheme, or it breaks the rules of its kind.
-    pub fn parse(argument: &str, known: &Known) -> Result<Self, SourceError> {
+    pub fn parse(argument: &str, known: &SourceContext) -> Result<Self, SourceError> {
         if argument.trim() != argument || argument.is_empty() || argument.chars().any(char::is_control) {
             return Err(SourceError::Malformed { argument: masked_source(argument) });
         }
@@ -141,7 +141,7 @@ impl Source {
             return OciReference::parse(argument).map(Self::Oci);
         }
         let path = Path::new(argument);
-        let there = look(path)?;
+        let there = stat(path)?;
         match &there {
             Some(found) if found.is_dir() => return Ok(Self::Directory(absolute(path))),
             Some(_) if is_archive_name(argument) => return Ok(Self::Archive(absolute(path))),
@@ -168,7 +168,7 @@ impl Source {
     ///
     /// # Errors
     /// It is no URL, nobody serves its scheme, or it is one of git's, which names no file.
-    pub fn parse_download(argument: &str, known: &Known) -> Result<Self, SourceError> {
+    pub fn parse_download(argument: &str, known: &SourceContext) -> Result<Self, SourceError> {
         match scheme_of(argument).as_deref() {
             Some("http" | "https") => web_url(argument, argument).map(Self::Http),
             Some(_) => match Self::parse(argument, known)? {
@@ -207,7 +207,7 @@ impl Source {
 
     /// Whether it names, with `version`, one commit or manifest by its full digest. That counts as verified by digest, and no
     /// keyring is needed.
-    pub fn is_pinned(&self, version: Option<&str>) -> bool {
+    pub fn is_exact(&self, version: Option<&str>) -> bool {
         match self {
             Self::Git(_) | Self::Web(_) => version.is_some_and(is_object_id),
             Self::GitHub { version: own, .. } => version.or(own.as_deref()).is_some_and(is_object_id),
@@ -217,8 +217,8 @@ impl Source {
     }
 
     /// Whether it may be verified by something that needs no keyring: see [`crate::intake::package::Fetched::is_vouched_for`].
-    pub fn may_vouch(&self, version: Option<&str>) -> bool {
-        self.is_pinned(version) || matches!(self, Self::GitHub { .. })
+    pub fn may_give_digest(&self, version: Option<&str>) -> bool {
+        self.is_exact(version) || matches!(self, Self::GitHub { .. })
     }
 
     /// The scheme, host and port that a user name and password would go to; `None` where none goes anywhere.
@@ -305,7 +305,9 @@ impl Source {
                 "installed for development: as a symbolic link, or as a copy with `--copy`".to_owned(),
                 "not verified: the files are your own".to_owned(),
             ],
-            Self::Archive(path) => vec![format!("verified by {}.prov, or `--digest`", text::plain(&path.to_string_lossy()))],
+            Self::Archive(path) => {
+                vec![format!("verified by {}.prov, or `--digest`", text::sanitized(&path.to_string_lossy()))]
+            }
             Self::Http(url) => {
                 let mut lines = credentials_line(url);
                 lines.push(format!("verified by {}, or `--digest`", url.with_path_suffix(".prov")));
@@ -333,7 +335,7 @@ impl Source {
                 lines
             }
             Self::Getter { plugin, .. } => vec![
-                format!("downloaded by the getter plugin `{}`", text::plain(plugin)),
+                format!("downloaded by the getter plugin `{}`", text::sanitized(plugin)),
                 "verified by the provenance that the same getter fetches, or `--digest`".to_owned(),
             ],
             Self::GitHub { owner, repo, .. } => {
@@ -393,7 +395,7 @@ impl OciReference {
                 "OCI reference",
                 &format!(
                     "it must begin with `oci://`, as in `oci://registry.example.com/plugins`{}",
-                    Meant::reference(argument)
+                    Suggestion::reference(argument)
                 ),
             )),
         }
@@ -457,7 +459,7 @@ impl fmt::Display for OciReference {
 }
 
 /// What is at `path`, links followed; `None` where nothing is. That nobody may look is neither.
-fn look(path: &Path) -> Result<Option<Metadata>, SourceError> {
+fn stat(path: &Path) -> Result<Option<Metadata>, SourceError> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some(found)),
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -468,7 +470,7 @@ fn look(path: &Path) -> Result<Option<Metadata>, SourceError> {
 }
 
 /// What an argument with a scheme is.
-fn url(argument: &str, scheme: &str, known: &Known) -> Result<Source, SourceError> {
+fn url(argument: &str, scheme: &str, known: &SourceContext) -> Result<Source, SourceError> {
     match scheme {
         "http" | "https" => {
             let url = web_url(argument, argument)?;
@@ -504,9 +506,9 @@ fn url(argument: &str, scheme: &str, known: &Known) -> Result<Source, SourceErro
             schemes.dedup();
             Err(SourceError::UnknownScheme {
                 argument: masked_source(argument),
-                scheme: text::plain(scheme).into_owned(),
-                known: text::plain(&schemes.join(", ")).into_owned(),
-                meant: Meant::scheme(argument, scheme, &schemes),
+                scheme: text::sanitized(scheme).into_owned(),
+                known: text::sanitized(&schemes.join(", ")).into_owned(),
+                meant: Suggestion::scheme(argument, scheme, &schemes),
             })
         }
     }
@@ -582,7 +584,7 @@ fn scp_like(argument: &str) -> Result<Option<GitUrl>, SourceError> {
 }
 
 /// Reads `owner/repo[@version]`, `github.com/owner/repo[@version]`, `name[@version]` and `index/name[@version]`.
-fn names(argument: &str, known: &Known) -> Option<Source> {
+fn names(argument: &str, known: &SourceContext) -> Option<Source> {
     let (path, version) = match argument.split_once('@') {
         Some((path, version)) => (path, Some(version)),
         None => (argument, None),

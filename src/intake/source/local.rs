@@ -10,12 +10,17 @@ use super::error::SourceError;
 use super::options::FetchOptions;
 use super::spool::SpoolFile;
 use crate::digest::Sha256Digest;
-use crate::intake::package::{Fetched, Origin};
-use crate::report::{Event, Report};
+use crate::intake::package::{FetchedPackage, PackageOrigin};
+use crate::report::{Report, ReportEvent};
 use crate::text;
 
 /// Copies the package at `path`, and reads the provenance beside it where one is wanted.
-pub(super) fn fetch(path: &Path, options: &FetchOptions, spool: &Path, report: &dyn Report) -> Result<Fetched, SourceError> {
+pub(super) fn fetch(
+    path: &Path,
+    options: &FetchOptions,
+    spool: &Path,
+    report: &dyn Report,
+) -> Result<FetchedPackage, SourceError> {
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let failed = |source| SourceError::Read { path: path.to_path_buf(), source };
     let (mut file, length) = match open_regular(path) {
@@ -28,8 +33,8 @@ pub(super) fn fetch(path: &Path, options: &FetchOptions, spool: &Path, report: &
     if length > limit {
         return Err(too_large());
     }
-    let what = format!("reading {}", text::plain(&file_name));
-    report.event(Event::Started { what: &what, total: Some(length) });
+    let what = format!("reading {}", text::sanitized(&file_name));
+    report.event(ReportEvent::Started { what: &what, total: Some(length) });
     let mut copy = SpoolFile::create(spool)?;
     loop {
         let mut block = copy.block();
@@ -46,25 +51,25 @@ pub(super) fn fetch(path: &Path, options: &FetchOptions, spool: &Path, report: &
         if copy.size() > limit {
             return Err(too_large());
         }
-        report.event(Event::Advanced { done: copy.size() });
+        report.event(ReportEvent::Advanced { done: copy.size() });
     }
-    report.event(Event::Finished);
+    report.event(ReportEvent::Finished);
     let (copied, digest, size) = copy.finish()?;
 
-    let mut fetched = Fetched::new(copied, file_name, digest, size);
+    let mut fetched = FetchedPackage::new(copied, file_name, digest, size);
     let provenance = beside(path);
     if options.want_provenance {
         fetched.provenance = read_provenance(&provenance, options.limits.provenance_bytes)?;
     }
     fetched.provenance_at = provenance.to_string_lossy().into_owned();
     let asked = path.to_string_lossy().into_owned();
-    fetched.origin = Origin { resolved: asked.clone(), asked, ..Origin::default() };
+    fetched.origin = PackageOrigin { resolved: asked.clone(), asked, ..PackageOrigin::default() };
     Ok(fetched)
 }
 
 /// Hashes the package at `path` where it lies, and reads the provenance beside it: for those who only want to know. What is
 /// to be installed is copied first, see [`fetch`].
-pub(super) fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<Fetched, SourceError> {
+pub(super) fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<FetchedPackage, SourceError> {
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => SourceError::not_found(&path.to_string_lossy()),
@@ -75,10 +80,10 @@ pub(super) fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) 
         Ok(None) => return Err(SourceError::NotRegular { path: path.to_path_buf() }),
         Err(source) => return Err(failed(source)),
     };
-    report.event(Event::Started { what: &format!("hashing {}", text::plain(&file_name)), total: Some(length) });
+    report.event(ReportEvent::Started { what: &format!("hashing {}", text::sanitized(&file_name)), total: Some(length) });
     let (digest, size) = Sha256Digest::of_reader(file).map_err(failed)?;
-    report.event(Event::Finished);
-    let mut fetched = Fetched::new(path.to_path_buf(), file_name, digest, size);
+    report.event(ReportEvent::Finished);
+    let mut fetched = FetchedPackage::new(path.to_path_buf(), file_name, digest, size);
     let provenance = beside(path);
     if options.want_provenance {
         fetched.provenance = read_provenance(&provenance, options.limits.provenance_bytes)?;
@@ -107,7 +112,7 @@ fn read_provenance(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, SourceErr
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > limit {
-        return Err(SourceError::ProvenanceTooLarge { at: text::plain(&path.to_string_lossy()).into_owned(), limit });
+        return Err(SourceError::ProvenanceTooLarge { at: text::sanitized(&path.to_string_lossy()).into_owned(), limit });
     }
     Ok(Some(bytes))
 }
@@ -127,7 +132,7 @@ fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
 mod tests {
     use super::*;
     use crate::digest::Sha256Digest;
-    use crate::report::Silent;
+    use crate::report::NoReport;
 
     fn options() -> FetchOptions {
         FetchOptions { want_provenance: true, ..FetchOptions::default() }
@@ -140,7 +145,7 @@ mod tests {
         let path = dir.path().join("foo-1.0.0.tgz");
         std::fs::write(&path, b"archive").unwrap();
         std::fs::write(dir.path().join("foo-1.0.0.tgz.prov"), b"signed").unwrap();
-        let fetched = fetch(&path, &options(), spool.path(), &Silent).unwrap();
+        let fetched = fetch(&path, &options(), spool.path(), &NoReport).unwrap();
         std::fs::write(&path, b"swapped").unwrap();
         assert_eq!(std::fs::read(&fetched.path).unwrap(), b"archive");
         assert_eq!((fetched.digest, fetched.size), (Sha256Digest::of(b"archive"), 7));
@@ -156,7 +161,7 @@ mod tests {
         let path = dir.path().join("foo.tgz");
         let prov = dir.path().join("foo.tgz.prov");
         std::fs::write(&path, b"archive").unwrap();
-        let fetch = |options: &FetchOptions| fetch(&path, options, tempfile::tempdir().unwrap().path(), &Silent);
+        let fetch = |options: &FetchOptions| fetch(&path, options, tempfile::tempdir().unwrap().path(), &NoReport);
         assert_eq!(fetch(&options()).unwrap().provenance, None);
         std::fs::create_dir(&prov).unwrap();
         assert!(matches!(fetch(&options()), Err(SourceError::ProvenanceUnreadable { .. })));
@@ -182,7 +187,7 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
         for path in [fifo.as_path(), Path::new("/dev/zero"), dir.path()] {
             assert!(
-                matches!(fetch(path, &options(), dir.path(), &Silent), Err(SourceError::NotRegular { .. })),
+                matches!(fetch(path, &options(), dir.path(), &NoReport), Err(SourceError::NotRegular { .. })),
                 "{}",
                 path.display()
             );

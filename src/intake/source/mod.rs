@@ -12,10 +12,10 @@ mod github;
 mod grammar;
 mod http;
 mod local;
-mod near;
 mod oci;
 mod options;
 mod spool;
+mod suggestion;
 pub mod version;
 mod web;
 mod weburl;
@@ -25,17 +25,17 @@ use std::path::Path;
 pub use error::SourceError;
 pub use getter::{GetterDownload, fetch_by_getter};
 pub use git::GitError;
-pub use github::{GitHubAccess, GitHubError, Token as GitHubToken};
-pub use grammar::{GetterUrl, GitUrl, Known, OciReference, Source};
-pub use http::{HttpError, Said, TlsCause};
-pub use near::Meant;
-pub use near::{is_package, near_paths};
+pub use github::{GitHubAccess, GitHubError, TokenState as GitHubToken};
+pub use grammar::{GetterUrl, GitUrl, OciReference, Source, SourceContext};
+pub use http::{HttpError, ServerMessage, TlsCause};
 pub use oci::{OciError, Publication, Pushed, push};
 pub use options::{FetchOptions, Secret};
+pub use suggestion::Suggestion;
+pub use suggestion::{is_package, similar_paths};
 pub use weburl::WebUrl;
 
 use crate::digest::Sha256Digest;
-use crate::intake::package::Fetched;
+use crate::intake::package::FetchedPackage;
 use crate::report::Report;
 
 /// Fetches the package of `source` into `spool`, a directory that only this user can enter, and what lies beside it.
@@ -46,7 +46,12 @@ use crate::report::Report;
 /// # Errors
 /// The source is not there, forbidden, broken or too large; it cannot honour an option; the spool cannot be written. A local
 /// directory is not fetched: [`SourceError::Directory`]; nor is what only a plugin can get: see [`fetch_by_getter`].
-pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn Report) -> Result<Fetched, SourceError> {
+pub fn fetch(
+    source: &Source,
+    options: &FetchOptions,
+    spool: &Path,
+    report: &dyn Report,
+) -> Result<FetchedPackage, SourceError> {
     options.check(source)?;
     match source {
         Source::Directory(path) => Err(SourceError::Directory { path: path.clone() }),
@@ -60,14 +65,14 @@ pub fn fetch(source: &Source, options: &FetchOptions, spool: &Path, report: &dyn
         }
         Source::Getter { .. } | Source::Index { .. } => {
             let what = source.to_string();
-            Err(SourceError::Unsupported { meant: Meant::of(&what), what, kind: source.kind() })
+            Err(SourceError::Unsupported { meant: Suggestion::of(&what), what, kind: source.kind() })
         }
     }
 }
 
 /// What a source would give now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedVersion {
     /// The tag or branch, where one was found.
     pub version: Option<String>,
     /// The commit, or the digest of the manifest, where the source has such: what the receipt of an installed plugin keeps.
@@ -88,7 +93,7 @@ pub fn resolve(
     options: &FetchOptions,
     directory: &Path,
     report: &dyn Report,
-) -> Result<Option<Resolved>, SourceError> {
+) -> Result<Option<ResolvedVersion>, SourceError> {
     options.check(source)?;
     match source {
         Source::Git(url) => git::resolve(url, options, directory).map(Some),
@@ -129,7 +134,7 @@ pub fn download(url: &str, options: &FetchOptions, limit: u64, report: &dyn Repo
 ///
 /// # Errors
 /// The package is not there, no regular file, or cannot be read; so with its provenance, but for one that is not there.
-pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<Fetched, SourceError> {
+pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Result<FetchedPackage, SourceError> {
     local::examine(path, options, report)
 }
 
@@ -139,7 +144,7 @@ pub fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) -> Resu
 #[doc(hidden)]
 pub fn read_foreign(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let _ = Source::parse(&text, &Known::default());
+    let _ = Source::parse(&text, &SourceContext::default());
     let _ = version::Range::parse(&text);
     git::read_foreign(data);
     github::read_foreign(data);

@@ -11,7 +11,7 @@ use super::github::GitHubAccess;
 use super::grammar::{GitUrl, Source};
 use super::version::Range;
 use crate::digest::Sha256Digest;
-use crate::intake::package::Origin;
+use crate::intake::package::PackageOrigin;
 use crate::settings::{HttpSettings, Limits, RegistrySettings};
 use crate::text;
 
@@ -176,7 +176,7 @@ impl FetchOptions {
     ///
     /// # Errors
     /// [`SourceError::WrongVersion`].
-    pub fn check_version(&self, origin: &Origin, found: Option<&semver::Version>) -> Result<(), SourceError> {
+    pub fn check_version(&self, origin: &PackageOrigin, found: Option<&semver::Version>) -> Result<(), SourceError> {
         let Some(wanted) = &self.version else { return Ok(()) };
         if origin.revision.is_some() || origin.release.is_some() {
             return Ok(());
@@ -187,13 +187,13 @@ impl FetchOptions {
         }
         Err(SourceError::WrongVersion {
             what: text::masked_source(&origin.asked),
-            wanted: text::plain(wanted).into_owned(),
+            wanted: text::sanitized(wanted).into_owned(),
             found: found.map_or_else(|| "none".to_owned(), ToString::to_string),
         })
     }
 
     /// How long the whole may take: by the flag, else by the settings.
-    pub(super) fn whole(&self) -> Option<Duration> {
+    pub(super) fn total_timeout(&self) -> Option<Duration> {
         self.timeout.or(self.http.timeout)
     }
 
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_package_must_have_the_version_that_was_asked_for() {
         let wanting = |version: &str| FetchOptions { version: Some(version.to_owned()), ..FetchOptions::default() };
-        let origin = Origin { asked: "https://h/foo.tgz?t=hunter2".to_owned(), ..Origin::default() };
+        let origin = PackageOrigin { asked: "https://h/foo.tgz?t=hunter2".to_owned(), ..PackageOrigin::default() };
         let version = semver::Version::new(1, 2, 3);
         for good in ["1.2.3", "~1.2", "^1"] {
             assert!(wanting(good).check_version(&origin, Some(&version)).is_ok(), "{good}");
@@ -245,7 +245,7 @@ mod tests {
         assert!(error.to_string().contains("1.2.3") && !error.to_string().contains("hunter2"), "{error}");
         assert!(wanting("~1.3").check_version(&origin, None).is_err());
         assert!(FetchOptions::default().check_version(&origin, None).is_ok());
-        let chosen = Origin { revision: Some("commit".to_owned()), ..origin };
+        let chosen = PackageOrigin { revision: Some("commit".to_owned()), ..origin };
         assert!(wanting("main").check_version(&chosen, Some(&version)).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use super::error::SourceError;
 use crate::digest::{Hasher, Sha256Digest};
-use crate::report::{Event, Report};
+use crate::report::{Report, ReportEvent};
 
 /// How much is read, written and hashed at a time.
 const BLOCK: usize = 256 * 1024;
@@ -188,7 +188,7 @@ impl<'a> SpoolWriter<'a> {
     fn empty(&mut self) -> Result<(), SourceError> {
         let fresh = self.file.block();
         self.file.write(std::mem::replace(&mut self.block, fresh))?;
-        self.report.event(Event::Advanced { done: self.file.size() });
+        self.report.event(ReportEvent::Advanced { done: self.file.size() });
         Ok(())
     }
 }
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn bytes_in_pieces_of_any_size_arrive_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let mut writer = SpoolWriter::new(SpoolFile::create(dir.path()).unwrap(), &crate::report::Silent);
+        let mut writer = SpoolWriter::new(SpoolFile::create(dir.path()).unwrap(), &crate::report::NoReport);
         let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 253) as u8).collect();
         for piece in bytes.chunks(70_001) {
             writer.write_all(piece).unwrap();

@@ -86,7 +86,7 @@ pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
     if near.is_empty() {
         return "there is none at all".to_owned();
     }
-    format!("the nearest known ones: {}", crate::text::plain(&near.join(", ")))
+    format!("the nearest known ones: {}", crate::text::sanitized(&near.join(", ")))
 }
 
 impl Range {
@@ -95,7 +95,7 @@ impl Range {
     /// # Errors
     /// The text follows no form that is known.
     pub fn parse(text: &str) -> Result<Self, RangeError> {
-        let error = || RangeError { text: crate::text::plain(text).into_owned() };
+        let error = || RangeError { text: crate::text::sanitized(text).into_owned() };
         let groups: Option<Vec<_>> = text.split("||").map(group).collect();
         let groups = groups.filter(|groups| groups.iter().map(Vec::len).sum::<usize>() <= PARTS).ok_or_else(error)?;
         Ok(Self { text: text.trim().to_owned(), groups })
@@ -133,7 +133,7 @@ impl Range {
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::text::plain(&self.text))
+        f.write_str(&crate::text::sanitized(&self.text))
     }
 }
 

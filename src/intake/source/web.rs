@@ -9,7 +9,7 @@ use super::options::FetchOptions;
 use super::spool::SpoolFile;
 use super::weburl::WebUrl;
 use super::{archive_url, git};
-use crate::intake::package::Fetched;
+use crate::intake::package::FetchedPackage;
 use crate::report::Report;
 
 /// More than this is never read of a repository's greeting.
@@ -22,7 +22,7 @@ pub(super) fn fetch(
     options: &FetchOptions,
     spool: &Path,
     report: &dyn Report,
-) -> Result<Fetched, SourceError> {
+) -> Result<FetchedPackage, SourceError> {
     let no_package = match archive_url::fetch(source, url, options, spool, report) {
         Err(error @ SourceError::NotAnArchive { .. }) => error,
         // A repository need not have a page of its own: git's own question tells whether there is one.

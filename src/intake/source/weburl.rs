@@ -89,7 +89,7 @@ pub(super) fn harmless_name(last: &str) -> String {
     let name: String = decoded
         .chars()
         .map(|c| {
-            if matches!(c, '/' | '\\' | ':') || text::plain(c.encode_utf8(&mut [0; 4])).len() != c.len_utf8() {
+            if matches!(c, '/' | '\\' | ':') || text::sanitized(c.encode_utf8(&mut [0; 4])).len() != c.len_utf8() {
                 '_'
             } else {
                 c
@@ -108,7 +108,7 @@ pub(super) fn shown(url: &Url) -> String {
     bare.set_query(None);
     bare.set_fragment(None);
     // The parser percent-encodes what could act on a terminal in paths and refuses it in hosts; opaque paths go through too.
-    let mut shown = text::plain(bare.as_str()).into_owned();
+    let mut shown = text::sanitized(bare.as_str()).into_owned();
     if url.query().is_some() {
         shown.push_str(MASK);
     }

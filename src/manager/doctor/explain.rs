@@ -8,16 +8,16 @@ use crate::intake::package;
 use crate::intake::source::{Source, SourceError};
 use crate::manager::Manager;
 use crate::manifest;
-use crate::policy::{Place, Proof, Subject, Verdict};
-use crate::settings::Gate;
+use crate::policy::{PolicyRequest, Proof, RuleVerdict, SourceLocation};
+use crate::settings::GateMode;
 use crate::spelling::did_you_mean;
-use crate::store::{Listed, Status, StoreError};
-use crate::text::plain;
+use crate::store::{ListedPlugin, Status, StoreError};
+use crate::text::sanitized;
 
 /// What all rules say of one plugin or source.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Explained {
+pub struct PolicyExplanation {
     /// The plugin, where one is meant.
     pub name: Option<String>,
     /// Where it comes from, safe to show.
@@ -92,7 +92,7 @@ impl Manager<'_> {
     ///
     /// # Errors
     /// See [`ExplainError`].
-    pub fn explain_policy(&self, what: Option<&str>) -> Result<Vec<Explained>, ExplainError> {
+    pub fn explain_policy(&self, what: Option<&str>) -> Result<Vec<PolicyExplanation>, ExplainError> {
         let store = self.store();
         let Some(what) = what else {
             let plugins = store.list()?.plugins.into_iter().filter(|listed| listed.status != Status::Shadowed);
@@ -108,7 +108,7 @@ impl Manager<'_> {
     }
 
     /// What lies on this machine is looked into: what cannot be read, or is no plugin, is not allowed by anybody.
-    fn explain_source(&self, what: &str, source: &Source) -> Result<Explained, ExplainError> {
+    fn explain_source(&self, what: &str, source: &Source) -> Result<PolicyExplanation, ExplainError> {
         let (name, proof) = match source {
             Source::Directory(path) => {
                 let metadata = manifest::load(path, &self.settings.limits).map_err(StoreError::from)?;
@@ -126,55 +126,57 @@ impl Manager<'_> {
             | Source::Getter { .. }
             | Source::GitHub { .. } => (None, None),
         };
-        let places = self.places_of(source);
-        let explained = self.explain(&Subject { name: name.as_deref(), places: &places, proof, ..Subject::default() });
+        let locations = self.locations_of(source);
+        let explained =
+            self.explain(&PolicyRequest { name: name.as_deref(), locations: &locations, proof, ..PolicyRequest::default() });
         // A rule about names refuses one also where nothing bears it.
         if matches!(source, Source::Index { .. }) && explained.allowed {
-            let (name, host) = (plain(what).into_owned(), self.host.name().to_owned());
+            let (name, host) = (sanitized(what).into_owned(), self.host.name().to_owned());
             return Err(ExplainError::NotThere { name, host, nearest: self.store().near(what) });
         }
         Ok(explained)
     }
 
-    fn explain_installed(&self, listed: &Listed) -> Result<Explained, ExplainError> {
+    fn explain_installed(&self, listed: &ListedPlugin) -> Result<PolicyExplanation, ExplainError> {
         let store = self.store();
         let found = store.find(&listed.name)?.filter(|found| found.directory == listed.directory);
         let receipt = found.and_then(|found| store.receipt(&found).ok().flatten());
-        Ok(store.as_subject(&listed.name, receipt.as_ref(), |subject| {
-            let mut explained = self.explain(&Subject { installed: false, ..*subject });
-            let raised = self.policy.least(subject.name, subject.places).map(|rule| rule.at.to_string());
-            let value = if raised.is_some() { Gate::Require } else { self.settings.gate };
+        Ok(store.with_policy_request(&listed.name, receipt.as_ref(), |request| {
+            let mut explained = self.explain(&PolicyRequest { installed: false, ..*request });
+            let raised = self.policy.required_level(request.name, request.locations).map(|rule| rule.at.to_string());
+            let value = if raised.is_some() { GateMode::Require } else { self.settings.gate };
             explained.gate =
                 Some(ExplainedGate { value: value.as_str(), setting: self.settings.gate.as_str(), raised_by: raised });
             explained
         }))
     }
 
-    fn explain(&self, subject: &Subject<'_>) -> Explained {
+    fn explain(&self, request: &PolicyRequest<'_>) -> PolicyExplanation {
         let rules: Vec<_> = self
             .policy
-            .decide(subject)
+            .decide(request)
             .into_iter()
             .map(|decision| {
                 let (verdict, reason) = match decision.verdict {
-                    Verdict::Silent => ("silent", None),
-                    Verdict::Kept => ("kept", None),
-                    Verdict::Refused(why) => ("refused", Some(why.to_string())),
-                    Verdict::Later => ("later", None),
-                    Verdict::Binds => ("binds", None),
+                    RuleVerdict::NotApplicable => ("silent", None),
+                    RuleVerdict::Satisfied => ("kept", None),
+                    RuleVerdict::Refused(why) => ("refused", Some(why.to_string())),
+                    RuleVerdict::Undecided => ("later", None),
+                    RuleVerdict::Binding => ("binds", None),
                 };
                 let file = decision.at.file.to_path_buf();
-                let rule = plain(&decision.rule).into_owned();
+                let rule = sanitized(&decision.rule).into_owned();
                 ExplainedRule { rule, file, line: decision.at.line, verdict, reason }
             })
             .collect();
-        let mut sources: Vec<String> = subject.places.iter().map(|place| Place::shown(place).to_owned()).collect();
+        let mut sources: Vec<String> =
+            request.locations.iter().map(|place| SourceLocation::shown(place).to_owned()).collect();
         // What was asked for is mostly where it came from, too.
         sources.dedup();
-        Explained {
-            name: subject.name.map(|name| plain(name).into_owned()),
+        PolicyExplanation {
+            name: request.name.map(|name| sanitized(name).into_owned()),
             sources,
-            verified: subject.proof.map(|proof| proof.verification().as_str()),
+            verified: request.proof.map(|proof| proof.verification().as_str()),
             gate: None,
             allowed: rules.iter().all(|rule| rule.verdict != "refused"),
             rules,

@@ -17,15 +17,15 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use super::Manager;
-use crate::text::plain;
-use crate::trust::Trusted;
+use crate::text::sanitized;
+use crate::trust::TrustFile;
 
-pub use explain::{ExplainError, Explained, ExplainedGate, ExplainedRule};
+pub use explain::{ExplainError, ExplainedGate, ExplainedRule, PolicyExplanation};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Severity {
+pub enum FindingSeverity {
     /// Something does not work, or is not safe.
     Error,
     /// Something should be put right.
@@ -34,7 +34,7 @@ pub enum Severity {
     Note,
 }
 
-impl Severity {
+impl FindingSeverity {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Severity {
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// How bad it is.
-    pub severity: Severity,
+    pub severity: FindingSeverity,
     /// What kind of thing it is, in a word that stays the same: `plugin-changed`.
     pub code: &'static str,
     /// What it is, safe to show.
@@ -68,12 +68,12 @@ pub struct Finding {
     pub fixed: bool,
     /// How it can be put right without a loss.
     #[serde(skip)]
-    mend: Option<Mend>,
+    mend: Option<Fix>,
 }
 
 /// How something can be put right without a loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Mend {
+enum Fix {
     /// By taking these permission bits away from a file or directory.
     Mode(PathBuf, u32),
     /// By clearing up the store.
@@ -95,11 +95,11 @@ pub struct Diagnosis {
 }
 
 impl Finding {
-    fn new(severity: Severity, code: &'static str, message: impl AsRef<str>) -> Self {
+    fn new(severity: FindingSeverity, code: &'static str, message: impl AsRef<str>) -> Self {
         Self {
             severity,
             code,
-            message: plain(message.as_ref()).into_owned(),
+            message: sanitized(message.as_ref()).into_owned(),
             plugin: None,
             file: None,
             line: None,
@@ -110,15 +110,15 @@ impl Finding {
     }
 
     fn error(code: &'static str, message: impl AsRef<str>) -> Self {
-        Self::new(Severity::Error, code, message)
+        Self::new(FindingSeverity::Error, code, message)
     }
 
     fn warning(code: &'static str, message: impl AsRef<str>) -> Self {
-        Self::new(Severity::Warning, code, message)
+        Self::new(FindingSeverity::Warning, code, message)
     }
 
     fn note(code: &'static str, message: impl AsRef<str>) -> Self {
-        Self::new(Severity::Note, code, message)
+        Self::new(FindingSeverity::Note, code, message)
     }
 
     fn of(mut self, plugin: &str) -> Self {
@@ -137,11 +137,11 @@ impl Finding {
     }
 
     fn help(mut self, help: impl AsRef<str>) -> Self {
-        self.help = Some(plain(help.as_ref()).into_owned());
+        self.help = Some(sanitized(help.as_ref()).into_owned());
         self
     }
 
-    fn mend(mut self, mend: Mend) -> Self {
+    fn mend(mut self, mend: Fix) -> Self {
         self.mend = Some(mend);
         self
     }
@@ -158,7 +158,7 @@ impl Diagnosis {
             let key = |finding: &Finding| (finding.severity, finding.code);
             key(a).cmp(&key(b)).then_with(|| (&a.plugin, &a.file, a.line).cmp(&(&b.plugin, &b.file, b.line)))
         });
-        let ok = findings.iter().all(|finding| finding.fixed || finding.severity != Severity::Error);
+        let ok = findings.iter().all(|finding| finding.fixed || finding.severity != FindingSeverity::Error);
         Self { ok, findings }
     }
 }
@@ -167,12 +167,12 @@ impl Manager<'_> {
     /// Looks at everything; with `fix`, puts right what can be without a loss and looks again. Settings and policies are read
     /// anew: what is wrong with them is found too, and the manager may have been made without them.
     pub fn diagnose(&self, fix: bool) -> Diagnosis {
-        let mut found = self.look();
+        let mut found = self.examine_all();
         if !fix {
             return Diagnosis::of(found);
         }
         let failures = self.mend(&found);
-        let left = self.look();
+        let left = self.examine_all();
         found.retain(|finding| !left.iter().any(|other| finding.is_same(other)));
         // What is no longer there and nobody mended has gone with something that was.
         found.iter_mut().for_each(|finding| finding.fixed = true);
@@ -181,7 +181,7 @@ impl Manager<'_> {
         Diagnosis::of(found)
     }
 
-    fn look(&self) -> Vec<Finding> {
+    fn examine_all(&self) -> Vec<Finding> {
         let mut findings = self.look_at_surroundings();
         findings.extend(self.look_at_plugins());
         findings
@@ -193,27 +193,27 @@ impl Manager<'_> {
         for finding in findings {
             let failed = |reason: String| Finding::error("fix-failed", format!("cannot mend this: {reason}"));
             match &finding.mend {
-                Some(Mend::Mode(path, bits)) => {
+                Some(Fix::Mode(path, bits)) => {
                     if let Err(e) = take_bits(path, *bits) {
                         failures.push(failed(e.to_string()).at(path));
                     }
                 }
-                Some(Mend::Forget(name)) => {
-                    let forget = |trusted: &mut Trusted| trusted.accepted.retain(|accepted| accepted.name != *name);
-                    if let Err(e) = Trusted::change(&self.homes.config.path, forget) {
+                Some(Fix::Forget(name)) => {
+                    let forget = |trusted: &mut TrustFile| trusted.accepted.retain(|accepted| accepted.name != *name);
+                    if let Err(e) = TrustFile::change(&self.homes.config.path, forget) {
                         failures.push(failed(e.to_string()).of(name));
                     }
                 }
-                Some(Mend::Restore(name)) => {
-                    if let Err(e) = self.restore(name, &self.own_options()) {
+                Some(Fix::Restore(name)) => {
+                    if let Err(e) = self.restore(name, &self.default_fetch_options()) {
                         failures.push(failed(chain(&e)).of(name));
                     }
                 }
-                Some(Mend::Tidy) | None => {}
+                Some(Fix::Tidy) | None => {}
             }
         }
         // Once for all of them, and after the modes, which may stand in its way.
-        if findings.iter().any(|finding| finding.mend == Some(Mend::Tidy))
+        if findings.iter().any(|finding| finding.mend == Some(Fix::Tidy))
             && let Err(e) = self.store().tidy(self.report)
         {
             failures.push(Finding::error("fix-failed", format!("cannot clear up the store: {}", chain(&e))));
@@ -264,5 +264,5 @@ fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, 
 
 /// The command that takes `bits` (`go-w`) from `path`.
 fn chmod(bits: &str, path: &Path) -> String {
-    format!("`chmod {bits} '{}'`", plain(&path.to_string_lossy()).replace('\'', "'\\''"))
+    format!("`chmod {bits} '{}'`", sanitized(&path.to_string_lossy()).replace('\'', "'\\''"))
 }

@@ -4,13 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Mend, chain, chmod};
-use crate::files::{self, Writers};
+use super::{Finding, Fix, chain, chmod};
+use crate::files::{self, OtherWriters};
 use crate::intake::provenance::{FullFingerprint, Keyring, Signer, SignerState};
 use crate::manager::Manager;
-use crate::policy::{Candidate, Policy, PolicyFile};
+use crate::policy::{Policy, PolicyFile, PolicyPath};
 use crate::settings::{self, Settings, SettingsError};
-use crate::text::Plain;
+use crate::text::Sanitized;
 use crate::trust;
 
 /// Bytes of a file of allowed signers.
@@ -53,7 +53,7 @@ impl Manager<'_> {
                             if !is_whole(fingerprint) {
                                 let text = format!(
                                     "`{}` is no whole fingerprint, so no key has it and the rule refuses every signer",
-                                    Plain(fingerprint)
+                                    Sanitized(fingerprint)
                                 );
                                 let finding = Finding::warning("policy-fingerprint", text);
                                 let help = "`gpg --fingerprint` shows all digits of one";
@@ -184,7 +184,7 @@ impl Manager<'_> {
     }
 }
 
-fn policy_note(candidate: &Candidate) -> String {
+fn policy_note(candidate: &PolicyPath) -> String {
     match &candidate.named_by {
         Some(variable) => format!("a policy is in force (named by {variable})"),
         None => "a policy is in force".to_owned(),
@@ -214,13 +214,13 @@ fn signer_finding(signer: &Signer) -> Option<Finding> {
 /// Whether others may write to `path`, which must not be. Their right is taken away where it is the mode that gives it.
 fn writable(path: &Path, why: &str) -> Option<Finding> {
     let metadata = fs::metadata(path).ok()?;
-    let writers = Writers::of(&metadata)?;
+    let writers = OtherWriters::of(&metadata)?;
     let text = format!("others may change it ({}): {why}", writers.why());
     Some(match writers {
-        Writers::Owner => Finding::warning("foreign-owner", text).at(path).help(format!("`{}`", writers.mend(path))),
-        Writers::Mode if files::is_sticky(&metadata) => return None,
-        Writers::Mode => {
-            let mend = Mend::Mode(path.to_owned(), 0o022);
+        OtherWriters::Owner => Finding::warning("foreign-owner", text).at(path).help(format!("`{}`", writers.mend(path))),
+        OtherWriters::Mode if files::is_sticky(&metadata) => return None,
+        OtherWriters::Mode => {
+            let mend = Fix::Mode(path.to_owned(), 0o022);
             Finding::error("writable", text).at(path).help(chmod("go-w", path)).mend(mend)
         }
     })

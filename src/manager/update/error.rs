@@ -3,18 +3,18 @@
 use super::InstallError;
 use crate::audit::AuditError;
 use crate::digest::Sha256Digest;
-use crate::intake::provenance::Otherwise;
+use crate::intake::provenance::Alternatives;
 use crate::runtime::HookError;
 use crate::store::{GateError, StoreError};
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// Why a plugin was not updated. The version that was installed is in place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// The plugin is pinned.
-    #[error("plugin `{}` is pinned to the version that it has; `{host} plugin unpin {}` lets it be updated", Plain(.name), Plain(.name))]
-    Pinned {
+    /// The plugin is held.
+    #[error("plugin `{}` is pinned to the version that it has; `{host} plugin unpin {}` lets it be updated", Sanitized(.name), Sanitized(.name))]
+    Held {
         /// Its name.
         name: String,
         /// The host's name.
@@ -27,7 +27,7 @@ pub enum UpdateError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The new version could not be fetched, verified or put in place.
-    #[error("plugin `{}` is not updated; {} stays", Plain(.name), Plain(.version))]
+    #[error("plugin `{}` is not updated; {} stays", Sanitized(.name), Sanitized(.version))]
     Failed {
         /// The plugin's name.
         name: String,
@@ -37,7 +37,7 @@ pub enum UpdateError {
         source: Box<InstallError>,
     },
     /// An update could not be looked up, or would not be verified.
-    #[error("plugin `{}` could not be updated now; {} is installed", Plain(.name), Plain(.version))]
+    #[error("plugin `{}` could not be updated now; {} is installed", Sanitized(.name), Sanitized(.version))]
     Unavailable {
         /// The plugin's name.
         name: String,
@@ -49,7 +49,7 @@ pub enum UpdateError {
     /// The source has an older version.
     #[error(
         "plugin `{}` is not updated: its source has {}, which is older than the installed {}; `--to {}` goes back to it",
-        Plain(.name), Plain(.offered), Plain(.installed), Plain(.offered)
+        Sanitized(.name), Sanitized(.offered), Sanitized(.installed), Sanitized(.offered)
     )]
     Older {
         /// The plugin's name.
@@ -62,7 +62,7 @@ pub enum UpdateError {
     /// The source has another plugin.
     #[error(
         "plugin `{}` is not updated: its source now has a plugin called `{}`; install that one by itself if you want it",
-        Plain(.name), Plain(.offered)
+        Sanitized(.name), Sanitized(.offered)
     )]
     OtherName {
         /// The plugin's name.
@@ -73,7 +73,7 @@ pub enum UpdateError {
     /// The plugin was verified by digest, and there is nothing to verify its new version by.
     #[error(
         "plugin `{}` is not updated: it was installed by its digest, and its new version has no provenance ({} does not exist); name the new digest if you have it from a place that you trust (what came has `--digest sha256:{found}`), or put a provenance there",
-        Plain(.name), Plain(.at)
+        Sanitized(.name), Sanitized(.at)
     )]
     NeedsDigest {
         /// The plugin's name.
@@ -84,7 +84,7 @@ pub enum UpdateError {
         at: String,
     },
     /// What was put in place may not run its hook; the update was undone.
-    #[error("the update hook of plugin `{}` must not run, so the update was undone; `--no-hooks` goes on without it", Plain(.name))]
+    #[error("the update hook of plugin `{}` must not run, so the update was undone; `--no-hooks` goes on without it", Sanitized(.name))]
     Gate {
         /// The plugin's name.
         name: String,
@@ -92,7 +92,7 @@ pub enum UpdateError {
         source: Box<GateError>,
     },
     /// The update hook failed; the update was undone.
-    #[error("the update hook of plugin `{}` {}, so the version is still {}", Plain(.name), .source.what(), Plain(.version))]
+    #[error("the update hook of plugin `{}` {}, so the version is still {}", Sanitized(.name), .source.what(), Sanitized(.version))]
     Hook {
         /// The plugin's name.
         name: String,
@@ -107,6 +107,6 @@ impl UpdateError {
     /// [`UpdateError::Failed`].
     pub(in crate::manager) fn failed(name: &str, version: Option<&str>, source: InstallError) -> Self {
         let version = version.unwrap_or("what is installed").to_owned();
-        Self::Failed { name: name.to_owned(), version, source: Box::new(source.otherwise(Otherwise::Update)) }
+        Self::Failed { name: name.to_owned(), version, source: Box::new(source.with_alternatives(Alternatives::Update)) }
     }
 }

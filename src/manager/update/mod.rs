@@ -3,9 +3,9 @@
 //! succeeded, and is kept for a rollback.
 
 mod error;
-mod look;
-mod origin;
+mod lookup;
 mod outdated;
+mod tracked;
 mod verify;
 
 use std::fmt;
@@ -13,27 +13,27 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 
-use self::look::Offer;
-use self::origin::{Origin, installed_version};
-use super::admit::Admitted;
+use self::lookup::AvailableUpdate;
+use self::tracked::{TrackedSource, installed_version};
+use super::admit::Admission;
+use super::audit::AuditNote;
 use super::hooks::HookFailure;
 use super::install::InstallError;
-use super::network::remembered;
-use super::record::Note;
-use super::{Manager, Trust};
-use crate::audit::Event;
+use super::network::network_settings;
+use super::{Manager, VerificationMode};
+use crate::audit::AuditEvent;
 use crate::digest::Sha256Digest;
 use crate::intake::package;
-use crate::intake::provenance::{Evidence, Verified};
+use crate::intake::provenance::{Evidence, VerifiedPackage};
 use crate::intake::source::version::tag_version;
-use crate::intake::source::{FetchOptions, Resolved};
+use crate::intake::source::{FetchOptions, ResolvedVersion};
 use crate::manifest::{self, Metadata};
 use crate::runtime::HookEvent;
-use crate::store::{self, Arrival, Means, Receipt, Spool, Staged, Status, StoreError, StoreLock};
-use crate::text::Plain;
+use crate::store::{self, InstallDetails, Receipt, Spool, StagedPlugin, Status, StoreError, StoreLock, VerificationMethod};
+use crate::text::Sanitized;
 
 pub use error::UpdateError;
-pub use outdated::{Held, LookedUp, Outdated};
+pub use outdated::{Outdated, OutdatedResult, UpdateBlocker};
 
 /// How plugins are updated.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +41,7 @@ pub struct UpdateRequest {
     /// How to fetch. Its version is not used: that is the receipt's, or [`Self::to`].
     pub fetch: FetchOptions,
     /// What makes the new version trusted, where the user said so; else what made the installed one trusted.
-    pub trust: Option<Trust>,
+    pub trust: Option<VerificationMode>,
     /// Whether a signature made while its key was valid is good after the key expired.
     pub allow_expired_key: bool,
     /// Another signer than that of the installed version is fine.
@@ -66,12 +66,12 @@ pub struct Update {
     /// The version before.
     pub from: Option<String>,
     /// What happened.
-    pub outcome: Outcome,
+    pub outcome: UpdateOutcome,
 }
 
 /// How an update ended.
 #[derive(Debug, Clone)]
-pub enum Outcome {
+pub enum UpdateOutcome {
     /// The new version is in place, or would be without `dry_run`.
     Changed {
         /// The new version.
@@ -103,8 +103,8 @@ pub enum Unchanged {
     Link(PathBuf),
     /// The user went back from this version, which is what its source has.
     RolledBack(String),
-    /// It is pinned.
-    Pinned,
+    /// It is held.
+    Held,
     /// It was copied in by hand or by another program.
     NoReceipt,
     /// It lies in a directory that is only read.
@@ -116,50 +116,50 @@ impl fmt::Display for Unchanged {
         match self {
             Self::Newest => f.write_str("is up to date"),
             Self::Exact(version) => {
-                write!(f, "stays: it was installed as exactly `{}`; `--to VERSION` moves it", Plain(version))
+                write!(f, "stays: it was installed as exactly `{}`; `--to VERSION` moves it", Sanitized(version))
             }
             Self::OutOfRange { offered, range } => write!(
                 f,
                 "stays: its source has {}, which is not in `{}` as it was installed; `--to VERSION` moves it",
-                Plain(offered),
-                Plain(range)
+                Sanitized(offered),
+                Sanitized(range)
             ),
             Self::PreRelease(offered) => {
-                write!(f, "stays: its source has {}, a pre-release; `--pre` takes it", Plain(offered))
+                write!(f, "stays: its source has {}, a pre-release; `--pre` takes it", Sanitized(offered))
             }
             Self::Link(directory) => {
-                write!(f, "is a link to {}, whose files are used as they are", Plain(&directory.to_string_lossy()))
+                write!(f, "is a link to {}, whose files are used as they are", Sanitized(&directory.to_string_lossy()))
             }
             Self::RolledBack(offered) => {
                 write!(
                     f,
                     "stays: you went back from {}, and its source has nothing newer; named, it is updated",
-                    Plain(offered)
+                    Sanitized(offered)
                 )
             }
-            Self::Pinned => f.write_str("is pinned, and skipped"),
+            Self::Held => f.write_str("is pinned, and skipped"),
             Self::NoReceipt => {
                 f.write_str("has no receipt, since it was copied in by hand or by another program, and is skipped")
             }
             Self::ReadOnly(directory) => {
-                write!(f, "is in {}, which is not written to, and is skipped", Plain(&directory.to_string_lossy()))
+                write!(f, "is in {}, which is not written to, and is skipped", Sanitized(&directory.to_string_lossy()))
             }
         }
     }
 }
 
 /// An installed plugin with its receipt.
-struct Installed {
+struct UpdateTarget {
     receipt: Receipt,
     version: Option<Version>,
     /// The receipt of the version before, which after a rollback is the newer one.
-    before: Option<Receipt>,
+    previous: Option<Receipt>,
 }
 
-impl Installed {
+impl UpdateTarget {
     /// Whether `resolved` is what the user went back from.
-    fn went_back_from(&self, resolved: &Resolved) -> Option<Unchanged> {
-        let before = self.before.as_ref()?;
+    fn rolled_back_from(&self, resolved: &ResolvedVersion) -> Option<Unchanged> {
+        let before = self.previous.as_ref()?;
         let archive = before.archive.as_ref().map(|archive| archive.sha256);
         let version = || resolved.version.as_deref().and_then(tag_version) == installed_version(before);
         let is_it = match (&resolved.revision, resolved.archive) {
@@ -171,24 +171,24 @@ impl Installed {
     }
 
     /// Whether the package with this digest is what the user went back from.
-    fn went_back_from_package(&self, digest: Sha256Digest) -> Option<Unchanged> {
-        let before = self.before.as_ref()?;
+    fn rolled_back_from_package(&self, digest: Sha256Digest) -> Option<Unchanged> {
+        let before = self.previous.as_ref()?;
         let is_it = before.archive.as_ref().is_some_and(|archive| archive.sha256 == digest);
         is_it.then(|| Unchanged::RolledBack(before.version.clone().unwrap_or_default()))
     }
 }
 
 /// A plugin that can be updated, or why not.
-enum Subjected {
-    Yes(Box<Installed>),
+enum Updatable {
+    Yes(Box<UpdateTarget>),
     No(Option<String>, Unchanged),
 }
 
 /// What comes in the place of the installed version.
-enum Next<'l> {
-    Staged(Box<Staged>, &'l StoreLock<'l>),
+enum NewVersion<'l> {
+    Staged(Box<StagedPlugin>, &'l StoreLock<'l>),
     /// A dry run stops here.
-    Known {
+    Preview {
         metadata: Box<Metadata>,
         evidence: Option<Evidence>,
     },
@@ -213,60 +213,60 @@ impl Manager<'_> {
     /// Any [`UpdateError`]; the installed version is then in place as it was.
     pub fn update(&self, name: &str, request: &UpdateRequest) -> Result<Update, UpdateError> {
         // A dry run changes nothing, but what it finds that is not to be trusted is worth a record.
-        let note = Note::of_plugin(Event::Update, name);
-        let note = Note { event: note.event.filter(|_| !request.dry_run), ..note };
-        self.recorded(note, |note| {
-            let update = self.look_and_update(name, request, note)?;
-            if matches!(update.outcome, Outcome::Unchanged(_)) {
+        let note = AuditNote::of_plugin(AuditEvent::Update, name);
+        let note = AuditNote { event: note.event.filter(|_| !request.dry_run), ..note };
+        self.with_audit(note, |note| {
+            let update = self.update_if_newer(name, request, note)?;
+            if matches!(update.outcome, UpdateOutcome::Unchanged(_)) {
                 note.event = None;
             }
             Ok(update)
         })
     }
 
-    fn look_and_update(&self, name: &str, request: &UpdateRequest, note: &mut Note) -> Result<Update, UpdateError> {
+    fn update_if_newer(&self, name: &str, request: &UpdateRequest, note: &mut AuditNote) -> Result<Update, UpdateError> {
         // Looked at without the lock: a wrong name, or a plugin that stays, must not need a store that can be written.
-        let installed = match self.unpinned_subject(name, request.all)? {
-            Subjected::Yes(installed) => installed,
-            Subjected::No(from, why) => return Ok(unchanged(name, from, why)),
+        let installed = match self.updatable_unless_held(name, request.all)? {
+            Updatable::Yes(installed) => installed,
+            Updatable::No(from, why) => return Ok(unchanged(name, from, why)),
         };
         let failed = |source: InstallError| UpdateError::failed(name, installed.receipt.version.as_deref(), source);
         if request.dry_run {
             let scratch = scratch().map_err(|e| failed(e.into()))?;
-            return self.advance(&installed, request, scratch.path(), None, note);
+            return self.fetch_and_replace(&installed, request, scratch.path(), None, note);
         }
         let store = self.store();
         let lock = store.lock(self.report).map_err(|e| failed(e.into()))?;
         // Another program may have changed it while we waited.
-        let installed = match self.unpinned_subject(name, request.all)? {
-            Subjected::Yes(installed) => installed,
-            Subjected::No(from, why) => return Ok(unchanged(name, from, why)),
+        let installed = match self.updatable_unless_held(name, request.all)? {
+            Updatable::Yes(installed) => installed,
+            Updatable::No(from, why) => return Ok(unchanged(name, from, why)),
         };
         let spool = lock.spool().map_err(|e| failed(e.into()))?;
-        self.advance(&installed, request, spool.path(), Some(&lock), note)
+        self.fetch_and_replace(&installed, request, spool.path(), Some(&lock), note)
     }
 
-    /// [`Self::subject_to_update`], where a pin counts.
-    fn unpinned_subject(&self, name: &str, all: bool) -> Result<Subjected, UpdateError> {
-        match self.subject_to_update(name, all)? {
-            Subjected::Yes(installed) if installed.receipt.pinned => {
+    /// [`Self::updatable`], unless it is held.
+    fn updatable_unless_held(&self, name: &str, all: bool) -> Result<Updatable, UpdateError> {
+        match self.updatable(name, all)? {
+            Updatable::Yes(installed) if installed.receipt.held => {
                 if all {
-                    return Ok(Subjected::No(installed.receipt.version, Unchanged::Pinned));
+                    return Ok(Updatable::No(installed.receipt.version, Unchanged::Held));
                 }
-                Err(UpdateError::Pinned { name: installed.receipt.name, host: self.host.name().to_owned() })
+                Err(UpdateError::Held { name: installed.receipt.name, host: self.host.name().to_owned() })
             }
             subject => Ok(subject),
         }
     }
 
     /// Finds the plugin `name`, and whether it can be updated at all.
-    fn subject_to_update(&self, name: &str, all: bool) -> Result<Subjected, UpdateError> {
+    fn updatable(&self, name: &str, all: bool) -> Result<Updatable, UpdateError> {
         let store = self.store();
         let found = store.installed(name)?;
         let receipt = store.receipt(&found)?;
         let version = receipt.as_ref().and_then(|receipt| receipt.version.clone());
         let version = version.or_else(|| Some(found.version_text()).filter(|text| !text.is_empty()));
-        let no = |why| Ok(Subjected::No(version.clone(), why));
+        let no = |why| Ok(Updatable::No(version.clone(), why));
         if found.link {
             let target = std::fs::read_link(&found.directory).unwrap_or_else(|_| found.directory.clone());
             return no(Unchanged::Link(target));
@@ -286,95 +286,103 @@ impl Manager<'_> {
             return Err(StoreError::QueryLost { name: name.to_owned(), from: receipt.shown_source() }.into());
         }
         let version = installed_version(&receipt);
-        let before = store.previous_receipt(&found)?;
-        Ok(Subjected::Yes(Box::new(Installed { receipt, version, before })))
+        let previous = store.previous_receipt(&found)?;
+        Ok(Updatable::Yes(Box::new(UpdateTarget { receipt, version, previous })))
     }
 
     /// Fetches, verifies and, with the lock, puts in place.
-    fn advance<'l>(
+    fn fetch_and_replace<'l>(
         &self,
-        installed: &Installed,
+        installed: &UpdateTarget,
         request: &UpdateRequest,
         spool: &Path,
         lock: Option<&'l StoreLock<'l>>,
-        note: &mut Note,
+        note: &mut AuditNote,
     ) -> Result<Update, UpdateError> {
-        let Installed { receipt, .. } = installed;
+        let UpdateTarget { receipt, .. } = installed;
         note.about.source = Some(receipt.source.asked.clone());
         let name = receipt.name.as_str();
         let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
         let stays = |why| Ok(unchanged(name, receipt.version.clone(), why));
         let source = self.parse_source(&receipt.source.asked).map_err(|e| failed(e.into()))?;
-        let origin = Origin::new(source, receipt.constraint.as_deref());
+        let origin = TrackedSource::new(source, receipt.constraint.as_deref());
 
-        let mut arrived_from = store::Source::default();
-        let mut admitted = Admitted::default();
-        let (next, fetched_from) = match self.offer(installed, &origin, request, spool)? {
-            Offer::Nothing(why) => return stays(why),
-            Offer::Directory(directory) => {
-                self.admit_package(name, &self.places_of(&origin.source), None).map_err(|e| failed(e.into()))?;
+        let mut arrived_from = store::RecordedSource::default();
+        let mut admission = Admission::default();
+        let (next, fetched_from) = match self.fetch_update(installed, &origin, request, spool)? {
+            AvailableUpdate::Unchanged(why) => return stays(why),
+            AvailableUpdate::Directory(directory) => {
+                self.admit_package(name, &self.locations_of(&origin.source), None).map_err(|e| failed(e.into()))?;
                 (self.next_from_directory(&directory, lock).map_err(&failed)?, None)
             }
-            Offer::Package(fetched) => {
+            AvailableUpdate::Package(fetched) => {
                 let from = fetched.origin.clone();
                 note.about.digest = Some(format!("sha256:{}", fetched.digest()));
                 arrived_from.resolved = Some(from.resolved.clone()).filter(|resolved| !resolved.is_empty());
                 arrived_from.revision.clone_from(&from.revision);
                 arrived_from.validator.clone_from(&from.validator);
                 let verified;
-                (verified, admitted) = self.verify_as_before(receipt, *fetched, &origin.source, request)?;
+                (verified, admission) = self.verify_as_before(receipt, *fetched, &origin.source, request)?;
                 (self.next_from_package(verified, lock).map_err(&failed)?, Some(from))
             }
         };
         let (metadata, evidence) = match &next {
-            Next::Staged(staged, _) => (staged.metadata(), staged.evidence()),
-            Next::Known { metadata, evidence } => (&**metadata, evidence.as_ref()),
+            NewVersion::Staged(staged, _) => (staged.metadata(), staged.evidence()),
+            NewVersion::Preview { metadata, evidence } => (&**metadata, evidence.as_ref()),
         };
-        if let Some(why) = self.judge(installed, metadata, fetched_from.as_ref(), &origin, request)? {
+        if let Some(why) = self.reason_to_stay(installed, metadata, fetched_from.as_ref(), &origin, request)? {
             return stays(why);
         }
         let to = metadata.version.as_ref().map(ToString::to_string);
-        let outcome = Outcome::Changed { to, evidence: evidence.cloned() };
-        if let Next::Staged(staged, lock) = next {
+        let outcome = UpdateOutcome::Changed { to, evidence: evidence.cloned() };
+        if let NewVersion::Staged(staged, lock) = next {
             let followed = request.to.as_deref().map_or_else(|| origin.clone(), |to| origin.moved_to(to));
             let (asked, constraint) = followed.recorded();
-            let source = Some(store::Source { asked, ..arrived_from });
-            let network = remembered(&self.options(receipt, &origin, request), &origin.source);
-            let arrival = Arrival { source, constraint, network, pinned: receipt.pinned };
-            self.replace(lock, *staged, arrival, receipt.version.as_deref(), request.hooks, note)?;
-            self.remember(admitted);
+            let source = Some(store::RecordedSource { asked, ..arrived_from });
+            let network = network_settings(&self.update_options(receipt, &origin, request), &origin.source);
+            let details = InstallDetails { source, constraint, network, held: receipt.held };
+            self.replace(lock, *staged, details, receipt.version.as_deref(), request.hooks, note)?;
+            self.remember_signer(admission);
         }
         Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome })
     }
 
     /// Stages a copy of a directory; without a lock, only reads what it is.
-    fn next_from_directory<'l>(&self, directory: &Path, lock: Option<&'l StoreLock<'l>>) -> Result<Next<'l>, InstallError> {
+    fn next_from_directory<'l>(
+        &self,
+        directory: &Path,
+        lock: Option<&'l StoreLock<'l>>,
+    ) -> Result<NewVersion<'l>, InstallError> {
         if let Some(lock) = lock {
-            return Ok(Next::Staged(Box::new(lock.stage_directory_copy(directory, self.report)?), lock));
+            return Ok(NewVersion::Staged(Box::new(lock.stage_directory_copy(directory, self.report)?), lock));
         }
         let metadata = manifest::load(directory, &self.settings.limits).map_err(StoreError::from)?;
-        Ok(Next::Known { metadata: Box::new(metadata), evidence: None })
+        Ok(NewVersion::Preview { metadata: Box::new(metadata), evidence: None })
     }
 
     /// Stages a package; without a lock, only checks that it is what was signed.
-    fn next_from_package<'l>(&self, verified: Verified, lock: Option<&'l StoreLock<'l>>) -> Result<Next<'l>, InstallError> {
+    fn next_from_package<'l>(
+        &self,
+        verified: VerifiedPackage,
+        lock: Option<&'l StoreLock<'l>>,
+    ) -> Result<NewVersion<'l>, InstallError> {
         if let Some(lock) = lock {
-            return Ok(Next::Staged(Box::new(lock.stage(verified, self.report)?), lock));
+            return Ok(NewVersion::Staged(Box::new(lock.stage(verified, self.report)?), lock));
         }
         let metadata = package::inspect(&verified.fetched().path, &self.settings.limits).map_err(StoreError::from)?;
         verified.check_manifest(&metadata)?;
-        Ok(Next::Known { metadata: Box::new(metadata), evidence: Some(verified.evidence().clone()) })
+        Ok(NewVersion::Preview { metadata: Box::new(metadata), evidence: Some(verified.evidence().clone()) })
     }
 
     /// Puts a staged plugin in the place of the installed one, of the version `before`, and runs its update hook.
     pub(super) fn replace(
         &self,
         lock: &StoreLock<'_>,
-        staged: Staged,
-        arrival: Arrival,
+        staged: StagedPlugin,
+        details: InstallDetails,
         before: Option<&str>,
         hooks: bool,
-        note: &mut Note,
+        note: &mut AuditNote,
     ) -> Result<(), UpdateError> {
         note.staged(&staged);
         let name = staged.metadata().name.to_string();
@@ -385,23 +393,23 @@ impl Manager<'_> {
             version: before.unwrap_or("before").to_owned(),
             source: Box::new(source),
         };
-        let verified = Means::of(staged.evidence());
+        let verified = VerificationMethod::of(staged.evidence());
         let hook = self.agreed_hook(staged.metadata(), HookEvent::Update, verified, hooks).map_err(hook_failed)?;
-        let committed = lock.commit(staged, arrival, true, hook).map_err(|e| failed(e.into()))?;
-        committed.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
+        let transaction = lock.commit(staged, details, true, hook).map_err(|e| failed(e.into()))?;
+        transaction.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
         if hook && let Err(failure) = self.run_hook(lock.store(), name, HookEvent::Update) {
-            committed.undo().map_err(|e| failed(e.into()))?;
+            transaction.undo().map_err(|e| failed(e.into()))?;
             return Err(match failure {
                 HookFailure::Gate(source) => UpdateError::Gate { name: name.to_owned(), source: Box::new(source) },
                 HookFailure::Hook(source) => hook_failed(source),
             });
         }
-        committed.finish().map_err(|e| failed(e.into()))
+        transaction.finish().map_err(|e| failed(e.into()))
     }
 }
 
 fn unchanged(name: &str, from: Option<String>, why: Unchanged) -> Update {
-    Update { name: name.to_owned(), from, outcome: Outcome::Unchanged(why) }
+    Update { name: name.to_owned(), from, outcome: UpdateOutcome::Unchanged(why) }
 }
 
 /// A private directory outside of the store, for looking without changing; an interrupt clears it.

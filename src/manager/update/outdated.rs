@@ -4,15 +4,15 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::look::Glance;
-use super::origin::with_pre_releases;
-use super::{Installed, Origin, Subjected, Unchanged, UpdateError, UpdateRequest, scratch};
+use super::lookup::SourceState;
+use super::tracked::with_pre_releases;
+use super::{TrackedSource, Unchanged, Updatable, UpdateError, UpdateRequest, UpdateTarget, scratch};
 use crate::intake::package;
 use crate::intake::source::version::tag_version;
-use crate::intake::source::{self, Resolved, Source};
-use crate::manager::parallel::{Together, each};
-use crate::manager::record::Note;
-use crate::manager::{InstallError, Manager, Trust};
+use crate::intake::source::{self, ResolvedVersion, Source};
+use crate::manager::audit::AuditNote;
+use crate::manager::parallel::{SharedProgress, for_each};
+use crate::manager::{InstallError, Manager, VerificationMode};
 use crate::manifest;
 use crate::store::StoreError;
 use crate::text::quoted;
@@ -30,7 +30,8 @@ pub struct Outdated {
     /// The newest version that its source has, where that is known.
     pub latest: Option<String>,
     /// Why an update leaves it as it is, whatever there is.
-    pub held: Option<Held>,
+    #[serde(rename = "held")]
+    pub blocker: Option<UpdateBlocker>,
     /// Where it comes from, as it may be shown.
     pub source: Option<String>,
     /// Why its source could not be asked.
@@ -42,28 +43,28 @@ pub struct Outdated {
 
 /// Why an update leaves a plugin as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Held {
+pub enum UpdateBlocker {
     /// It follows an exact version, tag, commit or digest.
     #[serde(rename = "exact version")]
     ExactVersion,
     /// It comes from the URL or file of one version.
     #[serde(rename = "exact URL")]
     ExactUrl,
-    /// It is pinned.
+    /// It is held.
     #[serde(rename = "pin")]
-    Pin,
+    Held,
     /// The user went back from what its source has.
     #[serde(rename = "rollback")]
     Rollback,
 }
 
-impl Held {
+impl UpdateBlocker {
     /// The words for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ExactVersion => "exact version",
             Self::ExactUrl => "exact URL",
-            Self::Pin => "pin",
+            Self::Held => "pin",
             Self::Rollback => "rollback",
         }
     }
@@ -72,13 +73,13 @@ impl Held {
 impl Outdated {
     /// Whether its source was asked, and has nothing that is not installed.
     pub fn is_up_to_date(&self) -> bool {
-        self.problem.is_none() && self.held.is_none() && !self.is_newer && self.latest == self.installed
+        self.problem.is_none() && self.blocker.is_none() && !self.is_newer && self.latest == self.installed
     }
 }
 
 /// What came of looking one plugin up.
 #[derive(Debug)]
-pub struct LookedUp {
+pub struct OutdatedResult {
     /// What is known of it; without a `problem` where there is an [error](Self::error), which says more.
     pub row: Outdated,
     /// Why its source could not be asked, where it should have been.
@@ -86,7 +87,7 @@ pub struct LookedUp {
 }
 
 /// What an update would do.
-enum Look {
+enum UpdatePreview {
     /// Nothing.
     Stays(Unchanged),
     /// It would bring this version, where it has one.
@@ -96,19 +97,19 @@ enum Look {
 impl Manager<'_> {
     /// Looks up all of `names` at once, in their order. With `verify` what an update would bring is fetched and verified as the
     /// update would: then it is an error where that would be one.
-    pub fn outdated(&self, names: &[String], request: &UpdateRequest, verify: bool) -> Vec<LookedUp> {
-        let mut results: Vec<Option<LookedUp>> = names.iter().map(|_| None).collect();
+    pub fn outdated(&self, names: &[String], request: &UpdateRequest, verify: bool) -> Vec<OutdatedResult> {
+        let mut results: Vec<Option<OutdatedResult>> = names.iter().map(|_| None).collect();
         let what = match names.len() {
             1 => "looking up one plugin".to_owned(),
             many => format!("looking up {many} plugins"),
         };
-        let together = Together::start(self.report, &what);
-        each(
+        let progress = SharedProgress::start(self.report, &what);
+        for_each(
             names,
             self.settings.http.parallel,
             |name| {
-                let part = together.part();
-                Manager { report: &part, ..*self }.look_up_or_not(name, request, verify)
+                let part = progress.part();
+                Manager { report: &part, ..*self }.look_up_with_error(name, request, verify)
             },
             |at, result| {
                 if let Some(place) = results.get_mut(at) {
@@ -116,30 +117,30 @@ impl Manager<'_> {
                 }
             },
         );
-        drop(together);
+        drop(progress);
         // What an interrupt left out was not looked up.
         results.into_iter().flatten().collect()
     }
 
-    fn look_up_or_not(&self, name: &str, request: &UpdateRequest, verify: bool) -> LookedUp {
+    fn look_up_with_error(&self, name: &str, request: &UpdateRequest, verify: bool) -> OutdatedResult {
         let mut row = Outdated { name: name.to_owned(), ..Outdated::default() };
         let error = self.look_up(&mut row, request, verify).err();
         let error = error.map(|error| match error {
             // Nothing was to be updated.
             UpdateError::Failed { name, version, source } => {
                 let command = format!("{} plugin update {}", self.host.name(), quoted(&name));
-                UpdateError::Unavailable { name, version, source: Box::new(source.for_looking(&command)) }
+                UpdateError::Unavailable { name, version, source: Box::new(source.for_preview(&command)) }
             }
             other => other,
         });
-        LookedUp { row, error }
+        OutdatedResult { row, error }
     }
 
     /// Fills in `row`, which has the plugin's name, as far as it comes.
     fn look_up(&self, row: &mut Outdated, request: &UpdateRequest, verify: bool) -> Result<(), UpdateError> {
-        let installed = match self.subject_to_update(&row.name, true)? {
-            Subjected::Yes(installed) => installed,
-            Subjected::No(version, why) => {
+        let installed = match self.updatable(&row.name, true)? {
+            Updatable::Yes(installed) => installed,
+            Updatable::No(version, why) => {
                 row.installed = version;
                 row.problem = Some(why.to_string());
                 return Ok(());
@@ -150,29 +151,29 @@ impl Manager<'_> {
         row.source = Some(receipt.shown_source());
         let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         let source = self.parse_source(&receipt.source.asked).map_err(|e| failed(e.into()))?;
-        let origin = Origin::new(source, receipt.constraint.as_deref());
+        let origin = TrackedSource::new(source, receipt.constraint.as_deref());
         // No provenance is fetched for a look.
-        let look = UpdateRequest { trust: Some(Trust::Nothing), all: true, ..request.clone() };
+        let look = UpdateRequest { trust: Some(VerificationMode::Nothing), all: true, ..request.clone() };
         let spool = scratch().map_err(|e| failed(e.into()))?;
-        row.fill(&installed, &origin, self.look_at_source(&installed, &origin, &look, spool.path()))?;
+        row.fill(&installed, &origin, self.preview_update(&installed, &origin, &look, spool.path()))?;
         if origin.version.is_some() {
             let spool = scratch().map_err(|e| failed(e.into()))?;
-            row.latest = self.latest(&installed, &origin, &look, spool.path())?.or_else(|| row.latest.take());
+            row.latest = self.latest_version(&installed, &origin, &look, spool.path())?.or_else(|| row.latest.take());
         }
         if verify && row.is_newer {
             let spool = scratch().map_err(|e| failed(e.into()))?;
             let wanted = UpdateRequest { all: true, dry_run: true, ..request.clone() };
             // Nothing changes, so there is nothing to write down.
-            self.advance(&installed, &wanted, spool.path(), None, &mut Note::default())?;
+            self.fetch_and_replace(&installed, &wanted, spool.path(), None, &mut AuditNote::default())?;
         }
         Ok(())
     }
 
     /// The newest version that the source has, whatever is followed there; `None` where it has one package, or only fetching tells.
-    fn latest(
+    fn latest_version(
         &self,
-        installed: &Installed,
-        origin: &Origin,
+        installed: &UpdateTarget,
+        origin: &TrackedSource,
         request: &UpdateRequest,
         spool: &Path,
     ) -> Result<Option<String>, UpdateError> {
@@ -182,7 +183,7 @@ impl Manager<'_> {
             return Ok(None);
         }
         self.admit_source(&origin.source).map_err(|e| failed(e.into()))?;
-        let mut options = self.options(receipt, origin, request);
+        let mut options = self.update_options(receipt, origin, request);
         options.version = request.pre.then(|| with_pre_releases(None));
         match source::resolve(&origin.source, &options, spool, self.report) {
             Ok(resolved) => Ok(resolved.and_then(|resolved| version_of(&resolved))),
@@ -192,65 +193,72 @@ impl Manager<'_> {
     }
 
     /// What an update would do.
-    fn look_at_source(
+    fn preview_update(
         &self,
-        installed: &Installed,
-        origin: &Origin,
+        installed: &UpdateTarget,
+        origin: &TrackedSource,
         request: &UpdateRequest,
         spool: &Path,
-    ) -> Result<Look, UpdateError> {
+    ) -> Result<UpdatePreview, UpdateError> {
         let receipt = &installed.receipt;
         let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
-        let mut options = self.options(receipt, origin, request);
-        let (metadata, fetched) = match self.glance(installed, origin, request, &mut options, spool)? {
-            Glance::Nothing(why) => return Ok(Look::Stays(why)),
-            Glance::Resolved(resolved) => return Ok(Look::Newer(version_of(&resolved))),
-            Glance::Directory(directory) => {
+        let mut options = self.update_options(receipt, origin, request);
+        let (metadata, fetched) = match self.query_source(installed, origin, request, &mut options, spool)? {
+            SourceState::Unchanged(why) => return Ok(UpdatePreview::Stays(why)),
+            SourceState::Changed(resolved) => return Ok(UpdatePreview::Newer(version_of(&resolved))),
+            SourceState::Directory(directory) => {
                 let metadata = manifest::load(&directory, &self.settings.limits);
                 (metadata.map_err(|e| failed(StoreError::from(e).into()))?, None)
             }
-            Glance::Unknown => {
+            SourceState::Unknown => {
                 let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
                 if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
-                    return Ok(Look::Stays(Unchanged::Newest));
+                    return Ok(UpdatePreview::Stays(Unchanged::Newest));
                 }
-                if let Some(why) = installed.went_back_from_package(fetched.digest()) {
-                    return Ok(Look::Stays(why));
+                if let Some(why) = installed.rolled_back_from_package(fetched.digest()) {
+                    return Ok(UpdatePreview::Stays(why));
                 }
                 let metadata = package::inspect(&fetched.path, &self.settings.limits);
                 (metadata.map_err(|e| failed(StoreError::from(e).into()))?, Some(fetched.origin))
             }
         };
         let version = metadata.version.as_ref().map(ToString::to_string);
-        let why = self.judge(installed, &metadata, fetched.as_ref(), origin, request)?;
-        Ok(why.map_or(Look::Newer(version), Look::Stays))
+        let why = self.reason_to_stay(installed, &metadata, fetched.as_ref(), origin, request)?;
+        Ok(why.map_or(UpdatePreview::Newer(version), UpdatePreview::Stays))
     }
 }
 
 impl Outdated {
     /// Takes in what an update would do.
-    fn fill(&mut self, installed: &Installed, origin: &Origin, look: Result<Look, UpdateError>) -> Result<(), UpdateError> {
+    fn fill(
+        &mut self,
+        installed: &UpdateTarget,
+        origin: &TrackedSource,
+        look: Result<UpdatePreview, UpdateError>,
+    ) -> Result<(), UpdateError> {
         self.wanted.clone_from(&self.installed);
         match look {
-            Ok(Look::Newer(version)) => {
+            Ok(UpdatePreview::Newer(version)) => {
                 self.latest.clone_from(&version);
-                self.is_newer = !installed.receipt.pinned;
+                self.is_newer = !installed.receipt.held;
                 if self.is_newer {
                     self.wanted = version;
                 }
             }
-            Ok(Look::Stays(Unchanged::Newest)) if origin.names_version(self.installed.as_deref()) => {
-                self.held = Some(Held::ExactUrl);
+            Ok(UpdatePreview::Stays(Unchanged::Newest)) if origin.names_version(self.installed.as_deref()) => {
+                self.blocker = Some(UpdateBlocker::ExactUrl);
             }
-            Ok(Look::Stays(Unchanged::Newest | Unchanged::PreRelease(_))) => self.latest.clone_from(&self.installed),
-            Ok(Look::Stays(Unchanged::Exact(_))) => self.held = Some(Held::ExactVersion),
-            Ok(Look::Stays(Unchanged::OutOfRange { offered, .. })) => self.latest = Some(offered),
-            Ok(Look::Stays(Unchanged::RolledBack(offered))) => {
-                self.held = Some(Held::Rollback);
+            Ok(UpdatePreview::Stays(Unchanged::Newest | Unchanged::PreRelease(_))) => {
+                self.latest.clone_from(&self.installed);
+            }
+            Ok(UpdatePreview::Stays(Unchanged::Exact(_))) => self.blocker = Some(UpdateBlocker::ExactVersion),
+            Ok(UpdatePreview::Stays(Unchanged::OutOfRange { offered, .. })) => self.latest = Some(offered),
+            Ok(UpdatePreview::Stays(Unchanged::RolledBack(offered))) => {
+                self.blocker = Some(UpdateBlocker::Rollback);
                 self.latest = Some(offered);
             }
-            Ok(Look::Stays(
-                why @ (Unchanged::Link(_) | Unchanged::Pinned | Unchanged::NoReceipt | Unchanged::ReadOnly(_)),
+            Ok(UpdatePreview::Stays(
+                why @ (Unchanged::Link(_) | Unchanged::Held | Unchanged::NoReceipt | Unchanged::ReadOnly(_)),
             )) => self.problem = Some(why.to_string()),
             // An older version is none that an update would bring.
             Err(UpdateError::Older { offered, .. }) => self.latest = Some(offered),
@@ -259,15 +267,15 @@ impl Outdated {
                 return Err(error);
             }
         }
-        if installed.receipt.pinned {
-            self.held = Some(Held::Pin);
+        if installed.receipt.held {
+            self.blocker = Some(UpdateBlocker::Held);
         }
         Ok(())
     }
 }
 
 /// The version that a tag names; of a branch, the beginning of its commit's id.
-fn version_of(resolved: &Resolved) -> Option<String> {
+fn version_of(resolved: &ResolvedVersion) -> Option<String> {
     let version = resolved.version.as_deref().and_then(tag_version).map(|version| version.to_string());
     let commit = || resolved.revision.as_deref().and_then(|revision| revision.get(..12)).map(str::to_owned);
     version.or_else(commit).or_else(|| resolved.version.clone())

@@ -1,13 +1,13 @@
 //! Verifying a new version as the installed one was, and by the same signer.
 
 use super::{UpdateError, UpdateRequest};
-use crate::intake::package::Fetched;
-use crate::intake::provenance::{Evidence, Requirement, Verified};
+use crate::intake::package::FetchedPackage;
+use crate::intake::provenance::{Evidence, Requirement, VerifiedPackage};
 use crate::intake::source::Source;
-use crate::manager::admit::{Admitted, Arriving, Word, pin_source};
-use crate::manager::{InstallError, Manager, Trust};
-use crate::store::{Means, Receipt};
-use crate::text::Plain;
+use crate::manager::admit::{Admission, AdmissionRequest, Voucher, source_identity};
+use crate::manager::{InstallError, Manager, VerificationMode};
+use crate::store::{Receipt, VerificationMethod};
+use crate::text::Sanitized;
 
 impl Manager<'_> {
     /// Verifies a package that was fetched from `source` as the installed one was, or as the user asked, and by a signer who may
@@ -15,14 +15,14 @@ impl Manager<'_> {
     pub(super) fn verify_as_before(
         &self,
         receipt: &Receipt,
-        mut fetched: Fetched,
+        mut fetched: FetchedPackage,
         source: &Source,
         request: &UpdateRequest,
-    ) -> Result<(Verified, Admitted), UpdateError> {
+    ) -> Result<(VerifiedPackage, Admission), UpdateError> {
         let name = receipt.name.as_str();
         let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
         let before = &receipt.verified;
-        let signature = || Trust::Signature {
+        let signature = || VerificationMode::Signature {
             keyrings: Vec::new(),
             allowed_signers: None,
             allow_expired_key: request.allow_expired_key,
@@ -31,8 +31,8 @@ impl Manager<'_> {
             // Whoever can put a package into a release can put its checksum there too: what was signed stays signed.
             release.checksums = None;
         }
-        let by_digest = request.trust.is_none() && before.by == Means::Digest;
-        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.is_vouched_for() {
+        let by_digest = request.trust.is_none() && before.by == VerificationMethod::Digest;
+        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.has_trusted_digest() {
             // Said before a keyring is asked for: there is nothing that it could verify.
             return Err(UpdateError::NeedsDigest {
                 name: name.to_owned(),
@@ -42,29 +42,29 @@ impl Manager<'_> {
         }
         let trust = match (&request.trust, before.by) {
             (Some(trust), _) => trust.clone(),
-            (None, Means::Signature | Means::Digest) => signature(),
-            (None, Means::None | Means::Local) => Trust::Nothing,
+            (None, VerificationMethod::Signature | VerificationMethod::Digest) => signature(),
+            (None, VerificationMethod::None | VerificationMethod::Local) => VerificationMode::Nothing,
         };
         let requirement = match &trust {
-            Trust::Signature { .. } if fetched.is_vouched_for() => Requirement::Digest(fetched.digest()),
+            VerificationMode::Signature { .. } if fetched.has_trusted_digest() => Requirement::Digest(fetched.digest()),
             trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let places = self.places_of_fetched(source, &fetched.origin);
+        let locations = self.locations_of_fetched(source, &fetched.origin);
         let verified = self.verify_under_policy(fetched, &requirement, source, Some(name)).map_err(|e| failed(e.into()))?;
-        let admitted = self
-            .admit(&Arriving {
+        let admission = self
+            .admit(&AdmissionRequest {
                 name,
-                places: &places,
-                source: pin_source(source),
+                locations: &locations,
+                source: source_identity(source),
                 evidence: Some(verified.evidence()),
-                word: Word::of(&trust, source, request.to.as_deref()),
+                voucher: Voucher::of(&trust, source, request.to.as_deref()),
                 replaced: Some(receipt),
                 accept_signer: request.accept_signer,
             })
             .map_err(|e| failed(e.into()))?;
         if matches!(verified.evidence(), Evidence::Skipped) && before.signed_by().is_none() {
-            self.report.warning(&format!("the new version of {} is not verified", Plain(name)));
+            self.report.warning(&format!("the new version of {} is not verified", Sanitized(name)));
         }
-        Ok((verified, admitted))
+        Ok((verified, admission))
     }
 }

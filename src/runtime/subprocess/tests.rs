@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::host::{Chosen, Homes, Host, Origin};
+use crate::host::{ChosenDirectory, Homes, Host, SettingOrigin};
 use crate::manifest::{self, Metadata};
-use crate::report::Silent;
+use crate::report::NoReport;
 use crate::runtime::invoke::invoke;
 use crate::runtime::{
-    Confinement, GetterRequest, HookError, HookEvent, HookOutcome, Input, Output, Process, Results, run_hook,
+    Confinement, GetterRequest, HookError, HookEvent, HookOutcome, InvokeInput, InvokeOutput, ProcessMode, StdoutUse,
+    run_hook,
 };
 use crate::settings::{HookEnvironment, HookSettings, Sandbox};
 
@@ -43,30 +44,30 @@ impl Fixture {
     }
 
     fn environment(&self) -> Environment<'_> {
-        let home = |path: &str| Chosen { path: path.into(), origin: Origin::Default };
+        let home = |path: &str| ChosenDirectory { path: path.into(), origin: SettingOrigin::Default };
         let homes = Homes {
             data: home("/d"),
             cache: home("/c"),
             config: home("/k"),
             plugins: vec![self.dir.path().into()],
-            plugins_origin: Origin::Default,
+            plugins_origin: SettingOrigin::Default,
         };
         Environment::new(&self.host, &homes, false)
     }
 
     fn run(&self, args: &[&str]) -> Result<(), InvokeError> {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        let input = Input::Cli { args: &args, process: Process::Wait };
-        invoke(self.subject(), input, &self.environment(), &Silent).map(drop)
+        let input = InvokeInput::Cli { args: &args, process: ProcessMode::Wait };
+        invoke(self.target(), input, &self.environment(), &NoReport).map(drop)
     }
 
     fn hook(&self, event: HookEvent, limit: Duration) -> Result<HookOutcome, HookError> {
         let settings = HookSettings { timeout: limit, sandbox: Sandbox::Off, ..HookSettings::default() };
-        run_hook(self.subject(), event, &self.environment(), &settings, Results::Lines)
+        run_hook(self.target(), event, &self.environment(), &settings, StdoutUse::Text)
     }
 
-    fn subject(&self) -> Subject<'_> {
-        Subject { metadata: &self.metadata, dir: self.dir.path(), startable: None }
+    fn target(&self) -> RunTarget<'_> {
+        RunTarget { metadata: &self.metadata, dir: self.dir.path(), allowlist: None }
     }
 
     /// What the plugin wrote into its file `out`.
@@ -211,7 +212,7 @@ fn a_hook_sees_what_the_settings_let_it_see() {
         "name: p\nversion: 1.0.0\nhooks: {install: 'echo \"$CARGO_MANIFEST_DIR|$HELM_PLUGIN_NAME|$PATH\" > \"$HELM_PLUGIN_DIR/out\"'}\n",
     );
     let settings = HookSettings { environment: HookEnvironment::Clean, ..HookSettings::default() };
-    run_hook(fixture.subject(), HookEvent::Install, &fixture.environment(), &settings, Results::Lines).unwrap();
+    run_hook(fixture.target(), HookEvent::Install, &fixture.environment(), &settings, StdoutUse::Text).unwrap();
     assert_eq!(fixture.out(), format!("|p|{}\n", std::env::var("PATH").unwrap()));
 }
 
@@ -253,8 +254,8 @@ fn request(url: &str) -> GetterRequest {
 
 fn get(fixture: &Fixture, request: &GetterRequest) -> Result<Vec<u8>, InvokeError> {
     let mut into = Vec::new();
-    let input = Input::Getter { request, into: &mut into };
-    let Output::Getter(length) = invoke(fixture.subject(), input, &fixture.environment(), &Silent)? else { panic!() };
+    let input = InvokeInput::Getter { request, into: &mut into };
+    let InvokeOutput::Getter(length) = invoke(fixture.target(), input, &fixture.environment(), &NoReport)? else { panic!() };
     assert_eq!(length, into.len() as u64);
     Ok(into)
 }
@@ -321,9 +322,9 @@ fn render(script: &str, args: &[&str], document: &[u8]) -> Result<Vec<u8>, Invok
     file.write_all(document).unwrap();
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     let mut result = Vec::new();
-    let input = Input::PostRenderer { args: &args, document: &file };
-    let output = invoke(fixture.subject(), input, &fixture.environment(), &Silent)?;
-    let Output::PostRenderer(mut rendered) = output else { panic!("{output:?}") };
+    let input = InvokeInput::PostRenderer { args: &args, document: &file };
+    let output = invoke(fixture.target(), input, &fixture.environment(), &NoReport)?;
+    let InvokeOutput::PostRenderer(mut rendered) = output else { panic!("{output:?}") };
     rendered.read_to_end(&mut result).unwrap();
     Ok(result)
 }
@@ -350,10 +351,10 @@ fn s_a_post_renderer_that_fails_is_heard() {
     assert!(matches!(loud, Err(InvokeError::Exit { .. })));
     let fixture = Fixture::v1("  platformCommand: [{command: cat}]");
     let document = tempfile::tempfile().unwrap();
-    let input = Input::PostRenderer { args: &[], document: &document };
-    let refused = invoke(fixture.subject(), input, &fixture.environment(), &Silent);
+    let input = InvokeInput::PostRenderer { args: &[], document: &document };
+    let refused = invoke(fixture.target(), input, &fixture.environment(), &NoReport);
     assert!(matches!(refused, Err(InvokeError::NotAPostRenderer { .. })));
-    let refused = invoke(fixture.subject(), Input::Test { name: "Ann" }, &fixture.environment(), &Silent);
+    let refused = invoke(fixture.target(), InvokeInput::Test { name: "Ann" }, &fixture.environment(), &NoReport);
     assert!(matches!(refused, Err(InvokeError::NotATest { .. })));
 }
 
@@ -363,10 +364,11 @@ fn a_test_plugin_greets() {
         "apiVersion: v1\nname: p\nversion: 1.0.0\ntype: test/v1\nruntime: subprocess\nruntimeConfig: {platformCommand: [{command: $HELM_PLUGIN_DIR/run}]}\n",
     );
     fixture.file("run", "#!/bin/sh\necho \"Hello, $1!\"\n", 0o755);
-    let greet =
-        |environment: &Environment<'_>| invoke(fixture.subject(), Input::Test { name: "Ann Lee" }, environment, &Silent);
+    let greet = |environment: &Environment<'_>| {
+        invoke(fixture.target(), InvokeInput::Test { name: "Ann Lee" }, environment, &NoReport)
+    };
     let environment = fixture.environment();
-    assert!(matches!(greet(&environment), Ok(Output::Test(greeting)) if greeting == "Hello, Ann Lee!"));
+    assert!(matches!(greet(&environment), Ok(InvokeOutput::Test(greeting)) if greeting == "Hello, Ann Lee!"));
     fixture.file("run", "#!/bin/sh\nexit 3\n", 0o755);
     assert!(matches!(greet(&environment), Err(InvokeError::Exit { code: 3, .. })));
 }

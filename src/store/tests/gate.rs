@@ -60,9 +60,9 @@ fn p28_the_gate_notices_what_changed() {
                 assert!(!text.contains("secret") && !text.contains("abc"), "{text}");
                 let GateError::Changed { differences, .. } = e else { unreachable!() };
                 assert_eq!(differences, [Difference { path: (*path).to_owned(), kind: *kind }], "case {i}");
-                let warned = f.store.open_plugin("foo", Gate::Warn).unwrap();
+                let warned = f.store.open_plugin("foo", GateMode::Warn).unwrap();
                 assert_eq!(warned.warnings.len(), 1);
-                assert!(f.store.open_plugin("foo", Gate::Off).unwrap().warnings.is_empty());
+                assert!(f.store.open_plugin("foo", GateMode::Off).unwrap().warnings.is_empty());
             }
             (found, want) => panic!("case {i}: {found:?}, wanted {want:?}"),
         }
@@ -70,7 +70,7 @@ fn p28_the_gate_notices_what_changed() {
         assert_eq!(all.is_empty(), i == cases.len() - 1, "case {i}: {all:?}");
         if !path.is_empty() && f.plugin("foo").join(path).exists() {
             // Accepted, it runs again.
-            f.store.lock(&Silent).unwrap().trust("foo").unwrap();
+            f.store.lock(&NoReport).unwrap().trust("foo").unwrap();
             assert!(f.open("foo").is_ok(), "case {i}: {:?}", f.open("foo"));
             assert!(f.store.check_all_files("foo").unwrap().is_empty());
         }
@@ -88,7 +88,7 @@ fn s_a_program_that_appears_after_the_install_is_refused() {
     let path = f.plugin("foo/plugin.yaml");
     let text = fs::read_to_string(&path).unwrap().replace("/run.sh", "/other.sh");
     fs::write(&path, text).unwrap();
-    f.store.lock(&Silent).unwrap().trust("foo").unwrap();
+    f.store.lock(&NoReport).unwrap().trust("foo").unwrap();
     assert!(f.open("foo").is_ok());
     fs::write(f.plugin("foo/other.sh"), "echo evil").unwrap();
     let error = f.open("foo").unwrap_err();

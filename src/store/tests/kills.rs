@@ -67,9 +67,9 @@ const SCENARIOS: &[Scenario] = &[
         change: |f| {
             let source = f.dir.path().join("source");
             f.by_hand(&source, "foo", "foo", "3.0.0");
-            let lock = f.store.lock(&Silent)?;
+            let lock = f.store.lock(&NoReport)?;
             let staged = lock.stage_link(&source.join("foo"))?;
-            lock.commit(staged, Arrival::default(), true, false)?.finish()
+            lock.commit(staged, InstallDetails::default(), true, false)?.finish()
         },
     },
     Scenario {
@@ -78,7 +78,7 @@ const SCENARIOS: &[Scenario] = &[
             f.install("foo", "1.0.0", "one", false).unwrap();
             f.install("foo", "2.0.0", "two", true).unwrap();
         },
-        change: |f| f.store.lock(&Silent)?.rollback("foo")?.finish(),
+        change: |f| f.store.lock(&NoReport)?.rollback("foo")?.finish(),
     },
     Scenario {
         name: "remove",
@@ -87,12 +87,12 @@ const SCENARIOS: &[Scenario] = &[
             f.install("foo", "2.0.0", "two", true).unwrap();
             f.install("foo-bar", "1.0.0", "other", false).unwrap();
         },
-        change: |f| f.store.lock(&Silent)?.remove("foo").map(|_| ()),
+        change: |f| f.store.lock(&NoReport)?.remove("foo").map(|_| ()),
     },
     Scenario {
         name: "remove a copy made by hand",
         before: |f| f.by_hand(f.plugins(), "foo", "foo", "0.1.0"),
-        change: |f| f.store.lock(&Silent)?.remove("foo").map(|_| ()),
+        change: |f| f.store.lock(&NoReport)?.remove("foo").map(|_| ()),
     },
     Scenario {
         name: "restore the same version",
@@ -102,8 +102,8 @@ const SCENARIOS: &[Scenario] = &[
             fs::write(f.plugin("foo").join("run.sh"), "tampered").unwrap();
         },
         change: |f| {
-            let lock = f.store.lock(&Silent)?;
-            let staged = lock.stage(f.verified("foo", "1.1.0", "two"), &Silent)?;
+            let lock = f.store.lock(&NoReport)?;
+            let staged = lock.stage(f.verified("foo", "1.1.0", "two"), &NoReport)?;
             lock.restore(staged, f.store.damage("foo")?)
         },
     },
@@ -115,8 +115,8 @@ const SCENARIOS: &[Scenario] = &[
             fs::write(f.plugin(".state/previous/foo/run.sh"), "tampered").unwrap();
         },
         change: |f| {
-            let lock = f.store.lock(&Silent)?;
-            let staged = lock.stage(f.verified("foo", "1.0.0", "one"), &Silent)?;
+            let lock = f.store.lock(&NoReport)?;
+            let staged = lock.stage(f.verified("foo", "1.0.0", "one"), &NoReport)?;
             lock.restore_previous(staged, &f.store.damage("foo")?)
         },
     },
@@ -126,7 +126,7 @@ const SCENARIOS: &[Scenario] = &[
             f.install("foo", "1.0.0", "one", false).unwrap();
             fs::rename(f.plugin("foo"), f.plugin("bar")).unwrap();
         },
-        change: |f| f.store.lock(&Silent)?.give_name_back("foo").map(|_| ()),
+        change: |f| f.store.lock(&NoReport)?.restore_directory_name("foo").map(|_| ()),
     },
 ];
 
@@ -166,7 +166,7 @@ fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
             let (before, after) = {
                 let fixture = Fixture::new();
                 (scenario.before)(&fixture);
-                drop(fixture.store.lock(&Silent).unwrap());
+                drop(fixture.store.lock(&NoReport).unwrap());
                 let before = portable(&fixture);
                 (scenario.change)(&fixture).unwrap();
                 (before, portable(&fixture))
@@ -176,7 +176,7 @@ fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
             loop {
                 let fixture = Fixture::new();
                 (scenario.before)(&fixture);
-                drop(fixture.store.lock(&Silent).unwrap());
+                drop(fixture.store.lock(&NoReport).unwrap());
                 system.mount(&fixture);
                 crash::after(Some(steps));
                 let result = (scenario.change)(&fixture);
@@ -197,10 +197,10 @@ fn a11_a_kill_at_any_step_leaves_the_old_state_or_the_new() {
                 // The next writer may be killed as well, at any of its own steps.
                 for recovery_steps in 0..steps % 8 {
                     crash::after(Some(recovery_steps));
-                    let _ = fixture.store.lock(&Silent).map(drop);
+                    let _ = fixture.store.lock(&NoReport).map(drop);
                     crash::after(None);
                 }
-                drop(fixture.store.lock(&Silent).unwrap_or_else(|e| panic!("{at}: {e}")));
+                drop(fixture.store.lock(&NoReport).unwrap_or_else(|e| panic!("{at}: {e}")));
                 WITHOUT_EXCHANGE.set(false);
                 let now = portable(&fixture);
                 if now == before {
@@ -233,7 +233,7 @@ fn a11_a_reader_waits_for_a_plugin_of_a_lower_layer_that_is_away() {
         for steps in 0..60 {
             let fixture = Fixture::new();
             before(&fixture);
-            drop(fixture.store.lock(&Silent).unwrap());
+            drop(fixture.store.lock(&NoReport).unwrap());
             FileSystem::Layered.mount(&fixture);
             crash::after(Some(steps));
             let _ = fixture.install("foo", "2.0.0", "two", true);
@@ -243,9 +243,9 @@ fn a11_a_reader_waits_for_a_plugin_of_a_lower_layer_that_is_away() {
                 continue;
             }
             waited += 1;
-            let mut race = crate::store::race::Race::new(&fixture.store, "foo");
-            assert!(race.goes_on() && race.goes_on(), "{steps} steps: nobody looks again");
-            drop(fixture.store.lock(&Silent).unwrap());
+            let mut retry = crate::store::retry::ReadRetry::new(&fixture.store, "foo");
+            assert!(retry.should_retry() && retry.should_retry(), "{steps} steps: nobody looks again");
+            drop(fixture.store.lock(&NoReport).unwrap());
             fixture.open("foo").unwrap_or_else(|e| panic!("{steps} steps: {e}"));
         }
         assert!(waited > 3, "{waited}");
@@ -266,15 +266,15 @@ fn victim() {
     let packages = Fixture { dir: tempfile::tempdir_in(dir).unwrap(), store: store.clone() };
     for round in 0.. {
         let version = format!("1.{}.0", round % 3);
-        let lock = store.lock(&Silent).unwrap();
+        let lock = store.lock(&NoReport).unwrap();
         if round % 4 == 3 {
             lock.remove("foo").unwrap();
             continue;
         }
-        let staged = lock.stage(packages.verified("foo", &version, &version), &Silent).unwrap();
-        let committed = lock.commit(staged, Arrival::default(), true, round % 2 == 0).unwrap();
-        fs::write(committed.directory().join("made"), "by the hook").unwrap();
-        committed.finish().unwrap();
+        let staged = lock.stage(packages.verified("foo", &version, &version), &NoReport).unwrap();
+        let transaction = lock.commit(staged, InstallDetails::default(), true, round % 2 == 0).unwrap();
+        fs::write(transaction.directory().join("made"), "by the hook").unwrap();
+        transaction.finish().unwrap();
     }
 }
 
@@ -296,7 +296,7 @@ fn a11_a_killed_process_leaves_the_old_state_or_the_new() {
         child.kill().unwrap();
         child.wait().unwrap();
 
-        drop(f.store.lock(&Silent).unwrap());
+        drop(f.store.lock(&NoReport).unwrap());
         assert!(fs::read_dir(f.plugin(".state/staging")).unwrap().next().is_none());
         let packages: Vec<_> =
             f.snapshot().into_keys().filter(|path| path.ends_with(".tgz") && !path.starts_with('.')).collect();

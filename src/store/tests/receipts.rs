@@ -30,7 +30,7 @@ fn receipts_hold_no_secret_are_for_all_readers_and_are_read_in_part() {
     let mut many = whole;
     let template = many.files[0].clone();
     many.files = (0..3000).map(|i| FileRecord { path: format!("d,\"files\":[/{i}"), ..template.clone() }).collect();
-    ReceiptFile::settled(many.clone()).write(&path).unwrap();
+    ReceiptFile::at_rest(many.clone()).write(&path).unwrap();
     let head = ReceiptFile::read_head(&path).unwrap().unwrap().current.unwrap();
     assert!(head.files.is_empty() && head.executables == many.executables);
     assert_eq!(ReceiptFile::read(&path).unwrap().unwrap().current.unwrap(), many);
@@ -38,8 +38,8 @@ fn receipts_hold_no_secret_are_for_all_readers_and_are_read_in_part() {
     let value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
     assert_eq!(ReceiptFile::read_head(&path).unwrap().unwrap().current.unwrap().files, many.files);
-    assert!(ReceiptFile::may_be_ahead(&path).unwrap());
-    drop(f.store.lock(&Silent).unwrap());
+    assert!(ReceiptFile::may_have_change(&path).unwrap());
+    drop(f.store.lock(&NoReport).unwrap());
 
     fs::write(&path, "{\"schemaVersion\":99,\"current\":{\"whatever\":1}}").unwrap();
     assert!(matches!(f.open("foo"), Err(GateError::Receipt(ReceiptError::Newer { found: 99, .. }))));
@@ -59,13 +59,13 @@ fn the_schema_and_the_receipt_agree() {
     let schema: Value = serde_json::from_str(include_str!("../../../schema/receipt.schema.json")).unwrap();
     let receipt: Value = serde_json::from_slice(&fs::read(f.plugin(".state/foo.json")).unwrap()).unwrap();
     check(&schema, &schema, &receipt, "receipt");
-    let lock = f.store.lock(&Silent).unwrap();
-    let staged = lock.stage(f.verified("foo", "3.0.0", "three"), &Silent).unwrap();
-    let committed = lock.commit(staged, Arrival::default(), true, true).unwrap();
+    let lock = f.store.lock(&NoReport).unwrap();
+    let staged = lock.stage(f.verified("foo", "3.0.0", "three"), &NoReport).unwrap();
+    let transaction = lock.commit(staged, InstallDetails::default(), true, true).unwrap();
     let ahead: Value = serde_json::from_slice(&fs::read(f.plugin(".state/foo.json")).unwrap()).unwrap();
     assert_eq!(ahead["next"]["hook"], "pending");
     check(&schema, &schema, &ahead, "receipt");
-    committed.undo().unwrap();
+    transaction.undo().unwrap();
 }
 
 /// The keywords of JSON Schema that the schema uses; properties must be known and be there when required.

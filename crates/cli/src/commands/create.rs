@@ -5,12 +5,12 @@ use std::path::{MAIN_SEPARATOR, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, act, shown};
-use crate::error::{Failure, Result, code};
+use crate::error::{CommandFailure, Result, code};
+use crate::verb::{Action, OutputArguments, VerbRow, run_one, shown};
 use plugsmith::manager::{CreateRequest, Readiness};
 use plugsmith::manifest::PluginName;
-use plugsmith::scaffold::{self, Flavour};
-use plugsmith::text::Plain;
+use plugsmith::scaffold::{self, Toolchain};
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -19,13 +19,13 @@ pub(crate) struct Arguments {
     name: PluginName,
     /// What the plugin is for
     #[arg(long = "type", value_name = "TYPE", default_value = "cli")]
-    kind: Kind,
+    kind: TypeChoice,
     /// What runs it
     #[arg(long, value_name = "RUNTIME", default_value = "subprocess")]
-    runtime: Runtime,
+    runtime: RuntimeChoice,
     /// What it is written in; without this, what is simplest for its runtime
     #[arg(long, value_name = "LANGUAGE")]
-    lang: Option<Language>,
+    lang: Option<LanguageChoice>,
     /// Where to make the plugin's directory
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     destination: PathBuf,
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
+enum TypeChoice {
     /// A command of the host
     #[value(alias = "cli/v1")]
     Cli,
@@ -53,7 +53,7 @@ enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Runtime {
+enum RuntimeChoice {
     /// Programs
     Subprocess,
     /// A module of WebAssembly
@@ -63,42 +63,42 @@ enum Runtime {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Language {
+enum LanguageChoice {
     /// POSIX sh
     Sh,
     /// Rust
     Rust,
 }
 
-impl From<Kind> for scaffold::Kind {
-    fn from(kind: Kind) -> Self {
+impl From<TypeChoice> for scaffold::PluginType {
+    fn from(kind: TypeChoice) -> Self {
         match kind {
-            Kind::Cli => Self::Cli,
-            Kind::Getter => Self::Getter,
-            Kind::Postrenderer => Self::PostRenderer,
-            Kind::Test => Self::Test,
+            TypeChoice::Cli => Self::Cli,
+            TypeChoice::Getter => Self::Getter,
+            TypeChoice::Postrenderer => Self::PostRenderer,
+            TypeChoice::Test => Self::Test,
         }
     }
 }
 
 impl Arguments {
-    fn flavour(&self) -> std::result::Result<Flavour, scaffold::ChoiceError> {
+    fn flavour(&self) -> std::result::Result<Toolchain, scaffold::ChoiceError> {
         let runtime = match self.runtime {
-            Runtime::Subprocess => scaffold::Runtime::Subprocess,
+            RuntimeChoice::Subprocess => scaffold::Runtime::Subprocess,
             #[cfg(feature = "wasm")]
-            Runtime::Extism => scaffold::Runtime::Extism,
+            RuntimeChoice::Extism => scaffold::Runtime::Extism,
         };
         let language = self.lang.map(|language| match language {
-            Language::Sh => scaffold::Language::Sh,
-            Language::Rust => scaffold::Language::Rust,
+            LanguageChoice::Sh => scaffold::Language::Sh,
+            LanguageChoice::Rust => scaffold::Language::Rust,
         });
-        Flavour::choose(runtime, language)
+        Toolchain::choose(runtime, language)
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let mut next = String::new();
-    act(arguments.output.output, context, Row::of_name(arguments.name.as_str()), |_| {
+    run_one(arguments.output.output, context, VerbRow::of_name(arguments.name.as_str()), |_| {
         let (row, steps) = create(arguments, context)?;
         next = steps;
         Ok(row)
@@ -108,9 +108,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 }
 
 /// Makes the plugin, and says what to do next.
-fn create(arguments: &Arguments, context: &Context<'_>) -> Result<(Row, String)> {
-    let flavour = arguments.flavour().map_err(|error| Failure::new(code::USAGE, error))?;
-    let kind = scaffold::Kind::from(arguments.kind);
+fn create(arguments: &Arguments, context: &Context<'_>) -> Result<(VerbRow, String)> {
+    let flavour = arguments.flavour().map_err(|error| CommandFailure::new(code::USAGE, error))?;
+    let kind = scaffold::PluginType::from(arguments.kind);
     let name = &arguments.name;
     let request = CreateRequest {
         name: name.clone(),
@@ -128,13 +128,13 @@ fn create(arguments: &Arguments, context: &Context<'_>) -> Result<(Row, String)>
     let directory = shown(&created.directory);
     let next = next_steps(&directory, created.program, name, kind, context);
     let (kind, runtime, language) = (kind.type_name(), flavour.runtime_name(), flavour.language_name());
-    let place = Plain(&directory).to_string();
+    let place = Sanitized(&directory).to_string();
     let text = format!("Created {name} {} in {place} ({kind}, {runtime}, {language})", scaffold::VERSION);
-    let row = Row {
+    let row = VerbRow {
         name: Some(name.to_string()),
         version: Some(scaffold::VERSION.to_owned()),
         path: Some(directory),
-        ..Row::new(Action::Packaged).said(text)
+        ..VerbRow::new(Action::Packaged).with_result(text)
     };
     Ok((row, next))
 }
@@ -144,7 +144,7 @@ fn next_steps(
     directory: &str,
     program: Readiness,
     name: &PluginName,
-    kind: scaffold::Kind,
+    kind: scaffold::PluginType,
     context: &Context<'_>,
 ) -> String {
     let host = context.host.name();

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use crate::Context;
-use crate::error::{Failure, Result, code};
-use crate::output::Format;
-use plugsmith::manager::{Diagnosis, Explained, ExplainedGate, Severity};
+use crate::error::{CommandFailure, Result, code};
+use crate::output::OutputFormat;
+use plugsmith::manager::{Diagnosis, ExplainedGate, FindingSeverity, PolicyExplanation};
 use plugsmith::policy::Policy;
-use plugsmith::text::plain;
+use plugsmith::text::sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     policy: Option<Option<String>>,
     /// How to print what was found
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
@@ -33,11 +33,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     }
     let diagnosis = context.manager().diagnose(arguments.fix);
     let shown = || match arguments.output {
-        Format::Name => codes(&diagnosis),
+        OutputFormat::Name => codes(&diagnosis),
         _ => text(&diagnosis),
     };
     context.output.value(arguments.output, &diagnosis, shown)?;
-    if diagnosis.ok { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
+    if diagnosis.ok { Ok(()) } else { Err(CommandFailure::silent(code::FAILED)) }
 }
 
 /// What a finding is called, one a line.
@@ -54,7 +54,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         let _ = writeln!(out, "{label}: {}", finding.message);
         let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
         if let Some(file) = &finding.file {
-            let _ = writeln!(out, "  at {}{line}", plain(&file.to_string_lossy()));
+            let _ = writeln!(out, "  at {}{line}", sanitized(&file.to_string_lossy()));
         }
         if let Some(help) = finding.help.as_ref().filter(|_| !finding.fixed) {
             let _ = writeln!(out, "  help: {help}");
@@ -66,7 +66,8 @@ fn text(diagnosis: &Diagnosis) -> String {
         count => format!("{count} {what}s"),
     };
     let fixed = diagnosis.findings.iter().filter(|finding| finding.fixed).count();
-    let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
+    let (errors, warnings, notes) =
+        (count(FindingSeverity::Error), count(FindingSeverity::Warning), count(FindingSeverity::Note));
     if fixed > 0 {
         let _ = write!(out, "{fixed} fixed, ");
     }
@@ -77,19 +78,19 @@ fn text(diagnosis: &Diagnosis) -> String {
     out
 }
 
-fn explain(what: Option<&str>, format: Format, context: &Context<'_>) -> Result {
+fn explain(what: Option<&str>, format: OutputFormat, context: &Context<'_>) -> Result {
     // For the sake of findings a policy that cannot be used counted as none until here.
-    Policy::load(context.host, context.homes).map_err(|error| Failure::new(code::FAILED, error))?;
+    Policy::load(context.host, context.homes).map_err(|error| CommandFailure::new(code::FAILED, error))?;
     let explained = context.manager().explain_policy(what)?;
     if context.policy.is_empty() {
         context.output.notice("there is no policy: everything is allowed");
     }
     let text = || explained.iter().map(explanation).collect::<Vec<_>>().join("\n");
     context.output.value(format, &explained, text)?;
-    if explained.iter().all(|one| one.allowed) { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
+    if explained.iter().all(|one| one.allowed) { Ok(()) } else { Err(CommandFailure::silent(code::FAILED)) }
 }
 
-fn explanation(explained: &Explained) -> String {
+fn explanation(explained: &PolicyExplanation) -> String {
     let mut out = String::new();
     let mut what = explained.name.clone().unwrap_or_default();
     if !explained.sources.is_empty() {
@@ -116,7 +117,7 @@ fn explanation(explained: &Explained) -> String {
         };
     }
     for rule in &explained.rules {
-        let file = plain(&rule.file.to_string_lossy()).into_owned();
+        let file = sanitized(&rule.file.to_string_lossy()).into_owned();
         let _ = writeln!(out, "  {:<7}  {file}:{}  {}", rule.verdict, rule.line, rule.rule);
         if let Some(reason) = &rule.reason {
             let _ = writeln!(out, "           {reason}");

@@ -8,11 +8,11 @@ use clap::Args;
 
 use super::install::FetchArguments;
 use crate::Context;
-use crate::error::{Failure, Result, code};
+use crate::error::{CommandFailure, Result, code};
 use crate::output::OutputError;
-use plugsmith::manager::{GetError, Trust};
+use plugsmith::manager::{GetError, VerificationMode};
 use plugsmith::runtime::{InvokeError, end_by_signal};
-use plugsmith::text::Plain;
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     crate::clear_up_on_interrupt();
-    let options = arguments.fetch.options(&Trust::Nothing, context)?;
+    let options = arguments.fetch.options(&VerificationMode::Nothing, context)?;
     let target = arguments.output.as_deref().filter(|path| path.as_os_str() != "-");
     // What comes whole is renamed into its place, so it is downloaded where that is; else nothing of a broken download is shown.
     let directory = match target {
@@ -40,8 +40,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         None => std::env::temp_dir(),
     };
     if !directory.is_dir() {
-        let text = format!("there is no directory {} to write to; make it first", Plain(&directory.to_string_lossy()));
-        return Err(Failure::said(code::NOT_THERE, text));
+        let text = format!("there is no directory {} to write to; make it first", Sanitized(&directory.to_string_lossy()));
+        return Err(CommandFailure::text(code::NOT_THERE, text));
     }
     let downloaded = context.manager().get(&arguments.url, &options, &directory).map_err(|error| end(error, context))?;
     match target {
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             let path = if path.is_dir() { path.join(downloaded.file_name()) } else { path.to_owned() };
             let size = downloaded.size();
             downloaded.keep(&path)?;
-            context.output.notice(&format!("wrote {size} bytes to {}", Plain(&path.to_string_lossy())));
+            context.output.notice(&format!("wrote {size} bytes to {}", Sanitized(&path.to_string_lossy())));
             Ok(())
         }
         None => copy(downloaded.path()),
@@ -57,16 +57,16 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 }
 
 fn copy(path: &Path) -> Result {
-    let mut file = File::open(path).map_err(|source| Failure::new(code::FAILED, source))?;
+    let mut file = File::open(path).map_err(|source| CommandFailure::new(code::FAILED, source))?;
     io::copy(&mut file, &mut io::stdout().lock()).map_err(|source| OutputError::Stdout { source })?;
     Ok(())
 }
 
 /// What a failed download means for this program: where a plugin failed, it ends as the plugin did.
-fn end(error: GetError, context: &Context<'_>) -> Failure {
+fn end(error: GetError, context: &Context<'_>) -> CommandFailure {
     let GetError::Getter { source, .. } = &error else { return error.into() };
     match **source {
-        InvokeError::Exit { code, .. } => Failure::new(u8::try_from(code).unwrap_or(code::FAILED), error),
+        InvokeError::Exit { code, .. } => CommandFailure::new(u8::try_from(code).unwrap_or(code::FAILED), error),
         InvokeError::Signal { signal, .. } => {
             context.output.error(&error, &[]);
             end_by_signal(signal)

@@ -6,10 +6,10 @@ use clap::Args;
 
 use crate::Context;
 use crate::error::Result;
-use crate::output::Format;
-use plugsmith::manager::{DetailedCommand, Details, Reach};
-use plugsmith::store::Means;
-use plugsmith::text::{Plain, plain, plain_block, shown_word};
+use crate::output::OutputFormat;
+use plugsmith::manager::{DetailedCommand, ModuleAccess, PluginDetails};
+use plugsmith::store::VerificationMethod;
+use plugsmith::text::{Sanitized, sanitized, sanitized_block, shown_word};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -18,24 +18,24 @@ pub(crate) struct Arguments {
     name: String,
     /// How to print it
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let details = context.manager().details(&arguments.name)?;
-    if arguments.output == Format::Name {
-        return Ok(context.output.print(&Plain(&details.listed.name).to_string())?);
+    if arguments.output == OutputFormat::Name {
+        return Ok(context.output.print(&Sanitized(&details.listed.name).to_string())?);
     }
     Ok(context.output.value(arguments.output, &details, || text(&details))?)
 }
 
-fn text(details: &Details) -> String {
+fn text(details: &PluginDetails) -> String {
     let listed = &details.listed;
     let mut out = String::new();
     let mut line = |label: &str, value: &str| {
         if !value.is_empty() {
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "{:<12} {}", format!("{label}:"), Plain(value));
+            let _ = writeln!(out, "{:<12} {}", format!("{label}:"), Sanitized(value));
         }
     };
     let optional = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -55,17 +55,17 @@ fn text(details: &Details) -> String {
         line("Verified by", listed.verified.by.as_str());
         line("But not", &listed.accepted.join(", "));
         // What was verified by the digest of a lock file was signed by the word of that file alone.
-        let by_signature = listed.verified.by == Means::Signature;
+        let by_signature = listed.verified.by == VerificationMethod::Signature;
         line(if by_signature { "Signer" } else { "Lock's signer" }, &optional(&listed.verified.signer));
         line("Fingerprint", &optional(&listed.verified.fingerprint));
-        line("Pinned", if listed.pinned { "yes" } else { "" });
+        line("Pinned", if listed.held { "yes" } else { "" });
         line("Installed", &listed.installed_at.map(|time| time.to_string()).unwrap_or_default());
         line("Updated", &listed.updated_at.map(|time| time.to_string()).unwrap_or_default());
         line("Files", &details.files.len().to_string());
     } else {
         line("Receipt", "none: it was copied in by hand or by another program");
     }
-    if let Some(Reach { hosts, memory_bytes, time_ms, temporary_files, host_functions }) = &details.reach {
+    if let Some(ModuleAccess { hosts, memory_bytes, time_ms, temporary_files, host_functions }) = &details.reach {
         let or_none = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         line("May call", &or_none(hosts));
         line("Memory", &format!("{} KiB", memory_bytes >> 10));
@@ -82,7 +82,7 @@ fn text(details: &Details) -> String {
         }
     }
     if !details.description.trim().is_empty() {
-        let _ = writeln!(out, "\n{}", plain_block(details.description.trim_end()));
+        let _ = writeln!(out, "\n{}", sanitized_block(details.description.trim_end()));
     }
     out
 }
@@ -98,8 +98,8 @@ fn command_line(command: &DetailedCommand) -> String {
         (None, []) => format!("{platform}: "),
         (None, protocols) => format!("{}:// ({platform}): ", protocols.join(", ")),
     };
-    let mut text = Plain(&text).to_string();
-    text.push_str(&plain(&command.command));
+    let mut text = Sanitized(&text).to_string();
+    text.push_str(&sanitized(&command.command));
     for argument in &command.args {
         let _ = write!(text, " {}", shown_word(argument));
     }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use crate::Context;
-use crate::acts::{Action, Acts, OutputArguments, Row, acts, verified_by};
-use crate::error::{Failure, Result, code};
+use crate::error::{CommandFailure, Result, code};
+use crate::verb::{Action, OutputArguments, VerbRow, VerbRows, run_each, verified_by};
 use plugsmith::digest::Sha256Digest;
 use plugsmith::intake::provenance::Evidence;
 use plugsmith::intake::source::{FetchOptions, GitHubAccess, Secret};
-use plugsmith::manager::{InstallRequest, Installation, Trust};
+use plugsmith::manager::{InstallRequest, Installation, VerificationMode};
 use plugsmith::settings::parse_duration;
-use plugsmith::text::Plain;
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -122,12 +122,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     if arguments.explain {
         return explain(&arguments.sources, context);
     }
-    acts(arguments.output.output, context, |acts| {
+    run_each(arguments.output.output, context, |acts| {
         let trust = arguments.trust.trust(context)?;
         let fetch = arguments.fetch.options(&trust, context)?;
         acts.each(
             &arguments.sources,
-            |source| Row::of_source(source),
+            |source| VerbRow::of_source(source),
             |acts, source| {
                 let request = InstallRequest {
                     source: source.clone(),
@@ -147,20 +147,20 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 
 impl TrustArguments {
     /// What the arguments and the settings say.
-    pub(crate) fn trust(&self, context: &Context<'_>) -> Result<Trust> {
+    pub(crate) fn trust(&self, context: &Context<'_>) -> Result<VerificationMode> {
         match self.given()? {
             Some(trust) => Ok(trust),
             None if context.settings.verify => Ok(self.keyring.trust()),
-            None => Ok(Trust::Nothing),
+            None => Ok(VerificationMode::Nothing),
         }
     }
 
     /// What the arguments say by themselves.
-    pub(crate) fn given(&self) -> Result<Option<Trust>> {
+    pub(crate) fn given(&self) -> Result<Option<VerificationMode>> {
         match (self.verify, self.digest) {
-            (Some(false), Some(_)) => Err(Failure::said(code::USAGE, "`--digest` contradicts `--verify=false`")),
-            (Some(false), None) => Ok(Some(Trust::Nothing)),
-            (_, Some(digest)) => Ok(Some(Trust::Digest(digest))),
+            (Some(false), Some(_)) => Err(CommandFailure::text(code::USAGE, "`--digest` contradicts `--verify=false`")),
+            (Some(false), None) => Ok(Some(VerificationMode::Nothing)),
+            (_, Some(digest)) => Ok(Some(VerificationMode::Digest(digest))),
             (Some(true), None) => Ok(Some(self.keyring.trust())),
             (None, None) if !self.keyring.keyring.is_empty() => Ok(Some(self.keyring.trust())),
             (None, None) => Ok(None),
@@ -187,8 +187,8 @@ impl KeyringArguments {
     }
 
     /// Trust in a signature by these keys.
-    pub(crate) fn trust(&self) -> Trust {
-        Trust::Signature {
+    pub(crate) fn trust(&self) -> VerificationMode {
+        VerificationMode::Signature {
             keyrings: self.keyring.clone(),
             allowed_signers: self.allowed_signers.clone(),
             allow_expired_key: self.allow_expired_key,
@@ -198,7 +198,7 @@ impl KeyringArguments {
 
 impl FetchArguments {
     /// What the arguments and the settings say; reads the password where it was announced.
-    pub(crate) fn options(&self, trust: &Trust, context: &Context<'_>) -> Result<FetchOptions> {
+    pub(crate) fn options(&self, trust: &VerificationMode, context: &Context<'_>) -> Result<FetchOptions> {
         self.network.options(self.version.clone(), Some(trust), context)
     }
 }
@@ -213,14 +213,14 @@ impl NetworkArguments {
     pub(crate) fn options(
         &self,
         version: Option<String>,
-        trust: Option<&Trust>,
+        trust: Option<&VerificationMode>,
         context: &Context<'_>,
     ) -> Result<FetchOptions> {
         let password = if self.password_stdin { Some(read_password()?) } else { None };
         Ok(FetchOptions {
             version,
-            want_provenance: matches!(trust, Some(Trust::Signature { .. })),
-            digest: if let Some(Trust::Digest(digest)) = trust { Some(*digest) } else { None },
+            want_provenance: matches!(trust, Some(VerificationMode::Signature { .. })),
+            digest: if let Some(VerificationMode::Digest(digest)) = trust { Some(*digest) } else { None },
             username: self.username.clone(),
             password,
             ca_file: self.ca_file.clone(),
@@ -244,7 +244,7 @@ fn read_password() -> Result<Secret> {
     std::io::stdin()
         .take(64 << 10)
         .read_to_string(&mut text)
-        .map_err(|e| Failure::said(code::FAILED, format!("cannot read the password from standard input: {e}")))?;
+        .map_err(|e| CommandFailure::text(code::FAILED, format!("cannot read the password from standard input: {e}")))?;
     Ok(Secret::new(text.lines().next().unwrap_or_default()))
 }
 
@@ -261,15 +261,15 @@ fn explain(sources: &[String], context: &Context<'_>) -> Result {
     })
 }
 
-fn row(done: Installation, acts: &Acts<'_>) -> Row {
+fn row(done: Installation, acts: &VerbRows<'_>) -> VerbRow {
     let label = label(done.name.as_str(), done.version.as_deref());
     if done.already_there {
         let text = format!("{label} is already installed; `--force` installs it again");
-        return acts.installed(Action::Unchanged, done.name.as_str()).noted(text);
+        return acts.installed(Action::Unchanged, done.name.as_str()).with_notice(text);
     }
     let text = format!("Installed {label}: {}", trusted_by(done.evidence.as_ref()));
-    let row = acts.installed(Action::Installed, done.name.as_str()).said(text);
-    Row { version: done.version, previous_version: done.replaced, verified: verified_by(done.evidence.as_ref()), ..row }
+    let row = acts.installed(Action::Installed, done.name.as_str()).with_result(text);
+    VerbRow { version: done.version, previous_version: done.replaced, verified: verified_by(done.evidence.as_ref()), ..row }
 }
 
 /// Why a plugin is trusted, in words.
@@ -279,7 +279,7 @@ pub(super) fn trusted_by(evidence: Option<&Evidence>) -> String {
         Some(Evidence::Skipped) => "not verified".to_owned(),
         Some(Evidence::Digest(digest)) => format!("verified by digest sha256:{digest}"),
         Some(Evidence::Signature(signature)) => {
-            format!("signed by {} ({})", Plain(&signature.user_id), signature.fingerprint)
+            format!("signed by {} ({})", Sanitized(&signature.user_id), signature.fingerprint)
         }
     }
 }
@@ -287,7 +287,7 @@ pub(super) fn trusted_by(evidence: Option<&Evidence>) -> String {
 /// `name 1.0.0`, or the name alone.
 pub(super) fn label(name: &str, version: Option<&str>) -> String {
     match version {
-        Some(version) => format!("{} {}", Plain(name), Plain(version)),
-        None => Plain(name).to_string(),
+        Some(version) => format!("{} {}", Sanitized(name), Sanitized(version)),
+        None => Sanitized(name).to_string(),
     }
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::Context;
-use crate::acts::{Action, Acts, OutputArguments, Row, act, acts, shown};
-use crate::error::{Failure, Result, code};
-use crate::output::{Format, Table};
+use crate::error::{CommandFailure, Result, code};
+use crate::output::{OutputFormat, Table};
+use crate::verb::{Action, OutputArguments, VerbRow, VerbRows, run_each, run_one, shown};
 use plugsmith::files;
 use plugsmith::intake::provenance::{FullFingerprint, Keyring, Signer, SignerState};
 use plugsmith::intake::source::FetchOptions;
 use plugsmith::manager::{AddedKey, KeyChange, KeySource};
 use plugsmith::policy::Pattern;
 use plugsmith::settings::parse_duration;
-use plugsmith::text::{Plain, plain};
+use plugsmith::text::{Sanitized, sanitized};
 
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -51,7 +51,7 @@ struct AddArguments {
     #[arg(long, value_name = "FINGERPRINT")]
     fingerprint: Option<FullFingerprint>,
     #[command(flatten)]
-    limits: Limits,
+    limits: LimitPatterns,
     #[command(flatten)]
     output: OutputArguments,
     /// Certificates (PEM) to trust instead of the system's
@@ -68,14 +68,14 @@ struct LimitArguments {
     #[arg(value_name = "KEY")]
     key: String,
     #[command(flatten)]
-    limits: Limits,
+    limits: LimitPatterns,
     #[command(flatten)]
     output: OutputArguments,
 }
 
 /// What a key may sign.
 #[derive(Debug, Args)]
-struct Limits {
+struct LimitPatterns {
     /// The key may only sign plugins of this name, in which `*` stands for anything; may be given several times
     #[arg(long, value_name = "NAME", value_parser = name)]
     for_name: Vec<String>,
@@ -96,7 +96,7 @@ fn source(text: &str) -> std::result::Result<String, String> {
 struct ListArguments {
     /// How to print the list
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
 }
 
 #[derive(Debug, Args)]
@@ -125,13 +125,13 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     match &arguments.command {
         KeyringCommand::Add(arguments) => {
-            let gnupg = context.manager().displaced_by_own();
-            let added = acts(arguments.output.output, context, |acts| {
+            let gnupg = context.manager().gnupg_keyring_in_use();
+            let added = run_each(arguments.output.output, context, |acts| {
                 for from in &arguments.from {
                     add(from, arguments, acts, context);
                 }
                 if let Some(gnupg) = gnupg {
-                    take_along(&gnupg, acts, context);
+                    offer_gnupg_keys(&gnupg, acts, context);
                 }
                 Ok(())
             });
@@ -139,8 +139,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             added
         }
         KeyringCommand::List(arguments) => list(arguments, context),
-        KeyringCommand::Remove(arguments) => acts(arguments.output.output, context, |acts| {
-            acts.each(&arguments.keys, |key| Row::of_name(key), |_, key| remove(key, context));
+        KeyringCommand::Remove(arguments) => run_each(arguments.output.output, context, |acts| {
+            acts.each(&arguments.keys, |key| VerbRow::of_name(key), |_, key| remove(key, context));
             Ok(())
         }),
         KeyringCommand::Limit(arguments) => limit(arguments, context),
@@ -149,37 +149,37 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 }
 
 /// Adds the keys of one argument, each of which is a row.
-fn add(from: &str, arguments: &AddArguments, acts: &mut Acts<'_>, context: &Context<'_>) {
+fn add(from: &str, arguments: &AddArguments, acts: &mut VerbRows<'_>, context: &Context<'_>) {
     match read_and_add(from, arguments, context) {
         Ok(added) => {
             for key in &added {
-                acts.take(Row::of_source(from), added_row(key, from, &arguments.limits, context));
+                acts.take(VerbRow::of_source(from), added_row(key, from, &arguments.limits, context));
             }
         }
-        Err(failure) => acts.take(Row::of_source(from), Err(failure)),
+        Err(failure) => acts.take(VerbRow::of_source(from), Err(failure)),
     }
 }
 
 /// Offers to add the keys of GnuPG's keyring, which counted until the host's own was begun just now. Where nobody can be asked, the
 /// warning of that has named the command.
-fn take_along(gnupg: &Path, acts: &mut Acts<'_>, context: &Context<'_>) {
+fn offer_gnupg_keys(gnupg: &Path, acts: &mut VerbRows<'_>, context: &Context<'_>) {
     let manager = context.manager();
     let (path, from) = (gnupg.to_string_lossy(), KeySource::Path(gnupg));
     let (Ok(there), true) = (Keyring::load_any(gnupg), manager.keyring_path().exists()) else { return };
     let own = manager.list_keys().unwrap_or_default();
     let missing = there.signers().iter().filter(|key| own.iter().all(|own| own.fingerprint != key.fingerprint)).count();
-    let question = format!("Add the keys of {} as well ({missing})?", Plain(&path));
+    let question = format!("Add the keys of {} as well ({missing})?", Sanitized(&path));
     if missing == 0 || !context.output.confirm(&question).unwrap_or(false) {
         return;
     }
     match manager.add_keys(&from, None) {
         Ok(added) => {
-            let all = Limits { for_name: Vec::new(), for_source: Vec::new() };
+            let all = LimitPatterns { for_name: Vec::new(), for_source: Vec::new() };
             for key in &added {
-                acts.take(Row::of_source(&path), added_row(key, &path, &all, context));
+                acts.take(VerbRow::of_source(&path), added_row(key, &path, &all, context));
             }
         }
-        Err(error) => acts.take(Row::of_source(&path), Err(error.into())),
+        Err(error) => acts.take(VerbRow::of_source(&path), Err(error.into())),
     }
 }
 
@@ -189,14 +189,14 @@ fn read_and_add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> 
     let is_url = from.contains("://") && !path.exists();
     let network = [(arguments.ca_file.is_some(), "--ca-file"), (arguments.timeout.is_some(), "--timeout")];
     if let (false, Some((_, option))) = (is_url, network.iter().find(|(given, _)| *given)) {
-        let text = format!("`{option}` cannot be used with `{}`: it is no URL", Plain(from));
-        return Err(Failure::said(code::USAGE, text));
+        let text = format!("`{option}` cannot be used with `{}`: it is no URL", Sanitized(from));
+        return Err(CommandFailure::text(code::USAGE, text));
     }
     Ok(if is_url {
         let Some(fingerprint) = &arguments.fingerprint else {
             let shown = plugsmith::text::masked_source(from);
             let text = format!("a key from a URL needs https and `--fingerprint`: {shown} could send anybody's key");
-            return Err(Failure::said(code::USAGE, text).hint("get the fingerprint from the signer, by another way"));
+            return Err(CommandFailure::text(code::USAGE, text).hint("get the fingerprint from the signer, by another way"));
         };
         let fetch = FetchOptions {
             ca_file: arguments.ca_file.clone(),
@@ -209,15 +209,15 @@ fn read_and_add(from: &str, arguments: &AddArguments, context: &Context<'_>) -> 
     } else if from == "-" {
         let mut bytes = Vec::new();
         let read = io::stdin().take(Keyring::MAX_BYTES + 1).read_to_end(&mut bytes);
-        read.map_err(|e| Failure::said(code::FAILED, format!("cannot read the key from standard input: {e}")))?;
+        read.map_err(|e| CommandFailure::text(code::FAILED, format!("cannot read the key from standard input: {e}")))?;
         manager.add_keys(&KeySource::Bytes(&bytes, "standard input"), arguments.fingerprint.as_ref())?
     } else {
         manager.add_keys(&KeySource::Path(path), arguments.fingerprint.as_ref())?
     })
 }
 
-fn added_row(key: &AddedKey, from: &str, limits: &Limits, context: &Context<'_>) -> Result<Row> {
-    let Limits { for_name, for_source } = limits;
+fn added_row(key: &AddedKey, from: &str, limits: &LimitPatterns, context: &Context<'_>) -> Result<VerbRow> {
+    let LimitPatterns { for_name, for_source } = limits;
     let signer = &key.signer;
     // Without limits, those that a key has stay.
     if !for_name.is_empty() || !for_source.is_empty() {
@@ -229,17 +229,17 @@ fn added_row(key: &AddedKey, from: &str, limits: &Limits, context: &Context<'_>)
         KeyChange::Unchanged => ("Already there", Action::Unchanged),
     };
     let mut lines = vec![format!("{what}: {}", signer.fingerprint)];
-    lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
+    lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Sanitized(user_id))));
     lines.push(format!("State: {}", state(signer)));
     lines.extend(may_sign(&signer.fingerprint, context)?);
     warn_of(signer, context);
     let source = Some(plugsmith::text::masked_source(from));
-    Ok(Row { source, ..row(action, signer, context).said(lines.join("\n")) })
+    Ok(VerbRow { source, ..row(action, signer, context).with_result(lines.join("\n")) })
 }
 
 /// What a row says of a key.
-fn row(action: Action, signer: &Signer, context: &Context<'_>) -> Row {
-    let mut row = Row::new(action);
+fn row(action: Action, signer: &Signer, context: &Context<'_>) -> VerbRow {
+    let mut row = VerbRow::new(action);
     row.name = signer.user_ids.first().cloned();
     row.verified.signer.clone_from(&row.name);
     row.verified.fingerprint = Some(signer.fingerprint.clone());
@@ -259,7 +259,7 @@ fn warn_of(signer: &Signer, context: &Context<'_>) {
     if signer.state != SignerState::Expired && !signed.is_empty() {
         context.output.warning(&format!(
             "this key signed plugins that are installed: {}; ask their author, and see `{} plugin doctor`",
-            plain(&signed.join(", ")),
+            sanitized(&signed.join(", ")),
             context.host.name()
         ));
     }
@@ -278,9 +278,9 @@ fn state(signer: &Signer) -> String {
 fn list(arguments: &ListArguments, context: &Context<'_>) -> Result {
     let signers = context.manager().list_keys()?;
     note_other_keyring(context);
-    if signers.is_empty() && arguments.output == Format::Table {
+    if signers.is_empty() && arguments.output == OutputFormat::Table {
         let path = context.manager().keyring_path();
-        context.output.notice(&format!("there are no keys in {}", plain(&path.to_string_lossy())));
+        context.output.notice(&format!("there are no keys in {}", sanitized(&path.to_string_lossy())));
         return Ok(());
     }
     Ok(context.output.list(arguments.output, &signers, table, |signer| &signer.fingerprint)?)
@@ -299,22 +299,22 @@ fn table(signers: &[Signer]) -> Table {
     table
 }
 
-fn remove(key: &str, context: &Context<'_>) -> Result<Row> {
+fn remove(key: &str, context: &Context<'_>) -> Result<VerbRow> {
     let manager = context.manager();
     let signer = manager.remove_key(key)?;
     // What it could sign no longer matters, and must not speak of a key that comes back some day.
     manager.set_limit(&signer.fingerprint, &[], &[])?;
     let mut lines = vec![format!("Removed: {}", signer.fingerprint)];
-    lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Plain(user_id))));
-    Ok(row(Action::Removed, &signer, context).said(lines.join("\n")))
+    lines.extend(signer.user_ids.iter().map(|user_id| format!("User id: {}", Sanitized(user_id))));
+    Ok(row(Action::Removed, &signer, context).with_result(lines.join("\n")))
 }
 
 fn limit(arguments: &LimitArguments, context: &Context<'_>) -> Result {
-    let Limits { for_name, for_source } = &arguments.limits;
-    act(arguments.output.output, context, Row::of_name(&arguments.key), |_| {
+    let LimitPatterns { for_name, for_source } = &arguments.limits;
+    run_one(arguments.output.output, context, VerbRow::of_name(&arguments.key), |_| {
         let fingerprint = context.manager().limit_key(&arguments.key, for_name, for_source)?;
         let limits = may_sign(&fingerprint, context)?.unwrap_or_else(|| "May sign: every plugin".to_owned());
-        let mut row = Row::new(Action::Updated).said(format!("Key: {fingerprint}\n{limits}"));
+        let mut row = VerbRow::new(Action::Updated).with_result(format!("Key: {fingerprint}\n{limits}"));
         row.verified.fingerprint = Some(fingerprint);
         Ok(row)
     })
@@ -322,18 +322,19 @@ fn limit(arguments: &LimitArguments, context: &Context<'_>) -> Result {
 
 /// What a key may sign, where that is limited.
 fn may_sign(fingerprint: &str, context: &Context<'_>) -> Result<Option<String>> {
-    Ok(context.manager().limit_of(fingerprint)?.map(|limit| format!("May sign: {}", Plain(&limit.to_string()))))
+    Ok(context.manager().limit_of(fingerprint)?.map(|limit| format!("May sign: {}", Sanitized(&limit.to_string()))))
 }
 
 fn export(arguments: &ExportArguments, context: &Context<'_>) -> Result {
     let bytes = context.manager().export_keys(arguments.key.as_deref())?;
     if bytes.is_empty() {
-        return Err(Failure::said(code::NOT_THERE, "the keyring is empty: there is nothing to export")
+        return Err(CommandFailure::text(code::NOT_THERE, "the keyring is empty: there is nothing to export")
             .hint(format!("`{} plugin keyring add FILE` adds a key", context.host.name())));
     }
     match &arguments.output {
-        Some(file) if file.as_os_str() != "-" => files::write_public(file, &bytes)
-            .map_err(|e| Failure::said(code::FAILED, format!("cannot write {}: {e}", Plain(&file.to_string_lossy())))),
+        Some(file) if file.as_os_str() != "-" => files::write_public(file, &bytes).map_err(|e| {
+            CommandFailure::text(code::FAILED, format!("cannot write {}: {e}", Sanitized(&file.to_string_lossy())))
+        }),
         // Armor is ASCII.
         _ => Ok(context.output.print(&String::from_utf8_lossy(&bytes))?),
     }
@@ -345,8 +346,8 @@ fn note_other_keyring(context: &Context<'_>) {
         let value = value.to_string_lossy();
         context.output.notice(&format!(
             "{name} is set: plugins are verified with {}, and not with {}",
-            plain(&value),
-            plain(&context.manager().keyring_path().to_string_lossy())
+            sanitized(&value),
+            sanitized(&context.manager().keyring_path().to_string_lossy())
         ));
     }
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::Context;
-use crate::error::{Failure, Result, code};
+use crate::error::{CommandFailure, Result, code};
 use plugsmith::intake::package;
 use plugsmith::intake::source::is_package;
 use plugsmith::manifest::lint::{LintReport, lint};
 use plugsmith::manifest::{Problem, Severity};
 use plugsmith::store::Spool;
-use plugsmith::text::Plain;
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -19,14 +19,14 @@ pub(crate) struct Arguments {
     path: PathBuf,
     /// How to print the problems
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: LintFormat,
     /// Count warnings as errors
     #[arg(long)]
     strict: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum LintFormat {
     /// For people
     #[value(alias = "text")]
     Table,
@@ -40,17 +40,17 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let path = &arguments.path;
     if !path.exists() {
         let offered = |path: &Path| path.is_dir() || is_package(path);
-        return Err(Failure::not_there(path, offered, "give a plugin's directory, or a package"));
+        return Err(CommandFailure::not_there(path, offered, "give a plugin's directory, or a package"));
     }
     let report =
         if path.is_file() && is_package(path) { lint_package(path, context)? } else { lint(path, &context.settings.limits) };
     match arguments.output {
-        Format::Json => context.output.value(crate::output::Format::Json, &report, String::new)?,
-        Format::Sarif => context.output.value(crate::output::Format::Json, &report.to_sarif(), String::new)?,
-        Format::Table => context.output.print(&text(&report))?,
+        LintFormat::Json => context.output.value(crate::output::OutputFormat::Json, &report, String::new)?,
+        LintFormat::Sarif => context.output.value(crate::output::OutputFormat::Json, &report.to_sarif(), String::new)?,
+        LintFormat::Table => context.output.print(&text(&report))?,
     }
     let errors = report.problems.iter().any(|problem| arguments.strict || problem.severity == Severity::Error);
-    if errors { Err(Failure::silent(code::FAILED)) } else { Ok(()) }
+    if errors { Err(CommandFailure::silent(code::FAILED)) } else { Ok(()) }
 }
 
 /// Lints what a package would install. Where it would not install at all, that is the one problem.
@@ -60,7 +60,7 @@ fn lint_package(path: &Path, context: &Context<'_>) -> Result<LintReport> {
     let scratch = Spool::within(&std::env::temp_dir())?;
     let into = scratch.path().join("unpacked");
     std::fs::create_dir(&into)
-        .map_err(|e| Failure::said(code::FAILED, format!("cannot make a temporary directory: {e}")))?;
+        .map_err(|e| CommandFailure::text(code::FAILED, format!("cannot make a temporary directory: {e}")))?;
     let shown = path.to_string_lossy().into_owned();
     Ok(match package::unpack(path, path, &into, limits, context.output) {
         Ok(unpacked) => LintReport { path: shown, ..lint(&unpacked.root, limits) },
@@ -84,8 +84,8 @@ fn text(report: &LintReport) -> String {
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     out.push_str(&match (errors, warnings) {
-        (0, 0) => format!("{}: no problems\n", Plain(&report.path)),
-        _ => format!("{}: {}, {}\n", Plain(&report.path), plural(errors, "error"), plural(warnings, "warning")),
+        (0, 0) => format!("{}: no problems\n", Sanitized(&report.path)),
+        _ => format!("{}: {}, {}\n", Sanitized(&report.path), plural(errors, "error"), plural(warnings, "warning")),
     });
     out
 }
@@ -99,9 +99,9 @@ fn line(problem: &Problem) -> String {
         Some(at) => format!("{}:{}:{}", problem.file, at.line, at.column),
         None => problem.file.clone(),
     };
-    let mut text = format!("{}: {severity}: {} [{}]\n", Plain(&place), Plain(&problem.message), problem.code);
+    let mut text = format!("{}: {severity}: {} [{}]\n", Sanitized(&place), Sanitized(&problem.message), problem.code);
     if !problem.help.is_empty() {
-        text.push_str(&format!("  help: {}\n", Plain(&problem.help)));
+        text.push_str(&format!("  help: {}\n", Sanitized(&problem.help)));
     }
     text
 }

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::install::{KeyringArguments, NetworkArguments};
 use crate::Context;
-use crate::error::{Failure, Result, code};
-use crate::output::{Format, Table};
-use plugsmith::manager::{Held, LookedUp, Outdated, UpdateRequest};
-use plugsmith::text::Plain;
+use crate::error::{CommandFailure, Result, code};
+use crate::output::{OutputFormat, Table};
+use plugsmith::manager::{Outdated, OutdatedResult, UpdateBlocker, UpdateRequest};
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     names: Vec<String>,
     /// How to print the list
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: OutputFormat,
     /// Exit with 10 if an update would bring anything
     #[arg(long)]
     exit_code: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     if arguments.network.has_username() && arguments.names.len() != 1 {
         let text = "`--username` is about one server: name the plugin that comes from there";
-        return Err(Failure::said(code::USAGE, text));
+        return Err(CommandFailure::text(code::USAGE, text));
     }
     let manager = context.manager();
     let names = if arguments.names.is_empty() { manager.names_to_update()? } else { arguments.names.clone() };
@@ -46,34 +46,34 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         pre: arguments.pre,
         ..UpdateRequest::default()
     };
-    let mut first_failure: Option<Failure> = None;
+    let mut first_failure: Option<CommandFailure> = None;
     let mut rows: Vec<Outdated> = Vec::new();
     // Whoever names keys wants to know whether they signed: else nothing is fetched that need not be.
     let verify = arguments.keyring.is_given();
-    for LookedUp { mut row, error } in manager.outdated(&names, &request, verify) {
-        if let Some(failure) = error.map(Failure::from) {
+    for OutdatedResult { mut row, error } in manager.outdated(&names, &request, verify) {
+        if let Some(failure) = error.map(CommandFailure::from) {
             row.problem = failure.in_words(context.host.name()).0;
             context.keep_first(&mut first_failure, Err(failure));
-        } else if let (Some(problem), Format::Table) = (&row.problem, arguments.output) {
-            context.output.notice(&format!("{} is not looked at: it {problem}", Plain(&row.name)));
+        } else if let (Some(problem), OutputFormat::Table) = (&row.problem, arguments.output) {
+            context.output.notice(&format!("{} is not looked at: it {problem}", Sanitized(&row.name)));
         }
         rows.push(row);
     }
     show(&rows, arguments.output, context)?;
     match first_failure {
         Some(failure) => Err(failure),
-        None if arguments.exit_code && rows.iter().any(|row| row.is_newer) => Err(Failure::silent(code::DIFFERS)),
+        None if arguments.exit_code && rows.iter().any(|row| row.is_newer) => Err(CommandFailure::silent(code::DIFFERS)),
         None => Ok(()),
     }
 }
 
-fn show(rows: &[Outdated], format: Format, context: &Context<'_>) -> Result {
+fn show(rows: &[Outdated], format: OutputFormat, context: &Context<'_>) -> Result {
     let with = |wanted: fn(&Outdated) -> bool| rows.iter().filter(|row| wanted(row)).cloned().collect::<Vec<_>>();
     let rows = match format {
-        Format::Json | Format::Yaml => return Ok(context.output.list(format, rows, table, |row| &row.name)?),
+        OutputFormat::Json | OutputFormat::Yaml => return Ok(context.output.list(format, rows, table, |row| &row.name)?),
         // Names are for `plugin update`.
-        Format::Name => return Ok(context.output.list(format, &with(|row| row.is_newer), table, |row| &row.name)?),
-        Format::Table => with(|row| row.problem.is_none()),
+        OutputFormat::Name => return Ok(context.output.list(format, &with(|row| row.is_newer), table, |row| &row.name)?),
+        OutputFormat::Table => with(|row| row.problem.is_none()),
     };
     if !rows.is_empty() {
         context.output.list(format, &rows, table, |row| &row.name)?;
@@ -97,7 +97,7 @@ fn table(plugins: &[Outdated]) -> Table {
             text(&plugin.installed),
             text(&plugin.wanted),
             text(&plugin.latest),
-            plugin.held.map_or("-", Held::as_str).to_owned(),
+            plugin.blocker.map_or("-", UpdateBlocker::as_str).to_owned(),
             text(&plugin.source),
         ]);
     }

@@ -6,11 +6,11 @@ use clap::{ArgAction, Args};
 
 use super::sign::KeyArguments;
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, act, shown, signed_by};
-use crate::error::{Failure, Result};
+use crate::error::{CommandFailure, Result};
+use crate::verb::{Action, OutputArguments, VerbRow, run_one, shown, signed_by};
 use plugsmith::intake::package;
 use plugsmith::manifest::lint::lint_programs;
-use plugsmith::text::Plain;
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -33,19 +33,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    act(arguments.output.output, context, Row::of_path(&arguments.directory), |_| package(arguments, context))
+    run_one(arguments.output.output, context, VerbRow::of_path(&arguments.directory), |_| package(arguments, context))
 }
 
-fn package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
+fn package(arguments: &Arguments, context: &Context<'_>) -> Result<VerbRow> {
     if !arguments.directory.exists() {
-        return Err(Failure::not_there(&arguments.directory, Path::is_dir, "give a plugin's directory"));
+        return Err(CommandFailure::not_there(&arguments.directory, Path::is_dir, "give a plugin's directory"));
     }
     // The manifest before the key, since a directory that is no plugin needs none; the key before the packing, since to pack
     // a large plugin and then find no key would be a waste.
     package::packable(&arguments.directory, &context.settings.limits)?;
     let key = if arguments.sign { Some(arguments.key.find(context)?) } else { None };
     for problem in lint_programs(&arguments.directory, &context.settings.limits) {
-        context.output.warning(&format!("{}:{problem}", Plain(&problem.file)));
+        context.output.warning(&format!("{}:{problem}", Sanitized(&problem.file)));
     }
     let unpublished = package::pack(&arguments.directory, &arguments.destination, &context.settings.limits, context.output)?;
     let provenance = match &key {
@@ -54,7 +54,7 @@ fn package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
         }
         None => None,
     };
-    let mut row = Row::new(Action::Packaged);
+    let mut row = VerbRow::new(Action::Packaged);
     row.name = Some(unpublished.metadata.name.to_string());
     row.version = unpublished.metadata.version.as_ref().map(ToString::to_string);
     let digest = format!("sha256:{}", unpublished.digest);
@@ -67,14 +67,14 @@ fn package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
     }
     if published.removed_provenance {
         let gone = format!("{}.prov", published.package.display());
-        context.output.warning(&format!("removed {}: it signed an older package", Plain(&gone)));
+        context.output.warning(&format!("removed {}: it signed an older package", Sanitized(&gone)));
     }
-    let mut lines = vec![format!("Package: {}", Plain(&shown(&published.package)))];
-    lines.extend(published.provenance.iter().map(|provenance| format!("Provenance: {}", Plain(&shown(provenance)))));
+    let mut lines = vec![format!("Package: {}", Sanitized(&shown(&published.package)))];
+    lines.extend(published.provenance.iter().map(|provenance| format!("Provenance: {}", Sanitized(&shown(provenance)))));
     if let Some(key) = &key {
-        lines.push(format!("Signed by: {}", Plain(&key.describe())));
+        lines.push(format!("Signed by: {}", Sanitized(&key.describe())));
         row.verified = signed_by(key.user_id(), &key.fingerprint());
     }
     lines.extend([format!("Digest: {digest}"), format!("Size: {size} bytes")]);
-    Ok(Row { digest: Some(digest), path: Some(shown(&published.package)), ..row.said(lines.join("\n")) })
+    Ok(VerbRow { digest: Some(digest), path: Some(shown(&published.package)), ..row.with_result(lines.join("\n")) })
 }

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, acts};
 use crate::error::Result;
-use plugsmith::text::Plain;
+use crate::verb::{Action, OutputArguments, VerbRow, run_each};
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -16,18 +16,20 @@ pub(crate) struct Arguments {
     output: OutputArguments,
 }
 
-pub(crate) fn run(arguments: &Arguments, pinned: bool, context: &Context<'_>) -> Result {
-    acts(arguments.output.output, context, |acts| {
+pub(crate) fn run(arguments: &Arguments, held: bool, context: &Context<'_>) -> Result {
+    run_each(arguments.output.output, context, |acts| {
         acts.each(
             &arguments.names,
-            |name| Row::of_name(name),
+            |name| VerbRow::of_name(name),
             |acts, name| {
-                if !context.manager().set_pinned(name, pinned)? {
-                    let state = if pinned { "pinned" } else { "not pinned" };
-                    return Ok(acts.installed(Action::Unchanged, name).noted(format!("{} is {state} already", Plain(name))));
+                if !context.manager().set_held(name, held)? {
+                    let state = if held { "pinned" } else { "not pinned" };
+                    return Ok(acts
+                        .installed(Action::Unchanged, name)
+                        .with_notice(format!("{} is {state} already", Sanitized(name))));
                 }
-                let done = if pinned { "Pinned" } else { "Unpinned" };
-                Ok(acts.installed(Action::Updated, name).said(format!("{done} {}", Plain(name))))
+                let done = if held { "Pinned" } else { "Unpinned" };
+                Ok(acts.installed(Action::Updated, name).with_result(format!("{done} {}", Sanitized(name))))
             },
         );
         Ok(())

@@ -6,9 +6,9 @@ use std::io;
 use clap::Args;
 
 use crate::Context;
-use crate::error::{Failure, Result, code};
+use crate::error::{CommandFailure, Result, code};
 use crate::output::OutputError;
-use plugsmith::runtime::{Input, InvokeError, Output, end_by_signal};
+use plugsmith::runtime::{InvokeError, InvokeInput, InvokeOutput, end_by_signal};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -29,14 +29,14 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         crate::clear_up_after(&plugin);
         plugins.push(plugin);
     }
-    let failed = |source| Failure::new(code::FAILED, source);
+    let failed = |source| CommandFailure::new(code::FAILED, source);
     let mut document = tempfile::tempfile().map_err(failed)?;
     io::copy(&mut io::stdin().lock(), &mut document).map_err(failed)?;
     for plugin in &plugins {
         manager.record_run(plugin)?;
-        let input = Input::PostRenderer { args: &arguments.arguments, document: &document };
+        let input = InvokeInput::PostRenderer { args: &arguments.arguments, document: &document };
         match plugin.invoke(input, &context.environment(), context.output) {
-            Ok(Output::PostRenderer(changed)) => document = changed,
+            Ok(InvokeOutput::PostRenderer(changed)) => document = changed,
             Ok(_) => {}
             Err(error) => return Err(end(error, context)),
         }
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 }
 
 /// What a failed plugin means for this program: it ends as the plugin did.
-fn end(error: InvokeError, context: &Context<'_>) -> Failure {
+fn end(error: InvokeError, context: &Context<'_>) -> CommandFailure {
     let code = match &error {
         InvokeError::Exit { code, .. } => u8::try_from(*code).unwrap_or(code::FAILED),
         InvokeError::Signal { signal, .. } => {
@@ -58,5 +58,5 @@ fn end(error: InvokeError, context: &Context<'_>) -> Failure {
         error if error.is_refusal() => code::VERIFICATION,
         _ => code::FAILED,
     };
-    Failure::new(code, error)
+    CommandFailure::new(code, error)
 }

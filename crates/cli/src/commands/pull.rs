@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::install::{FetchArguments, TrustArguments, label, trusted_by};
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, Told, act, shown, verified_by};
 use crate::error::Result;
+use crate::verb::{Action, OutputArguments, RowText, VerbRow, run_one, shown, verified_by};
 use plugsmith::digest::Sha256Digest;
 use plugsmith::manager::PullRequest;
-use plugsmith::text::{masked_source, plain};
+use plugsmith::text::{masked_source, sanitized};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    act(arguments.output.output, context, Row::of_source(&arguments.source), |acts| {
+    run_one(arguments.output.output, context, VerbRow::of_source(&arguments.source), |acts| {
         let trust = arguments.trust.trust(context)?;
         let fetch = arguments.fetch.options(&trust, context)?;
         let pulled = context.manager().pull(&PullRequest {
@@ -44,17 +44,17 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         })?;
         let label = label(&pulled.name, pulled.version.as_deref());
         let path = shown(&pulled.package);
-        let text = format!("Pulled {label} to {}: {}", plain(&path), trusted_by(Some(&pulled.evidence)));
+        let text = format!("Pulled {label} to {}: {}", sanitized(&path), trusted_by(Some(&pulled.evidence)));
         let digest = if acts.wants_rows() { Sha256Digest::of_file(&pulled.package).ok() } else { None };
-        Ok(Row {
+        Ok(VerbRow {
             name: Some(pulled.name),
             version: pulled.version,
             source: Some(masked_source(&arguments.source)),
             digest: digest.map(|(digest, _)| format!("sha256:{digest}")),
             verified: verified_by(Some(&pulled.evidence)),
             path: Some(path),
-            told: Told::Result(text),
-            ..Row::new(Action::Pulled)
+            text: RowText::Result(text),
+            ..VerbRow::new(Action::Pulled)
         })
     })
 }

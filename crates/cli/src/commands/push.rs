@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::install::NetworkArguments;
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, Told, act, shown};
-use crate::error::{Failure, Result};
+use crate::error::{CommandFailure, Result};
+use crate::verb::{Action, OutputArguments, RowText, VerbRow, run_one, shown};
 use plugsmith::intake::source::{OciReference, is_package};
 use plugsmith::manager::PushRequest;
-use plugsmith::text::Plain;
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -33,9 +33,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    act(arguments.output.output, context, Row::of_path(&arguments.package), |_| {
+    run_one(arguments.output.output, context, VerbRow::of_path(&arguments.package), |_| {
         if !arguments.package.exists() {
-            return Err(Failure::not_there(&arguments.package, is_package, "check the path"));
+            return Err(CommandFailure::not_there(&arguments.package, is_package, "check the path"));
         }
         let pushed = context.manager().push(&PushRequest {
             file: arguments.package.clone(),
@@ -48,17 +48,17 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
             context.output.notice("it was there already, byte for byte");
         }
         let reference = pushed.reference.to_string();
-        let text = format!("Pushed {}\nDigest: sha256:{}", Plain(&reference), pushed.digest);
+        let text = format!("Pushed {}\nDigest: sha256:{}", Sanitized(&reference), pushed.digest);
         let OciReference { repository, tag, .. } = pushed.reference;
-        Ok(Row {
+        Ok(VerbRow {
             name: repository.rsplit('/').next().map(str::to_owned),
             // A tag has no `+`.
             version: tag.map(|tag| tag.replace('_', "+")),
             source: Some(reference),
             digest: Some(format!("sha256:{}", pushed.digest)),
             path: Some(shown(&arguments.package)),
-            told: Told::Result(text),
-            ..Row::new(if pushed.already_there { Action::Unchanged } else { Action::Pushed })
+            text: RowText::Result(text),
+            ..VerbRow::new(if pushed.already_there { Action::Unchanged } else { Action::Pushed })
         })
     })
 }

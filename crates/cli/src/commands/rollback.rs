@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::install::label;
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, act};
 use crate::error::Result;
-use plugsmith::text::Plain;
+use crate::verb::{Action, OutputArguments, VerbRow, run_one};
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -18,12 +18,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    act(arguments.output.output, context, Row::of_name(&arguments.name), |acts| {
+    run_one(arguments.output.output, context, VerbRow::of_name(&arguments.name), |acts| {
         let done = context.manager().rollback(&arguments.name)?;
         let from = label(&done.name, done.from.as_deref());
         let to = done.to.as_deref().unwrap_or("the previous version");
-        let text = format!("Rolled back {from} -> {}", Plain(to));
-        let row = acts.installed(Action::Restored, &done.name).said(text);
-        Ok(Row { previous_version: done.from, version: done.to, ..row })
+        let text = format!("Rolled back {from} -> {}", Sanitized(to));
+        let row = acts.installed(Action::Restored, &done.name).with_result(text);
+        Ok(VerbRow { previous_version: done.from, version: done.to, ..row })
     })
 }

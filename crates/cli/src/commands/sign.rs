@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, act, shown, signed_by};
-use crate::error::{Failure, Result, code};
+use crate::error::{CommandFailure, Result, code};
+use crate::verb::{Action, OutputArguments, VerbRow, run_one, shown, signed_by};
 use plugsmith::digest::Sha256Digest;
 use plugsmith::intake::provenance::{Keyring, KeyringError, Passphrase, SignError, SigningKey, sign};
 use plugsmith::intake::source::is_package;
 use plugsmith::manifest::Metadata;
-use plugsmith::text::Plain;
+use plugsmith::text::Sanitized;
 
 /// Bytes of a passphrase file.
 const MAX_PASSPHRASE: u64 = 64 << 10;
@@ -45,30 +45,34 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    act(arguments.output.output, context, Row::of_path(&arguments.package), |_| sign_package(arguments, context))
+    run_one(arguments.output.output, context, VerbRow::of_path(&arguments.package), |_| sign_package(arguments, context))
 }
 
-fn sign_package(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
+fn sign_package(arguments: &Arguments, context: &Context<'_>) -> Result<VerbRow> {
     if !arguments.package.exists() {
-        return Err(Failure::not_there(&arguments.package, is_package, "check the path"));
+        return Err(CommandFailure::not_there(&arguments.package, is_package, "check the path"));
     }
     let key = arguments.key.find(context)?;
-    let mut row = Row::new(Action::Signed);
+    let mut row = VerbRow::new(Action::Signed);
     let provenance = context.manager().sign_package(&arguments.package, |metadata, file_name, digest| {
         row.name = Some(metadata.name.to_string());
         row.version = metadata.version.as_ref().map(ToString::to_string);
         row.digest = Some(format!("sha256:{digest}"));
         arguments.key.sign(&key, metadata, file_name, digest, context)
     })?;
-    let text = format!("Provenance: {}\nSigned by: {}", Plain(&shown(&provenance)), Plain(&key.describe()));
-    Ok(Row { path: Some(shown(&provenance)), verified: signed_by(key.user_id(), &key.fingerprint()), ..row.said(text) })
+    let text = format!("Provenance: {}\nSigned by: {}", Sanitized(&shown(&provenance)), Sanitized(&key.describe()));
+    Ok(VerbRow {
+        path: Some(shown(&provenance)),
+        verified: signed_by(key.user_id(), &key.fingerprint()),
+        ..row.with_result(text)
+    })
 }
 
 impl KeyArguments {
     /// The key that the arguments name, or the only one there is.
     pub(crate) fn find(&self, context: &Context<'_>) -> Result<SigningKey> {
         // Nothing is verified here, so nothing failed to verify.
-        let failed = |error: KeyringError| Failure {
+        let failed = |error: KeyringError| CommandFailure {
             code: if error.is_missing() { code::NOT_THERE } else { code::FAILED },
             ..error.into()
         };
@@ -78,17 +82,16 @@ impl KeyArguments {
             && file.as_os_str() != "-"
             && !file.exists()
         {
-            let text = format!("the passphrase file {} is not there", Plain(&file.to_string_lossy()));
-            return Err(
-                Failure::said(code::NOT_THERE, text).hint("check the path; `-` reads the passphrase from standard input")
-            );
+            let text = format!("the passphrase file {} is not there", Sanitized(&file.to_string_lossy()));
+            return Err(CommandFailure::text(code::NOT_THERE, text)
+                .hint("check the path; `-` reads the passphrase from standard input"));
         }
         let key = match &self.passphrase_file {
             // Its agent asks by itself, but not where the passphrase lies ready.
             Some(_) if key.is_in_gnupg() => {
                 let given = self.passphrase("", context);
                 key.with_passphrase(
-                    given.map_err(|e| Failure::new(code::FAILED, e).hint("give it with `--passphrase-file FILE`"))?,
+                    given.map_err(|e| CommandFailure::new(code::FAILED, e).hint("give it with `--passphrase-file FILE`"))?,
                 )
             }
             _ => key,

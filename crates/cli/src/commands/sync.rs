@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::install::{KeyringArguments, NetworkArguments, label};
 use crate::Context;
-use crate::acts::{Action, Acts, OutputArguments, Row, acts};
-use crate::error::{Failure, Result, code};
-use plugsmith::manager::{Change, LOCK_FILE_NAME, SyncRequest, Synced, Trust};
-use plugsmith::text::Plain;
+use crate::error::{CommandFailure, Result, code};
+use crate::verb::{Action, OutputArguments, VerbRow, VerbRows, run_each};
+use plugsmith::manager::{LOCK_FILE_NAME, SyncChange, SyncRequest, Synced, VerificationMode};
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         (None, Some(mirror)) => mirror.join(LOCK_FILE_NAME),
         (None, None) => PathBuf::from(LOCK_FILE_NAME),
     };
-    let trust: Trust = arguments.keyring.trust();
+    let trust: VerificationMode = arguments.keyring.trust();
     let request = SyncRequest {
         lock_file,
         mirror: arguments.mirror.clone(),
@@ -65,23 +65,23 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         check: arguments.check,
     };
     let mut changed = false;
-    acts(arguments.output.output, context, |acts| {
+    run_each(arguments.output.output, context, |acts| {
         let results = context.manager().sync(&request)?;
         let all = results.len();
         let mut failed = Vec::new();
         for (name, synced) in results {
             match &synced {
-                Ok(synced) => changed |= synced.change != Change::None,
+                Ok(synced) => changed |= synced.change != SyncChange::None,
                 Err(_) => failed.push(name.clone()),
             }
-            let ended = synced.map(|synced| row(synced, arguments.check, acts, context)).map_err(Failure::from);
-            acts.take(Row::of_name(&name), ended);
+            let ended = synced.map(|synced| row(synced, arguments.check, acts, context)).map_err(CommandFailure::from);
+            acts.take(VerbRow::of_name(&name), ended);
         }
         if all > 1 && !failed.is_empty() {
             context.output.notice(&format!(
                 "{} of {all} plugins are not as the lock file has them: {}; `{} plugin sync` tries them again",
                 failed.len(),
-                Plain(&failed.join(", ")),
+                Sanitized(&failed.join(", ")),
                 context.host.name()
             ));
         }
@@ -90,32 +90,32 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         }
         Ok(())
     })?;
-    if arguments.check && changed { Err(Failure::silent(code::DIFFERS)) } else { Ok(()) }
+    if arguments.check && changed { Err(CommandFailure::silent(code::DIFFERS)) } else { Ok(()) }
 }
 
 /// What was done, or with `check` would be.
-fn row(synced: Synced, check: bool, acts: &Acts<'_>, context: &Context<'_>) -> Row {
+fn row(synced: Synced, check: bool, acts: &VerbRows<'_>, context: &Context<'_>) -> VerbRow {
     let said = |done, would, what: &str| format!("{} {what}", if check { would } else { done });
     let from = label(&synced.name, synced.from.as_deref());
     let to = label(&synced.name, synced.to.as_deref());
     let (action, text) = match synced.change {
-        Change::None => {
+        SyncChange::None => {
             context.output.verbose(&format!("{to} is there already"));
             (Action::Unchanged, String::new())
         }
-        Change::Installed => (Action::Installed, said("Installed", "Would install", &to)),
-        Change::Replaced if synced.from == synced.to => (Action::Restored, said("Restored", "Would restore", &to)),
-        Change::Replaced => {
+        SyncChange::Installed => (Action::Installed, said("Installed", "Would install", &to)),
+        SyncChange::Replaced if synced.from == synced.to => (Action::Restored, said("Restored", "Would restore", &to)),
+        SyncChange::Replaced => {
             let to = synced.to.as_deref().unwrap_or("another version");
-            (Action::Updated, said("Changed", "Would change", &format!("{from} -> {}", Plain(to))))
+            (Action::Updated, said("Changed", "Would change", &format!("{from} -> {}", Sanitized(to))))
         }
-        Change::Removed => (Action::Removed, said("Uninstalled", "Would uninstall", &from)),
+        SyncChange::Removed => (Action::Removed, said("Uninstalled", "Would uninstall", &from)),
     };
     let previous_version = synced.from.filter(|_| action != Action::Unchanged);
     // What is installed is not what would come.
     let row = match check && action != Action::Unchanged {
-        true => Row { action, ..Row::of_name(&synced.name) },
+        true => VerbRow { action, ..VerbRow::of_name(&synced.name) },
         false => acts.installed(action, &synced.name),
     };
-    Row { version: synced.to, previous_version, ..row.said(text) }
+    VerbRow { version: synced.to, previous_version, ..row.with_result(text) }
 }

@@ -3,8 +3,8 @@
 use clap::Args;
 
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, acts, shown};
 use crate::error::Result;
+use crate::verb::{Action, OutputArguments, VerbRow, run_each, shown};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -19,10 +19,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
-    acts(arguments.output.output, context, |acts| {
+    run_each(arguments.output.output, context, |acts| {
         acts.each(
             &arguments.names,
-            |name| Row::of_name(name),
+            |name| VerbRow::of_name(name),
             |acts, name| {
                 // Later nobody knows any more where it came from.
                 let was = acts.installed(Action::Removed, name);
@@ -30,7 +30,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
                 let version = Some(done.version).filter(|version| !version.is_empty());
                 let text = format!("Uninstalled {}", super::install::label(&done.name, version.as_deref()));
                 let path = Some(shown(&done.directory));
-                Ok(Row { name: Some(done.name), previous_version: version, version: None, path, ..was }.said(text))
+                Ok(VerbRow { name: Some(done.name), previous_version: version, version: None, path, ..was }
+                    .with_result(text))
             },
         );
         Ok(())

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::install::{NetworkArguments, TrustArguments, label, trusted_by};
 use crate::Context;
-use crate::acts::{Action, Acts, OutputArguments, Row, acts, verified_by};
-use crate::error::{Failure, Result, code};
-use plugsmith::manager::{Outcome, Update, UpdateRequest};
-use plugsmith::text::Plain;
+use crate::error::{CommandFailure, Result, code};
+use crate::verb::{Action, OutputArguments, VerbRow, VerbRows, run_each, verified_by};
+use plugsmith::manager::{Update, UpdateOutcome, UpdateRequest};
+use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     if arguments.names.is_empty() && !arguments.all {
-        let failure = Failure::said(code::USAGE, "no plugin is named");
+        let failure = CommandFailure::text(code::USAGE, "no plugin is named");
         return Err(failure.hint(format!(
             "name those to update, or give `--all`; `{} plugin outdated` shows what there is",
             context.host.name()
@@ -56,13 +56,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         (arguments.network.has_username(), "--username"),
     ] {
         if given && several {
-            return Err(Failure::said(
+            return Err(CommandFailure::text(
                 code::USAGE,
                 format!("`{option}` is about one plugin, and several are to be updated"),
             ));
         }
     }
-    acts(arguments.output.output, context, |acts| {
+    run_each(arguments.output.output, context, |acts| {
         let request = request(arguments, context)?;
         let manager = context.manager();
         let names = if arguments.all { manager.names_to_update()? } else { arguments.names.clone() };
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         }
         acts.each(
             &names,
-            |name| Row::of_name(name),
+            |name| VerbRow::of_name(name),
             |acts, name| Ok(row(manager.update(name, &request)?, arguments.dry_run, acts)),
         );
         Ok(())
@@ -93,17 +93,19 @@ fn request(arguments: &Arguments, context: &Context<'_>) -> Result<UpdateRequest
     })
 }
 
-fn row(update: Update, dry_run: bool, acts: &Acts<'_>) -> Row {
+fn row(update: Update, dry_run: bool, acts: &VerbRows<'_>) -> VerbRow {
     let from = label(&update.name, update.from.as_deref());
     match update.outcome {
-        Outcome::Changed { to, evidence } => {
+        UpdateOutcome::Changed { to, evidence } => {
             let done = if dry_run { "Would update" } else { "Updated" };
             let new = to.as_deref().unwrap_or("a new version");
-            let text = format!("{done} {from} -> {}: {}", Plain(new), trusted_by(evidence.as_ref()));
-            let row = acts.installed(Action::Updated, &update.name).said(text);
+            let text = format!("{done} {from} -> {}: {}", Sanitized(new), trusted_by(evidence.as_ref()));
+            let row = acts.installed(Action::Updated, &update.name).with_result(text);
             let digest = row.digest.filter(|_| !dry_run);
-            Row { version: to, previous_version: update.from, verified: verified_by(evidence.as_ref()), digest, ..row }
+            VerbRow { version: to, previous_version: update.from, verified: verified_by(evidence.as_ref()), digest, ..row }
         }
-        Outcome::Unchanged(why) => acts.installed(Action::Unchanged, &update.name).noted(format!("{from} {why}")),
+        UpdateOutcome::Unchanged(why) => {
+            acts.installed(Action::Unchanged, &update.name).with_notice(format!("{from} {why}"))
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::Context;
-use crate::acts::{Action, OutputArguments, Row, act, shown, verified_by};
-use crate::error::{Failure, Result, code};
+use crate::error::{CommandFailure, Result, code};
+use crate::verb::{Action, OutputArguments, VerbRow, run_one, shown, verified_by};
 use plugsmith::digest::Sha256Digest;
 use plugsmith::intake::provenance::Evidence;
 use plugsmith::intake::source::is_package;
-use plugsmith::manager::{Trust, VerifiedPackage};
-use plugsmith::text::{Plain, masked_source, plain, quoted};
+use plugsmith::manager::{PackageVerification, VerificationMode};
+use plugsmith::text::{Sanitized, masked_source, quoted, sanitized};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -33,8 +33,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     let what = Path::new(&arguments.what);
-    let subject = if is_file(what) { Row::of_path(what) } else { Row::of_name(&arguments.what) };
-    act(arguments.output.output, context, subject, |_| verify(arguments, context))
+    let subject = if is_file(what) { VerbRow::of_path(what) } else { VerbRow::of_name(&arguments.what) };
+    run_one(arguments.output.output, context, subject, |_| verify(arguments, context))
 }
 
 /// Whether a file is meant. A name has no dot and no slash; whatever has one was meant as a file, also if it is not there.
@@ -42,10 +42,10 @@ fn is_file(what: &Path) -> bool {
     what.to_string_lossy().contains(['/', '\\', '.']) || what.is_file()
 }
 
-fn verify(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
+fn verify(arguments: &Arguments, context: &Context<'_>) -> Result<VerbRow> {
     let trust = match arguments.digest {
-        Some(digest) => Trust::Digest(digest),
-        None => Trust::Signature {
+        Some(digest) => VerificationMode::Digest(digest),
+        None => VerificationMode::Signature {
             keyrings: arguments.keyring.clone(),
             allowed_signers: None,
             allow_expired_key: arguments.allow_expired_key,
@@ -57,7 +57,7 @@ fn verify(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
         check_file(&arguments.what, context)?;
         let package = manager.verify_package(path, &trust)?;
         let text = text(&package, context).join("\n");
-        return Ok(Row { path: Some(shown(path)), ..row(&package).said(text) });
+        return Ok(VerbRow { path: Some(shown(path)), ..row(&package).with_result(text) });
     }
     let plugin = manager.verify_installed(&arguments.what, &trust)?;
     let mut lines = match &plugin.package {
@@ -69,24 +69,24 @@ fn verify(arguments: &Arguments, context: &Context<'_>) -> Result<Row> {
         accepted => format!(
             "Files: {}, as they were installed but for changes that you accepted: {}",
             plugin.files,
-            plain(&accepted.join(", "))
+            sanitized(&accepted.join(", "))
         ),
     });
     if !plugin.made.is_empty() {
-        lines.push(format!("Made when it ran: {}", plain(&plugin.made.join(", "))));
+        lines.push(format!("Made when it ran: {}", sanitized(&plugin.made.join(", "))));
     }
-    let row = plugin.package.as_ref().map_or_else(|| Row::new(Action::Verified), row);
+    let row = plugin.package.as_ref().map_or_else(|| VerbRow::new(Action::Verified), row);
     let path = manager.details(&plugin.name).ok().map(|details| shown(&details.listed.directory));
-    Ok(Row { name: Some(plugin.name), version: plugin.version, path, ..row.said(lines.join("\n")) })
+    Ok(VerbRow { name: Some(plugin.name), version: plugin.version, path, ..row.with_result(lines.join("\n")) })
 }
 
 /// Whether `what` is a file that could be a package.
 fn check_file(what: &str, context: &Context<'_>) -> Result {
     let path = Path::new(what);
     if path.is_dir() {
-        let text = format!("{} is a directory: a package is verified, or an installed plugin by its name", Plain(what));
+        let text = format!("{} is a directory: a package is verified, or an installed plugin by its name", Sanitized(what));
         let hint = format!("`{} plugin lint {}` checks a directory", context.host.name(), quoted(what));
-        return Err(Failure::said(code::FAILED, text).hint(hint));
+        return Err(CommandFailure::text(code::FAILED, text).hint(hint));
     }
     if !matches!(path.try_exists(), Ok(false)) {
         return Ok(());
@@ -99,22 +99,22 @@ fn check_file(what: &str, context: &Context<'_>) -> Result {
             quoted(&masked_source(what))
         );
         let text = "a URL is not verified: give a file, or the name of an installed plugin";
-        return Err(Failure::said(code::NOT_THERE, text).hint(hint));
+        return Err(CommandFailure::text(code::NOT_THERE, text).hint(hint));
     }
-    Err(Failure::not_there(path, is_package, "check the path"))
+    Err(CommandFailure::not_there(path, is_package, "check the path"))
 }
 
-fn row(package: &VerifiedPackage) -> Row {
-    Row {
+fn row(package: &PackageVerification) -> VerbRow {
+    VerbRow {
         name: Some(package.name.clone()),
         version: package.version.clone(),
         digest: Some(format!("sha256:{}", package.digest)),
         verified: verified_by(Some(&package.evidence)),
-        ..Row::new(Action::Verified)
+        ..VerbRow::new(Action::Verified)
     }
 }
 
-fn text(package: &VerifiedPackage, context: &Context<'_>) -> Vec<String> {
+fn text(package: &PackageVerification, context: &Context<'_>) -> Vec<String> {
     let what = if package.is_plugin { "Plugin" } else { "Package" };
     let mut lines = vec![format!("{what}: {}", super::install::label(&package.name, package.version.as_deref()))];
     if !package.is_plugin {
@@ -123,7 +123,7 @@ fn text(package: &VerifiedPackage, context: &Context<'_>) -> Vec<String> {
             .warning("there is no plugin.yaml in it: the signature is good, but it is no plugin that could be installed");
     }
     if let Evidence::Signature(signature) = &package.evidence {
-        lines.push(format!("Signed by: {}", Plain(&signature.user_id)));
+        lines.push(format!("Signed by: {}", Sanitized(&signature.user_id)));
         lines.push(format!("Key fingerprint: {}", signature.fingerprint));
         if let Some(subkey) = &signature.subkey {
             lines.push(format!("Signing subkey: {subkey}"));
@@ -133,7 +133,7 @@ fn text(package: &VerifiedPackage, context: &Context<'_>) -> Vec<String> {
             context.output.warning("the key has expired since it signed, which you allowed");
         }
         if let Some(name) = &signature.other_name {
-            context.output.warning(&format!("the provenance lists this package as {}", plain(name)));
+            context.output.warning(&format!("the provenance lists this package as {}", sanitized(name)));
         }
     }
     lines.push(format!("Digest: sha256:{}", package.digest));

@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::{Candidate, Completions};
+use super::{CompletionItem, Completions};
 use crate::dispatch;
 use plugsmith::files;
 use plugsmith::host::Host;
 use plugsmith::manifest::completion::{self, Command, PROGRAM_NAME};
-use plugsmith::runtime::{self, Environment, Subject};
+use plugsmith::runtime::{self, Environment, RunTarget};
 use plugsmith::settings::Limits;
-use plugsmith::store::{Plugin, Standing};
+use plugsmith::store::{FileStanding, Plugin};
 
 /// How long it may think: whoever pressed the tab key is waiting.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -20,9 +20,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) fn load(plugin: &Plugin, limits: &Limits) -> Command {
     let path = plugin.dir.join(completion::FILE_NAME);
     let Ok(Some(bytes)) = files::read_bounded(&path, limits.manifest_bytes) else { return Command::default() };
-    match plugin.startable.standing_of_bytes(completion::FILE_NAME, &bytes) {
-        Ok(Standing::Unchecked | Standing::Installed) => completion::parse(&bytes, &path).unwrap_or_default(),
-        Ok(Standing::Replaced | Standing::Unknown) | Err(_) => Command::default(),
+    match plugin.allowlist.standing_of_bytes(completion::FILE_NAME, &bytes) {
+        Ok(FileStanding::Unchecked | FileStanding::Installed) => completion::parse(&bytes, &path).unwrap_or_default(),
+        Ok(FileStanding::Replaced | FileStanding::Unknown) | Err(_) => Command::default(),
     }
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn load(plugin: &Plugin, limits: &Limits) -> Command {
 /// the words that the plugin itself would get, and the last one even where it is empty; its candidates come after those of the
 /// file. As in Helm a plugin with `ignoreFlags` is told of its sub-commands only.
 pub fn complete(
-    subject: Subject<'_>,
+    subject: RunTarget<'_>,
     tree: &Command,
     words: &[OsString],
     host: &Host,
@@ -83,12 +83,12 @@ fn of_file(node: &Command, current: &str) -> Completions {
     } else {
         node.commands.iter().map(|command| command.name.clone()).chain(node.valid_args.iter().cloned()).collect()
     };
-    let candidates: Vec<Candidate> = words
+    let candidates: Vec<CompletionItem> = words
         .into_iter()
         .filter(|word| word.starts_with(current))
         .map(|word| match word.split_once('\t') {
-            Some((word, help)) => Candidate::new(word, help),
-            None => Candidate::new(word, ""),
+            Some((word, help)) => CompletionItem::new(word, help),
+            None => CompletionItem::new(word, ""),
         })
         .collect();
     let nothing_said = node.commands.is_empty() && node.valid_args.is_empty() && !current.starts_with('-');
@@ -104,7 +104,7 @@ fn read(answer: &str) -> Completions {
     }
     let candidates = lines.into_iter().map(|line| {
         let (value, help) = line.split_once('\t').unwrap_or((line, ""));
-        Candidate::new(value, help)
+        CompletionItem::new(value, help)
     });
     Completions { candidates: candidates.collect(), directive: directive.unwrap_or_default() }
 }

@@ -35,10 +35,14 @@ fn tree() -> Command {
 fn answer(line: &str) -> String {
     let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
     let names = |_| {
-        vec![Candidate::new("hello", "Says hello"), Candidate::new("version", "shadowed"), Candidate::new("secrets", "")]
+        vec![
+            CompletionItem::new("hello", "Says hello"),
+            CompletionItem::new("version", "shadowed"),
+            CompletionItem::new("secrets", ""),
+        ]
     };
     let complete_plugin =
-        |name: &str, words: &[OsString]| Completions::only(vec![Candidate::new(format!("{name}{words:?}"), "")]);
+        |name: &str, words: &[OsString]| Completions::only(vec![CompletionItem::new(format!("{name}{words:?}"), "")]);
     complete(&tree(), &host(), &words, &Plugins { names: &names, complete: &complete_plugin }).render()
 }
 
@@ -90,8 +94,11 @@ fn words_past_a_plugins_name_are_the_plugins() {
 
 #[test]
 fn m8_candidates_cannot_act_on_a_terminal() {
-    let found =
-        Completions::only(vec![Candidate::new("a\x1b[1m", "x"), Candidate::new("b", "\x1b[1m\nc"), Candidate::new("", "x")]);
+    let found = Completions::only(vec![
+        CompletionItem::new("a\x1b[1m", "x"),
+        CompletionItem::new("b", "\x1b[1m\nc"),
+        CompletionItem::new("", "x"),
+    ]);
     assert_eq!(found.render(), "b\t\\u{1b}[1m c\n:4\n");
 }
 

@@ -23,7 +23,7 @@ impl Table {
 
     /// Adds a row; its cells may come from anywhere.
     pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(|cell| text::plain(cell.as_ref()).into_owned()).collect());
+        self.rows.push(cells.into_iter().map(|cell| text::sanitized(cell.as_ref()).into_owned()).collect());
     }
 
     /// The table as lines that end where their last cell does.

@@ -7,10 +7,10 @@ use super::{Linter, Problem, Severity};
 use crate::PlatformCommand;
 use crate::executable::{Format, Machine, Script};
 use crate::programs::is_for_windows;
-use crate::yaml::Mark;
+use crate::yaml::Position;
 
 /// What keeps a program from starting.
-struct Fault {
+struct StartFinding {
     code: &'static str,
     column: usize,
     message: String,
@@ -24,8 +24,8 @@ impl Linter<'_> {
         // One that cannot be read is told of with the other files.
         let Some(format) = File::open(&path).and_then(|mut file| Format::of(&mut file)).ok() else { return };
         let found = if is_for_windows(command) { windows_fault(&format) } else { fault(&format) };
-        let Some(Fault { code, column, message, help }) = found.or_else(|| foreign(&format, command)) else { return };
-        let at = Mark { line: 1, column: u32::try_from(column).unwrap_or(u32::MAX) };
+        let Some(StartFinding { code, column, message, help }) = found.or_else(|| foreign(&format, command)) else { return };
+        let at = Position { line: 1, column: u32::try_from(column).unwrap_or(u32::MAX) };
         let file = Path::new(name).to_string_lossy().replace('\\', "/");
         let problem = Problem { severity, code, message, file, at: Some(at), help: help.to_owned() };
         // Several commands may name one program.
@@ -35,9 +35,10 @@ impl Linter<'_> {
     }
 }
 
-fn fault(format: &Format) -> Option<Fault> {
-    let is =
-        |code, help| Some(Fault { code, column: 1, message: format!("it is {}, and never starts", format.what()), help });
+fn fault(format: &Format) -> Option<StartFinding> {
+    let is = |code, help| {
+        Some(StartFinding { code, column: 1, message: format!("it is {}, and never starts", format.what()), help })
+    };
     match format {
         Format::Empty => is("program-empty", "put the program there"),
         Format::Text => is("script-no-interpreter", "begin it with a line such as `#!/bin/sh`"),
@@ -53,7 +54,7 @@ fn fault(format: &Format) -> Option<Fault> {
     }
 }
 
-fn script_fault(script: &Script) -> Option<Fault> {
+fn script_fault(script: &Script) -> Option<StartFinding> {
     // Behind `#!`.
     let column = |before: &str| 3 + before.chars().count();
     let line = format!("{} {}", script.interpreter, script.argument);
@@ -61,11 +62,11 @@ fn script_fault(script: &Script) -> Option<Fault> {
         let before = line.split('\r').next().unwrap_or_default().trim_end();
         let message = "its first line ends in a carriage return, so its interpreter is never found".to_owned();
         let help = "save it with Unix line ends (`\\n`)";
-        return Some(Fault { code: "script-carriage-return", column: column(before), message, help });
+        return Some(StartFinding { code: "script-carriage-return", column: column(before), message, help });
     }
     if script.interpreter.is_empty() {
         let message = "its first line names no interpreter".to_owned();
-        return Some(Fault {
+        return Some(StartFinding {
             code: "script-no-interpreter",
             column: 3,
             message,
@@ -73,10 +74,12 @@ fn script_fault(script: &Script) -> Option<Fault> {
         });
     }
     if script.several_words_for_env() {
-        let message =
-            format!("Linux gives `env` one word: it looks for a program called `{}`", crate::text::Plain(&script.argument));
+        let message = format!(
+            "Linux gives `env` one word: it looks for a program called `{}`",
+            crate::text::Sanitized(&script.argument)
+        );
         let column = column(&script.interpreter) + 1;
-        return Some(Fault {
+        return Some(StartFinding {
             code: "script-env-words",
             column,
             message,
@@ -87,7 +90,7 @@ fn script_fault(script: &Script) -> Option<Fault> {
 }
 
 /// Windows tells scripts by their names.
-fn windows_fault(format: &Format) -> Option<Fault> {
+fn windows_fault(format: &Format) -> Option<StartFinding> {
     match format {
         Format::Empty | Format::Module | Format::Component | Format::Object => fault(format),
         Format::Script(_)
@@ -103,7 +106,7 @@ fn windows_fault(format: &Format) -> Option<Fault> {
 }
 
 /// A program for another machine than the entry is for.
-fn foreign(format: &Format, command: &PlatformCommand) -> Option<Fault> {
+fn foreign(format: &Format, command: &PlatformCommand) -> Option<StartFinding> {
     let machine = format.machine()?;
     if serves(machine, &command.os.to_lowercase(), &command.arch.to_lowercase()) {
         return None;
@@ -112,8 +115,8 @@ fn foreign(format: &Format, command: &PlatformCommand) -> Option<Fault> {
         true => command.os.clone(),
         false => format!("{}/{}", command.os, command.arch),
     };
-    let message = format!("it is {}, and the entry is for {}", format.what(), crate::text::Plain(&entry));
-    Some(Fault {
+    let message = format!("it is {}, and the entry is for {}", format.what(), crate::text::Sanitized(&entry));
+    Some(StartFinding {
         code: "program-platform",
         column: 1,
         message,

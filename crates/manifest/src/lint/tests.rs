@@ -85,7 +85,7 @@ fn m5_unknown_keys() {
     let report = report(&dir);
     assert!(report.ok);
     assert_eq!((report.problems[0].code, report.problems[0].severity), ("unknown-key", Severity::Warning));
-    assert_eq!(report.problems[0].at, Some(Mark { line: 8, column: 3 }));
+    assert_eq!(report.problems[0].at, Some(Position { line: 8, column: 3 }));
     let dir = plugin(&v1.replace("config: {}", "config: {short_help: x}\nusage: u"));
     let report = lint(dir.path(), &Limits::default());
     assert!(!report.ok);
@@ -140,7 +140,7 @@ fn getters_are_looked_for_in_the_plugin() {
         "name: p\nversion: 1.2.3\ndownloaders:\n- {command: run.sh, protocols: [x]}\n- {command: gone -v, protocols: [y]}\n";
     let dir = plugin(manifest);
     assert_eq!(codes(&dir), ["program-missing"]);
-    assert_eq!(report(&dir).problems[0].at, Some(Mark { line: 5, column: 13 }));
+    assert_eq!(report(&dir).problems[0].at, Some(Position { line: 5, column: 13 }));
     assert_eq!(
         manifest_codes("name: p\nversion: 1.2.3\ndownloaders:\n- {protocols: ['']}\n"),
         ["downloader-command", "protocol-empty"]
@@ -249,7 +249,7 @@ fn sarif_has_a_place_for_each_problem() {
             code: "x",
             message: "m".to_owned(),
             file: "plugin.yaml".to_owned(),
-            at: Some(Mark { line: 2, column: 3 }),
+            at: Some(Position { line: 2, column: 3 }),
             help: "h".to_owned(),
         }],
     };

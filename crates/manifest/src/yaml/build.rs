@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
-use super::{Entry, MAX_DEPTH, Mark, Node, Scalar, Value, YamlError};
+use super::{Entry, MAX_DEPTH, Node, Position, Scalar, Value, YamlError};
 
 /// What aliases and merge keys may add to a document: bytes of text, and so many for each node.
 const ALIAS_BUDGET: usize = 1 << 20;
@@ -69,7 +69,7 @@ fn read(text: &str) -> Result<Node, YamlError> {
             };
         }
     }
-    Ok(Node { at: Mark::START, value: Value::Scalar(Scalar { text: String::new(), plain: true }) })
+    Ok(Node { at: Position::START, value: Value::Scalar(Scalar { text: String::new(), plain: true }) })
 }
 
 fn syntax(error: &ScanError) -> YamlError {
@@ -97,7 +97,7 @@ fn directives(text: &str) -> Result<(), YamlError> {
             _ => "found unknown directive name; remove this line",
         };
         let line = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        return Err(YamlError::Syntax { at: Mark { line, column: 1 }, reason: reason.to_owned() });
+        return Err(YamlError::Syntax { at: Position { line, column: 1 }, reason: reason.to_owned() });
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ fn directives(text: &str) -> Result<(), YamlError> {
 ///
 /// These are lines of a quoted text that are not indented, and tabs behind a colon. In both places white space means nothing,
 /// so it can be changed without changing the document.
-fn repair(text: &str, at: Mark, reason: &str) -> Option<String> {
+fn repair(text: &str, at: Position, reason: &str) -> Option<String> {
     let line_start = match at.line {
         0 | 1 => 0,
         line => text.match_indices('\n').nth(line as usize - 2)?.0 + 1,
@@ -156,9 +156,9 @@ fn quoted_length(text: &str) -> Option<usize> {
     }
 }
 
-fn mark(marker: Marker) -> Mark {
+fn mark(marker: Marker) -> Position {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Mark { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
+    Position { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
 }
 
 /// The text of a document without a byte order mark, without lone carriage returns and without characters that YAML 1.1 forbids.
@@ -178,7 +178,7 @@ fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
 
 /// What `bytes` say in UTF-8, or in UTF-16 behind its byte order mark, as some programs of Windows write it.
 fn characters(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
-    let wrong = |what| Err(YamlError::Encoding { at: Mark::START, what });
+    let wrong = |what| Err(YamlError::Encoding { at: Position::START, what });
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => wrong("UTF-32 text"),
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).map(Cow::Owned),
@@ -212,12 +212,12 @@ fn forbidden(c: char) -> bool {
     !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-fn end_of(text: &str) -> Mark {
+fn end_of(text: &str) -> Position {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let line = text.matches('\n').count() + 1;
     let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Mark { line: number(line), column: number(column) }
+    Position { line: number(line), column: number(column) }
 }
 
 /// A sequence or mapping whose end has not come yet.
@@ -232,19 +232,19 @@ struct Mapping {
     /// Where each key is in `entries`, once there are more than [`SMALL`].
     index: HashMap<String, usize>,
     /// A key whose value has not come yet, and whether it is a merge key.
-    key: Option<(String, Mark, bool)>,
+    key: Option<(String, Position, bool)>,
     /// Where `<<` stands, and its value.
-    merge: Option<(Mark, Node)>,
+    merge: Option<(Position, Node)>,
 }
 
 struct Builder {
-    open: Vec<(Mark, usize, Partial)>,
+    open: Vec<(Position, usize, Partial)>,
     anchors: HashMap<usize, Node>,
     budget: usize,
 }
 
 impl Builder {
-    fn begin(&mut self, at: Mark, anchor: usize, partial: Partial) -> Result<Option<Node>, YamlError> {
+    fn begin(&mut self, at: Position, anchor: usize, partial: Partial) -> Result<Option<Node>, YamlError> {
         if self.open.len() >= MAX_DEPTH {
             return Err(YamlError::TooDeep { at });
         }
@@ -275,7 +275,7 @@ impl Builder {
         Ok(None)
     }
 
-    fn alias(&mut self, at: Mark, anchor: usize) -> Result<Option<Node>, YamlError> {
+    fn alias(&mut self, at: Position, anchor: usize) -> Result<Option<Node>, YamlError> {
         let node = self.anchors.remove(&anchor).ok_or(YamlError::UnknownAlias { at })?;
         let copy = self.copy(&node, at);
         self.anchors.insert(anchor, node);
@@ -287,7 +287,7 @@ impl Builder {
         self.add(copy, 0)
     }
 
-    fn copy(&mut self, node: &Node, at: Mark) -> Result<Node, YamlError> {
+    fn copy(&mut self, node: &Node, at: Position) -> Result<Node, YamlError> {
         self.budget = self.budget.checked_sub(cost(node)).ok_or(YamlError::AliasBudget { at })?;
         Ok(node.clone())
     }
@@ -348,7 +348,7 @@ impl Mapping {
     }
 
     /// Where `key` stands already.
-    fn find(&self, key: &str, merge: bool) -> Option<Mark> {
+    fn find(&self, key: &str, merge: bool) -> Option<Position> {
         if merge {
             return self.merge.as_ref().map(|(at, _)| *at);
         }

@@ -10,7 +10,7 @@ use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
-use super::{Entry, Mark, Node, Value, YamlError};
+use super::{Entry, Node, Position, Value, YamlError};
 
 /// Decodes `node` as a `T`.
 ///
@@ -25,27 +25,27 @@ pub fn from_node<T: DeserializeOwned>(node: &Node) -> Result<T, YamlError> {
 
 /// What serde says, and where once that is known: the innermost part that failed says so.
 #[derive(Debug)]
-struct Failure {
-    at: Option<Mark>,
+struct DecodeFailure {
+    at: Option<Position>,
     reason: String,
 }
 
-impl Failure {
-    fn at(mut self, at: Mark) -> Self {
+impl DecodeFailure {
+    fn at(mut self, at: Position) -> Self {
         self.at.get_or_insert(at);
         self
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DecodeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for DecodeFailure {}
 
-impl de::Error for Failure {
+impl de::Error for DecodeFailure {
     fn custom<T: fmt::Display>(reason: T) -> Self {
         Self { at: None, reason: reason.to_string() }
     }
@@ -54,7 +54,7 @@ impl de::Error for Failure {
 struct Decoder<'a>(&'a Node);
 
 impl Decoder<'_> {
-    fn wrong<'de, V: Visitor<'de>>(&self, visitor: &V) -> Failure {
+    fn wrong<'de, V: Visitor<'de>>(&self, visitor: &V) -> DecodeFailure {
         let found = match &self.0.value {
             Value::Scalar(scalar) => Unexpected::Str(&scalar.text),
             Value::Sequence(_) => Unexpected::Seq,
@@ -63,7 +63,7 @@ impl Decoder<'_> {
         de::Error::invalid_type(found, visitor)
     }
 
-    fn integer<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Failure> {
+    fn integer<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, DecodeFailure> {
         if self.0.is_null() {
             return visitor.visit_u64(0);
         }
@@ -75,7 +75,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn float<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Failure> {
+    fn float<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, DecodeFailure> {
         if self.0.is_null() {
             return visitor.visit_f64(0.0);
         }
@@ -85,7 +85,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn text<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Failure> {
+    fn text<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, DecodeFailure> {
         match self.0.as_str() {
             _ if self.0.is_null() => visitor.visit_str(""),
             Some(text) => visitor.visit_str(text),
@@ -96,14 +96,14 @@ impl Decoder<'_> {
 
 macro_rules! numbers {
     ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
             self.integer(visitor).map_err(|e| e.at(self.0.at))
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for Decoder<'_> {
-    type Error = Failure;
+    type Error = DecodeFailure;
 
     numbers! {
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
@@ -111,7 +111,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
     }
 
     /// For types that take what comes: a number or a truth value only where it is written plainly.
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         match &self.0.value {
             _ if self.0.is_null() => visitor.visit_unit(),
             Value::Sequence(_) => self.deserialize_seq(visitor),
@@ -130,61 +130,61 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         match self.0.as_bool() {
             _ if self.0.is_null() => visitor.visit_bool(false),
             Some(value) => visitor.visit_bool(value),
             None => Err(self.wrong(&visitor)),
         }
-        .map_err(|e: Failure| e.at(self.0.at))
+        .map_err(|e: DecodeFailure| e.at(self.0.at))
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_f64(visitor)
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.float(visitor).map_err(|e| e.at(self.0.at))
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.text(visitor).map_err(|e| e.at(self.0.at))
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         if self.0.is_null() { visitor.visit_unit() } else { Err(self.wrong(&visitor).at(self.0.at)) }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_unit(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeFailure> {
         let at = self.0.at;
         visitor.visit_newtype_struct(self).map_err(|e| e.at(at))
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         let items = match &self.0.value {
             Value::Sequence(items) => items.as_slice(),
             _ if self.0.is_null() => &[],
@@ -193,15 +193,20 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         visitor.visit_seq(Items(items.iter())).map_err(|e| e.at(self.0.at))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeFailure> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         let entries = match &self.0.value {
             Value::Mapping(entries) => entries.as_slice(),
             _ if self.0.is_null() => &[],
@@ -215,7 +220,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeFailure> {
         self.deserialize_map(visitor)
     }
 
@@ -225,18 +230,18 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failure> {
+    ) -> Result<V::Value, DecodeFailure> {
         let at = self.0.at;
         let Some(word) = self.0.as_str() else { return Err(self.wrong(&visitor).at(at)) };
-        let word: StrDeserializer<'_, Failure> = word.into_deserializer();
+        let word: StrDeserializer<'_, DecodeFailure> = word.into_deserializer();
         visitor.visit_enum(word).map_err(|e| e.at(at))
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeFailure> {
         visitor.visit_unit()
     }
 }
@@ -244,9 +249,9 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
 struct Items<'a>(std::slice::Iter<'a, Node>);
 
 impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Failure;
+    type Error = DecodeFailure;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeFailure> {
         match self.0.find(|node| !node.is_null()) {
             Some(node) => seed.deserialize(Decoder(node)).map(Some).map_err(|e| e.at(node.at)),
             None => Ok(None),
@@ -260,16 +265,16 @@ struct Entries<'a> {
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = Failure;
+    type Error = DecodeFailure;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeFailure> {
         let Some(entry) = self.rest.next() else { return Ok(None) };
         self.value = Some(&entry.value);
-        let key: StrDeserializer<'_, Failure> = entry.key.as_str().into_deserializer();
+        let key: StrDeserializer<'_, DecodeFailure> = entry.key.as_str().into_deserializer();
         seed.deserialize(key).map(Some).map_err(|e| e.at(entry.at))
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failure> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeFailure> {
         let Some(node) = self.value.take() else { return Err(de::Error::custom("a value without a key")) };
         seed.deserialize(Decoder(node)).map_err(|e| e.at(node.at))
     }

@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 pub use decode::from_node;
 
@@ -23,19 +23,19 @@ pub const MAX_DEPTH: usize = 100;
 
 /// A place in a document; both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark {
+pub struct Position {
     /// The line.
     pub line: u32,
     /// The column.
     pub column: u32,
 }
 
-impl Mark {
+impl Position {
     /// The first character of a document.
-    pub const START: Mark = Mark { line: 1, column: 1 };
+    pub const START: Position = Position { line: 1, column: 1 };
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
@@ -45,7 +45,7 @@ impl fmt::Display for Mark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Where it begins. A part that came through an alias has the place of what the alias stands for.
-    pub at: Mark,
+    pub at: Position,
     /// What it is.
     pub value: Value,
 }
@@ -67,7 +67,7 @@ pub struct Entry {
     /// The key's text.
     pub key: String,
     /// Where the key stands.
-    pub at: Mark,
+    pub at: Position,
     /// The value.
     pub value: Node,
 }
@@ -179,7 +179,7 @@ pub enum YamlError {
     #[error("{at}: {what}; save the file as UTF-8")]
     Encoding {
         /// Where.
-        at: Mark,
+        at: Position,
         /// What it is.
         what: &'static str,
     },
@@ -187,7 +187,7 @@ pub enum YamlError {
     #[error("{at}: control character U+{code:04X}; remove it, or write it as an escape in double quotes")]
     ControlCharacter {
         /// Where.
-        at: Mark,
+        at: Position,
         /// The character.
         code: u32,
     },
@@ -195,25 +195,25 @@ pub enum YamlError {
     #[error("{at}: {reason}")]
     Syntax {
         /// Where.
-        at: Mark,
+        at: Position,
         /// What the parser says.
         reason: String,
     },
     /// A key twice in one mapping.
-    #[error("{at}: mapping key `{}` already defined at line {}; keep one of the two", Plain(.key), .first.line)]
+    #[error("{at}: mapping key `{}` already defined at line {}; keep one of the two", Sanitized(.key), .first.line)]
     DuplicateKey {
         /// Where it stands the second time.
-        at: Mark,
+        at: Position,
         /// The key.
         key: String,
         /// Where it stands the first time.
-        first: Mark,
+        first: Position,
     },
     /// A key that is a list or a mapping.
     #[error("{at}: a key must be a text, not {found}")]
     ComplexKey {
         /// Where.
-        at: Mark,
+        at: Position,
         /// What is there.
         found: &'static str,
     },
@@ -221,33 +221,33 @@ pub enum YamlError {
     #[error("{at}: nested deeper than {MAX_DEPTH} levels")]
     TooDeep {
         /// Where.
-        at: Mark,
+        at: Position,
     },
     /// Aliases that would blow the document up ("billion laughs").
     #[error("{at}: aliases repeat too much of the document; write the parts out")]
     AliasBudget {
         /// The alias over the budget.
-        at: Mark,
+        at: Position,
     },
     /// An alias inside the part that it stands for, or of no anchor.
     #[error("{at}: the alias stands for nothing that is complete before it")]
     UnknownAlias {
         /// Where.
-        at: Mark,
+        at: Position,
     },
     /// A merge key (`<<`) whose value is no mapping and no list of mappings.
     #[error("{at}: `<<` takes a mapping or a list of mappings, not {found}")]
     Merge {
         /// Where.
-        at: Mark,
+        at: Position,
         /// What is there.
         found: &'static str,
     },
     /// The document does not fit the type that is wanted.
-    #[error("{at}: {}", Plain(.reason))]
+    #[error("{at}: {}", Sanitized(.reason))]
     Decode {
         /// Where.
-        at: Mark,
+        at: Position,
         /// What does not fit.
         reason: String,
     },
@@ -255,7 +255,7 @@ pub enum YamlError {
 
 impl YamlError {
     /// Where in the document it is.
-    pub fn at(&self) -> Mark {
+    pub fn at(&self) -> Position {
         match self {
             Self::Encoding { at, .. }
             | Self::ControlCharacter { at, .. }

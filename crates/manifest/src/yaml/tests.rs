@@ -18,8 +18,8 @@ fn fails(yaml: &str) -> YamlError {
     parse(yaml.as_bytes()).expect_err(yaml)
 }
 
-fn at(line: u32, column: u32) -> Mark {
-    Mark { line, column }
+fn at(line: u32, column: u32) -> Position {
+    Position { line, column }
 }
 
 #[test]

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use plugsmith::digest::Sha256Digest;
 use plugsmith::host::{Homes, Host};
 use plugsmith::intake::provenance::{
-    Evidence, Keyring, KeyringError, MessageError, Reason, Requirement, Signature, StatementError, Verified, VerifyError,
-    verify,
+    Evidence, Keyring, KeyringError, MessageError, Requirement, Signature, SignatureProblem, StatementError,
+    VerifiedPackage, VerifyError, verify,
 };
 use plugsmith::intake::source::{self, FetchOptions, Source};
 use plugsmith::manifest;
-use plugsmith::report::Silent;
+use plugsmith::report::NoReport;
 use plugsmith::settings::Limits;
 
 fn testdata(path: &str) -> PathBuf {
@@ -24,7 +24,7 @@ fn keyring(name: &str) -> Keyring {
 }
 
 /// Verifies the package under `file_name`, with this provenance beside it.
-fn verify_as(file_name: &str, provenance: Option<&[u8]>, requirement: &Requirement) -> Result<Verified, VerifyError> {
+fn verify_as(file_name: &str, provenance: Option<&[u8]>, requirement: &Requirement) -> Result<VerifiedPackage, VerifyError> {
     let (dir, spool) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let package = dir.path().join(file_name);
     std::fs::copy(testdata("provenance/foo-1.0.0.tgz"), &package).unwrap();
@@ -33,7 +33,7 @@ fn verify_as(file_name: &str, provenance: Option<&[u8]>, requirement: &Requireme
     }
     let source = Source::parse(package.to_str().unwrap(), &Default::default()).unwrap();
     let options = FetchOptions { want_provenance: true, ..Default::default() };
-    let fetched = source::fetch(&source, &options, spool.path(), &Silent).unwrap();
+    let fetched = source::fetch(&source, &options, spool.path(), &NoReport).unwrap();
     verify(fetched, requirement, &Limits::default())
 }
 
@@ -53,7 +53,7 @@ fn accepted(case: &str, key: &str) -> Signature {
 
 /// The only reason for which a case must not verify.
 #[track_caller]
-fn reason(case: &str, key: &str) -> Reason {
+fn reason(case: &str, key: &str) -> SignatureProblem {
     match verify_with(case, key, false) {
         Err(VerifyError::NoValidSignature { reasons, .. }) if reasons.len() == 1 => reasons.into_iter().next().unwrap(),
         other => panic!("{case}: {other:?}"),
@@ -96,28 +96,28 @@ fn p2_a_signing_subkey_is_accepted() {
 
 #[test]
 fn p3_a_sha1_digest_is_refused() {
-    check!(reason("sha1", "rsa.pgp"), Reason::WeakDigest { .. });
+    check!(reason("sha1", "rsa.pgp"), SignatureProblem::WeakDigest { .. });
 }
 
 #[test]
 fn p4_an_md5_digest_is_refused() {
-    check!(reason("md5", "rsa.pgp"), Reason::WeakDigest { .. });
+    check!(reason("md5", "rsa.pgp"), SignatureProblem::WeakDigest { .. });
 }
 
 #[test]
 fn p5_an_expired_signature_is_refused() {
-    check!(reason("sigexp", "rsa.pgp"), Reason::Expired { .. });
+    check!(reason("sigexp", "rsa.pgp"), SignatureProblem::Expired { .. });
 }
 
 #[test]
 fn p6_a_signature_of_the_future_is_refused() {
-    check!(reason("sigfuture", "rsa.pgp"), Reason::Future { .. });
+    check!(reason("sigfuture", "rsa.pgp"), SignatureProblem::Future { .. });
 }
 
 #[test]
 fn p7_a_key_that_expired_since_is_accepted_only_when_asked_for() {
     for (case, key) in [("exp_inlife", "expiring.pgp"), ("subexp_inlife", "subexpiring.pgp")] {
-        check!(reason(case, key), Reason::KeyExpired { .. });
+        check!(reason(case, key), SignatureProblem::KeyExpired { .. });
         assert!(verify_with(case, key, true).unwrap().key_expired, "{case}");
     }
     // A newer self-signature has prolonged the key's life.
@@ -132,16 +132,16 @@ fn p7_a_key_that_had_expired_is_refused_even_then() {
         let Err(VerifyError::NoValidSignature { reasons, .. }) = verify_with("exp_after", "expiring.pgp", allow) else {
             panic!()
         };
-        check!(&reasons[..], [Reason::KeyExpiredBefore { .. }]);
+        check!(&reasons[..], [SignatureProblem::KeyExpiredBefore { .. }]);
     }
 }
 
 #[test]
 fn p8_a_revoked_key_is_refused_whatever_the_reason_and_date() {
-    check!(reason("rev", "revoked.pgp"), Reason::Revoked { .. });
+    check!(reason("rev", "revoked.pgp"), SignatureProblem::Revoked { .. });
     accepted("rev", "not-yet-revoked.pgp");
     // The revocation lies in a block of its own, or in another keyring.
-    check!(reason("rev", "revoked-apart.asc"), Reason::Revoked { .. });
+    check!(reason("rev", "revoked-apart.asc"), SignatureProblem::Revoked { .. });
     let paths = ["not-yet-revoked.pgp", "revoked.pgp"].map(|name| testdata("keys").join(name));
     let requirement = Requirement::Signature { keyring: Keyring::open(&paths).unwrap(), allow_expired_key: true };
     let provenance = std::fs::read(testdata("provenance/rev.prov")).unwrap();
@@ -151,7 +151,7 @@ fn p8_a_revoked_key_is_refused_whatever_the_reason_and_date() {
 
 #[test]
 fn p24_a_revoked_subkey_is_refused() {
-    check!(reason("subrev", "subrevoked.pgp"), Reason::Revoked { .. });
+    check!(reason("subrev", "subrevoked.pgp"), SignatureProblem::Revoked { .. });
 }
 
 #[test]
@@ -177,14 +177,14 @@ fn p12_an_unknown_header_is_refused() {
 
 #[test]
 fn p13_a_false_hash_header_is_refused() {
-    check!(reason("hashmismatch", "rsa.pgp"), Reason::FalseHashHeader { .. });
-    check!(reason("hashtoomany", "rsa.pgp"), Reason::UnusedHash);
+    check!(reason("hashmismatch", "rsa.pgp"), SignatureProblem::FalseHashHeader { .. });
+    check!(reason("hashtoomany", "rsa.pgp"), SignatureProblem::UnusedHash);
 }
 
 #[test]
 fn p14_a_missing_hash_header_is_fine_where_the_digest_is() {
     accepted("nohash", "rsa.pgp");
-    check!(reason("nohash-sha1", "rsa.pgp"), Reason::WeakDigest { .. });
+    check!(reason("nohash-sha1", "rsa.pgp"), SignatureProblem::WeakDigest { .. });
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn p18_a_form_feed_and_p19_a_nul_are_refused() {
 
 #[test]
 fn a_changed_text_is_refused() {
-    check!(reason("tampered", "rsa.pgp"), Reason::Bad { .. });
+    check!(reason("tampered", "rsa.pgp"), SignatureProblem::Bad { .. });
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn p23_keyrings_in_every_form() {
             Ok(_) => assert!(holds_rsa, "{name}"),
             Err(VerifyError::NoValidSignature { reasons, .. }) => {
                 assert!(!holds_rsa, "{name}");
-                check!(&reasons[..], [Reason::UnknownSigner { .. }]);
+                check!(&reasons[..], [SignatureProblem::UnknownSigner { .. }]);
             }
             Err(other) => panic!("{name}: {other:?}"),
         }
@@ -337,8 +337,8 @@ fn p23_the_hosts_own_keyring_is_a_file_or_a_folder_and_a_named_one_wins() {
 
 #[test]
 fn p24_weak_keys_are_refused_and_sha1_self_signatures_are_not() {
-    check!(reason("rsa1024", "rsa1024.pgp"), Reason::WeakKey { .. });
-    check!(reason("dsa", "dsa.pgp"), Reason::WeakKey { .. });
+    check!(reason("rsa1024", "rsa1024.pgp"), SignatureProblem::WeakKey { .. });
+    check!(reason("dsa", "dsa.pgp"), SignatureProblem::WeakKey { .. });
     accepted("good-sha1-self-signature", "sha1self.pgp");
 }
 
@@ -359,7 +359,7 @@ fn p25_missing_empty_and_malformed_are_three_errors() {
 
 #[test]
 fn p26_unknown_issuers_alone_are_a_failure() {
-    check!(reason("unknown", "rsa.pgp"), Reason::UnknownSigner { .. });
+    check!(reason("unknown", "rsa.pgp"), SignatureProblem::UnknownSigner { .. });
     let error = verify_with("good-two-signatures", "extended.pgp", false).unwrap_err();
     assert!(error.to_string().contains("; if you trust its owner, add the key to it"), "{error}");
     // One known signer of two is enough, whichever it is.
@@ -381,7 +381,7 @@ fn p27_a_large_provenance_is_refused() {
     let options = FetchOptions { want_provenance: true, ..Default::default() };
     let into = tempfile::tempdir().unwrap();
     // Whoever reads it first refuses it.
-    if let Ok(fetched) = source::fetch(&source, &options, into.path(), &Silent) {
+    if let Ok(fetched) = source::fetch(&source, &options, into.path(), &NoReport) {
         check!(verify(fetched, &requirement, &Limits::default()), Err(VerifyError::TooLarge { .. }));
     }
 }

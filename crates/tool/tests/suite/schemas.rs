@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use plugsmith::manager::{Held, LockFile, Outdated};
+use plugsmith::manager::{LockFile, Outdated, UpdateBlocker};
 use plugsmith::manifest::{self, completion, lint};
 use plugsmith::policy::PolicyFile;
 use plugsmith::settings::{Limits, Settings};
-use plugsmith::trust::Trusted;
+use plugsmith::trust::TrustFile;
 use plugsmith::yaml;
 use plugsmith_protocol::{
     CliInput, CliOutput, GetterInput, GetterOutput, PostRendererInput, PostRendererOutput, TestInput, TestOutput,
@@ -384,7 +384,7 @@ fn trust_files() {
     let accepted = format!("accepted: [{{name: p, since: '2026-01-02T03:04:05Z', files: [{file}, {{path: b}}]}}]");
     judge(
         "trust",
-        |bytes| Trusted::parse(bytes).map(drop).map_err(|e| e.to_string()),
+        |bytes| TrustFile::parse(bytes).map(drop).map_err(|e| e.to_string()),
         &[
             "",
             "apiVersion: v1\nsigners: []",
@@ -491,7 +491,7 @@ fn outdated_lists() {
     let row = Outdated {
         name: "p".to_owned(),
         wanted: Some("1.0.0".to_owned()),
-        held: Some(Held::ExactUrl),
+        blocker: Some(UpdateBlocker::ExactUrl),
         source: Some("s".to_owned()),
         ..Outdated::default()
     };

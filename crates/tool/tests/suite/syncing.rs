@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use plugsmith::digest::Sha256Digest;
-use plugsmith::host::{Chosen, Homes, Host, Origin};
+use plugsmith::host::{ChosenDirectory, Homes, Host, SettingOrigin};
 use plugsmith::intake::source::FetchOptions;
-use plugsmith::manager::{Change, Manager, SyncRequest, Trust};
-use plugsmith::report::{Event, Report};
+use plugsmith::manager::{Manager, SyncChange, SyncRequest, VerificationMode};
+use plugsmith::report::{Report, ReportEvent};
 use plugsmith::settings::Settings;
 
 use crate::support::archive::Tar;
@@ -112,13 +112,13 @@ fn no_more_downloads_at_once_than_the_settings_allow() {
 struct Log(Mutex<Vec<String>>);
 
 impl Report for Log {
-    fn event(&self, event: Event<'_>) {
+    fn event(&self, event: ReportEvent<'_>) {
         let text = match event {
-            Event::Started { what, .. } => format!("started {what}"),
-            Event::Advanced { done } => format!("advanced {done}"),
-            Event::Finished => "finished".to_owned(),
+            ReportEvent::Started { what, .. } => format!("started {what}"),
+            ReportEvent::Advanced { done } => format!("advanced {done}"),
+            ReportEvent::Finished => "finished".to_owned(),
             // What `--debug` shows is told in between.
-            Event::Step(_) => return,
+            ReportEvent::Step(_) => return,
             other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(text);
@@ -131,13 +131,13 @@ fn many_downloads_are_one_step_of_the_report() {
     let server = Server::start(|request, to| answer(to, "200 OK", &[], &package(asked(request), 1000)));
     let world = World::new();
     let lock_file = world.write("plugins.lock", locked(&server, &names));
-    let chosen = |name: &str| Chosen { path: world.path(name), origin: Origin::Default };
+    let chosen = |name: &str| ChosenDirectory { path: world.path(name), origin: SettingOrigin::Default };
     let homes = Homes {
         data: chosen("data"),
         cache: chosen("cache"),
         config: chosen("config"),
         plugins: vec![world.path("data/plugins")],
-        plugins_origin: Origin::Default,
+        plugins_origin: SettingOrigin::Default,
     };
     let (host, settings, report) = (Host::tool(), Settings::default(), Log::default());
     let policy = plugsmith::policy::Policy::none();
@@ -151,12 +151,12 @@ fn many_downloads_are_one_step_of_the_report() {
         prune: false,
         hooks: true,
         fetch: FetchOptions::default(),
-        trust: Trust::Nothing,
+        trust: VerificationMode::Nothing,
         accept_signer: false,
         check: false,
     };
     let results = manager.sync(&request).unwrap();
-    assert!(results.iter().all(|(_, result)| result.as_ref().is_ok_and(|one| one.change == Change::Installed)));
+    assert!(results.iter().all(|(_, result)| result.as_ref().is_ok_and(|one| one.change == SyncChange::Installed)));
     assert!(results.iter().map(|(name, _)| name).eq(&names));
     let log = report.0.into_inner().unwrap();
     let (first, rest) = log.split_first().unwrap();

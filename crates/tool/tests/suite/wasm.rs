@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use plugsmith::host::{Chosen, Homes, Host, Origin};
-use plugsmith::report::Silent;
-use plugsmith::runtime::{Environment, Input, InvokeError, Output, Process};
-use plugsmith::settings::{Gate, Limits};
+use plugsmith::host::{ChosenDirectory, Homes, Host, SettingOrigin};
+use plugsmith::report::NoReport;
+use plugsmith::runtime::{Environment, InvokeError, InvokeInput, InvokeOutput, ProcessMode};
+use plugsmith::settings::{GateMode, Limits};
 use plugsmith::store::Store;
 use plugsmith_protocol::TestInput;
 
@@ -549,28 +549,28 @@ fn w8_an_embedding_program_offers_functions_of_its_own() {
             }
             Ok(serde_json::json!({"Greeting": format!("{}!", told.name.to_uppercase())}).to_string().into_bytes())
         });
-    let home = |name: &str| Chosen { path: world.root().join(name), origin: Origin::Default };
+    let home = |name: &str| ChosenDirectory { path: world.root().join(name), origin: SettingOrigin::Default };
     let homes = Homes {
         data: home("data"),
         cache: home("cache"),
         config: home("config"),
         plugins: vec![world.plugins()],
-        plugins_origin: Origin::Default,
+        plugins_origin: SettingOrigin::Default,
     };
-    let plugin = Store::open(&host, &homes, Limits::default()).open_plugin("p", Gate::Require).unwrap();
+    let plugin = Store::open(&host, &homes, Limits::default()).open_plugin("p", GateMode::Require).unwrap();
     let environment = Environment::new(&host, &homes, false);
-    let greet = |name| plugin.invoke(Input::Test { name }, &environment, &Silent);
-    assert!(matches!(greet("Ann"), Ok(Output::Test(greeting)) if greeting == "ANN!"));
+    let greet = |name| plugin.invoke(InvokeInput::Test { name }, &environment, &NoReport);
+    assert!(matches!(greet("Ann"), Ok(InvokeOutput::Test(greeting)) if greeting == "ANN!"));
     let Err(InvokeError::Wasm { source, .. }) = greet("") else { panic!() };
     assert_eq!(source.to_string(), "the host function `shout` failed: nobody to shout at");
     // The right question, or none.
-    let asked = plugin.invoke(Input::Cli { args: &[], process: Process::Wait }, &environment, &Silent);
+    let asked = plugin.invoke(InvokeInput::Cli { args: &[], process: ProcessMode::Wait }, &environment, &NoReport);
     assert!(matches!(asked, Err(InvokeError::NotACommand { .. })));
     // Two calls at once do not get into each other's way.
     std::thread::scope(|scope| {
         let calls: Vec<_> = ["a", "b", "c"].map(|name| scope.spawn(move || greet(name))).into();
         for (call, expected) in calls.into_iter().zip(["A!", "B!", "C!"]) {
-            assert!(matches!(call.join().unwrap(), Ok(Output::Test(greeting)) if greeting == expected));
+            assert!(matches!(call.join().unwrap(), Ok(InvokeOutput::Test(greeting)) if greeting == expected));
         }
     });
     // A function that takes and gives something else.

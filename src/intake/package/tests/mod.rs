@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
-use crate::report::Silent;
+use crate::report::NoReport;
 use crate::settings::Limits;
 
 /// A manifest of the plugin `name`.
@@ -125,7 +125,7 @@ impl Place {
 
     fn unpack(&self, archive: &[u8], limits: &Limits) -> Result<Unpacked, UnpackError> {
         fs::write(self.archive(), archive).unwrap();
-        let unpacked = unpack(&self.archive(), &self.archive(), &self.staging(), limits, &Silent);
+        let unpacked = unpack(&self.archive(), &self.archive(), &self.staging(), limits, &NoReport);
         // Looking and unpacking agree; an archive of ours may be looked at without being read, but none is made here.
         let inspected = inspect(&self.archive(), limits);
         match (&unpacked, &inspected) {
@@ -144,11 +144,11 @@ fn unpack_bytes(archive: &[u8]) -> Result<Unpacked, UnpackError> {
 }
 
 /// Why the archive is refused.
-fn refusal(archive: &[u8]) -> Fault {
+fn refusal(archive: &[u8]) -> PackageFault {
     refusal_with(archive, &Limits::default())
 }
 
-fn refusal_with(archive: &[u8], limits: &Limits) -> Fault {
+fn refusal_with(archive: &[u8], limits: &Limits) -> PackageFault {
     match Place::new().unpack(archive, limits) {
         Err(UnpackError::Refused { source, .. }) => *source,
         other => panic!("expected a refusal, not {other:?}"),

@@ -4,7 +4,7 @@ use super::pack::pack_with;
 use super::*;
 
 fn pack_into(dir: &Path, destination: &Path) -> Result<Published, PackError> {
-    pack(dir, destination, &Limits::default(), &Silent)?.publish(None)
+    pack(dir, destination, &Limits::default(), &NoReport)?.publish(None)
 }
 
 /// The bytes of the package of `dir`, made somewhere else.
@@ -25,13 +25,13 @@ fn packs_what_unpacks_again() {
     let long = format!("{}/{}/file", "a".repeat(120), "b".repeat(200));
     write_all(dir.path(), &[(&long, b"long")]);
     let place = Place::new();
-    let package = pack(dir.path(), place.dir.path(), &Limits::default(), &Silent).unwrap();
+    let package = pack(dir.path(), place.dir.path(), &Limits::default(), &NoReport).unwrap();
     assert_eq!((&*package.file_name, package.metadata.name.as_str()), ("foo-1.0.0.tgz", "foo"));
     let (digest, size) = (package.digest, package.size);
     package.publish(None).unwrap();
     assert_eq!(Sha256Digest::of_file(&place.archive()).unwrap(), (digest, size));
 
-    let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
+    let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &NoReport).unwrap();
     assert_eq!(unpacked.root, place.staging().join("foo"));
     assert_eq!(tree(&unpacked.root), tree(dir.path()));
     assert_eq!(inspect(&place.archive(), &Limits::default()).unwrap(), unpacked.metadata);
@@ -63,8 +63,9 @@ fn k1_the_same_tree_gives_the_same_bytes() {
     let file = fs::File::options().write(true).open(one.path().join("z")).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     let out = tempfile::tempdir().unwrap();
-    let with =
-        |dir: &Path, mtime, threads| pack_with(dir, out.path(), &Limits::default(), &Silent, mtime, threads).unwrap().digest;
+    let with = |dir: &Path, mtime, threads| {
+        pack_with(dir, out.path(), &Limits::default(), &NoReport, mtime, threads).unwrap().digest
+    };
     let expected = with(one.path(), 0, 1);
     for threads in [1, 2, 3, 8] {
         assert_eq!(with(other.path(), 0, threads), expected, "{threads}");
@@ -86,7 +87,7 @@ fn noise(size: usize) -> Vec<u8> {
 fn k1_a_known_tree_has_a_known_digest() {
     let dir = plugin_dir(&[("a/noise", &noise(2_000_000)), ("b/text", &b"the same words again and again ".repeat(20_000))]);
     let out = tempfile::tempdir().unwrap();
-    let package = pack_with(dir.path(), out.path(), &Limits::default(), &Silent, 0, 2).unwrap();
+    let package = pack_with(dir.path(), out.path(), &Limits::default(), &NoReport, 0, 2).unwrap();
     // Another digest means that every package changes its bytes: a new compressor, level, block size or header. Say so in
     // the change log.
     assert_eq!(package.digest.to_string(), "8f18e87d5c09d9b4963a8db6d4b1172cf9bff42679e42463b8d910c77326d715");
@@ -211,7 +212,7 @@ fn k3_links_inside_are_stored_as_what_they_lead_to() {
     write_all(dir.path(), &[(".helmignore", b"ignored")]);
     let place = Place::new();
     pack_into(dir.path(), place.dir.path()).unwrap();
-    let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
+    let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &NoReport).unwrap();
     let found = tree(&unpacked.root);
     let content = |path: &str| found.iter().find(|(found, _)| found == path).unwrap_or_else(|| panic!("{path}")).1.clone();
     assert_eq!(content("alias"), Some(b"#!/bin/sh\n".to_vec()));
@@ -268,7 +269,7 @@ fn k3_links_cannot_multiply_without_end() {
     }
     fs::create_dir(dir.path().join("l30")).unwrap();
     let limits = Limits { entries: 1000, ..Limits::default() };
-    let error = pack(dir.path(), dir.path(), &limits, &Silent).unwrap_err();
+    let error = pack(dir.path(), dir.path(), &limits, &NoReport).unwrap_err();
     assert!(matches!(error, PackError::Refused { .. }), "{error:?}");
 }
 
@@ -283,7 +284,7 @@ fn what_would_not_unpack_is_not_packed() {
     assert!(matches!(pack_into(dir.path(), dir.path()), Err(PackError::Refused { .. })));
     let dir = plugin_dir(&[("zeros", &vec![0; 100 << 20])]);
     let Err(PackError::Refused { source, .. }) = pack_into(dir.path(), dir.path()) else { panic!() };
-    assert!(matches!(*source, Fault::Ratio { .. }));
+    assert!(matches!(*source, PackageFault::Ratio { .. }));
     assert_eq!(tree(dir.path()).len(), 3, "nothing is left behind");
     for limits in [
         Limits { entries: 2, ..Limits::default() },
@@ -292,7 +293,7 @@ fn what_would_not_unpack_is_not_packed() {
         Limits { path_levels: 1, ..Limits::default() },
     ] {
         let dir = plugin_dir(&[]);
-        assert!(matches!(pack(dir.path(), dir.path(), &limits, &Silent), Err(PackError::Refused { .. })), "{limits:?}");
+        assert!(matches!(pack(dir.path(), dir.path(), &limits, &NoReport), Err(PackError::Refused { .. })), "{limits:?}");
     }
 }
 
@@ -309,7 +310,7 @@ fn a_plugin_needs_a_manifest_and_a_version() {
 fn k5_the_pair_is_replaced_as_one() {
     let dir = plugin_dir(&[]);
     let out = tempfile::tempdir().unwrap();
-    let pack = || pack(dir.path(), out.path(), &Limits::default(), &Silent).unwrap();
+    let pack = || pack(dir.path(), out.path(), &Limits::default(), &NoReport).unwrap();
     let names = || tree(out.path()).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     drop(pack());
     assert_eq!(names(), [""; 0]);
@@ -352,7 +353,7 @@ fn the_manifest_is_found_without_reading_the_rest() {
     damaged[1000] ^= 1;
     fs::write(place.archive(), &damaged).unwrap();
     assert_eq!(inspect(&place.archive(), &Limits::default()).unwrap(), expected);
-    unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap_err();
+    unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &NoReport).unwrap_err();
     // A pointer that leads nowhere is not followed.
     let at = sound.len() - 34;
     for change in [1, 100, 250] {
@@ -380,7 +381,7 @@ fn blocks_are_only_where_the_package_says_that_they_are() {
         let staging = place.staging();
         fs::remove_dir_all(&staging).unwrap();
         fs::create_dir(&staging).unwrap();
-        unpack(&place.archive(), &place.archive(), &staging, &Limits::default(), &Silent).map(|unpacked| unpacked.files)
+        unpack(&place.archive(), &place.archive(), &staging, &Limits::default(), &NoReport).map(|unpacked| unpacked.files)
     };
     let files = tree(&sound).unwrap();
     assert!(files.iter().any(|file| file.path == "z" && file.size == 3_000_000));
@@ -399,7 +400,7 @@ fn blocks_are_only_where_the_package_says_that_they_are() {
     let refused = tree(&shifted);
     if crate::intake::package::gzip::threads() > 1 {
         assert!(
-            matches!(&refused, Err(UnpackError::Refused { source, .. }) if matches!(**source, Fault::Gzip { .. })),
+            matches!(&refused, Err(UnpackError::Refused { source, .. }) if matches!(**source, PackageFault::Gzip { .. })),
             "{refused:?}"
         );
     }

@@ -67,7 +67,7 @@ proptest! {
     fn damage_is_never_a_panic(at in 0.0_f64..1.0, bit in 0_u8..8, cut in any::<bool>()) {
         let dir = plugin_dir(&[("a", b"content"), ("b/c", &[1; 5000])]);
         let place = Place::new();
-        pack(dir.path(), place.dir.path(), &Limits::default(), &Silent).unwrap().publish(None).unwrap();
+        pack(dir.path(), place.dir.path(), &Limits::default(), &NoReport).unwrap().publish(None).unwrap();
         let mut bytes = fs::read(place.archive()).unwrap();
         let at = (at * bytes.len() as f64) as usize;
         if cut {
@@ -77,7 +77,7 @@ proptest! {
         }
         fs::write(place.archive(), &bytes).unwrap();
         let _ = inspect(&place.archive(), &Limits::default());
-        if let Ok(unpacked) = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent) {
+        if let Ok(unpacked) = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &NoReport) {
             // Some bits of gzip's headers say nothing about what is in it.
             prop_assert_eq!(tree(&unpacked.root), tree(dir.path()));
         }
@@ -100,8 +100,8 @@ proptest! {
             fs::create_dir_all(dir.path().join(directory)).unwrap();
         }
         let place = Place::new();
-        pack(dir.path(), place.dir.path(), &Limits::default(), &Silent).unwrap().publish(None).unwrap();
-        let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &Silent).unwrap();
+        pack(dir.path(), place.dir.path(), &Limits::default(), &NoReport).unwrap().publish(None).unwrap();
+        let unpacked = unpack(&place.archive(), &place.archive(), &place.staging(), &Limits::default(), &NoReport).unwrap();
         prop_assert_eq!(tree(&unpacked.root), tree(dir.path()));
         prop_assert_eq!(unpacked.files.len(), on_disk.len() + 2);
     }

@@ -15,7 +15,7 @@ use sequoia_openpgp as openpgp;
 
 use proptest::prelude::*;
 
-use super::super::policy::Policy;
+use super::super::checker::SignatureChecker;
 use super::super::*;
 use super::super::{message, packets, verify as verifying};
 use super::fetched;
@@ -48,10 +48,10 @@ fn signed_by(key: &SecretKey, signature: SignatureBuilder) -> String {
 }
 
 fn verdict(provenance: &str, cert: &Cert) -> Result<Signature, VerifyError> {
-    verdict_under(provenance, &Keyring::of(std::slice::from_ref(cert)), &Policy::new(false))
+    verdict_under(provenance, &Keyring::of(std::slice::from_ref(cert)), &SignatureChecker::new(false))
 }
 
-fn verdict_under(provenance: &str, keyring: &Keyring, policy: &Policy) -> Result<Signature, VerifyError> {
+fn verdict_under(provenance: &str, keyring: &Keyring, policy: &SignatureChecker) -> Result<Signature, VerifyError> {
     let fetched = fetched("foo-1.0.0.tgz", digest(), Some(provenance.as_bytes().to_vec()));
     let verified = verifying::verify_signature(fetched, keyring, policy, &Limits::default())?;
     let Evidence::Signature(signature) = verified.evidence else { panic!() };
@@ -59,7 +59,7 @@ fn verdict_under(provenance: &str, keyring: &Keyring, policy: &Policy) -> Result
 }
 
 #[track_caller]
-fn reason(provenance: &str, cert: &Cert) -> Reason {
+fn reason(provenance: &str, cert: &Cert) -> SignatureProblem {
     match verdict(provenance, cert) {
         Err(VerifyError::NoValidSignature { reasons, .. }) if reasons.len() == 1 => reasons.into_iter().next().unwrap(),
         other => panic!("{other:?}"),
@@ -104,11 +104,11 @@ fn binary_signatures_are_accepted_and_other_types_are_not() {
     let key = secret(&cert, false);
     verdict(&signed_by(&key, builder().set_type(SignatureType::Binary)), &cert).unwrap();
     let other = signed_by(&key, builder().set_type(SignatureType::Unknown(0x05)));
-    assert!(matches!(reason(&other, &cert), Reason::WrongType { .. }));
+    assert!(matches!(reason(&other, &cert), SignatureProblem::WrongType { .. }));
     let mut pair = key.into_keypair().unwrap();
     let standalone = SignatureBuilder::new(SignatureType::Standalone).sign_standalone(&mut pair).unwrap();
     let standalone = message::write(&text(), "SHA512", &Packet::from(standalone).to_vec().unwrap());
-    assert!(matches!(reason(&standalone, &cert), Reason::WrongType { .. }));
+    assert!(matches!(reason(&standalone, &cert), SignatureProblem::WrongType { .. }));
 }
 
 #[test]
@@ -117,20 +117,20 @@ fn weak_digests_and_critical_demands_are_refused() {
     let key = secret(&cert, false);
     for hash in [HashAlgorithm::SHA1, HashAlgorithm::SHA224] {
         assert!(
-            matches!(reason(&signed_by(&key, builder().set_hash_algo(hash)), &cert), Reason::WeakDigest { .. }),
+            matches!(reason(&signed_by(&key, builder().set_hash_algo(hash)), &cert), SignatureProblem::WeakDigest { .. }),
             "{hash}"
         );
     }
     let notation = |critical| builder().set_notation("x@example.org", b"y", NotationDataFlags::empty(), critical).unwrap();
     verdict(&signed_by(&key, notation(false)), &cert).unwrap();
-    assert!(matches!(reason(&signed_by(&key, notation(true)), &cert), Reason::Critical { .. }));
+    assert!(matches!(reason(&signed_by(&key, notation(true)), &cert), SignatureProblem::Critical { .. }));
 }
 
 #[test]
 fn a_signature_from_before_its_key_is_refused() {
     let cert = generate(signer().set_primary_key_flags(KeyFlags::empty().set_signing()));
     let early = builder().set_signature_creation_time(SystemTime::now() - 31 * DAY).unwrap();
-    assert!(matches!(reason(&signed_by(&secret(&cert, false), early), &cert), Reason::BeforeKey { .. }));
+    assert!(matches!(reason(&signed_by(&secret(&cert, false), early), &cert), SignatureProblem::BeforeKey { .. }));
 }
 
 #[test]
@@ -144,21 +144,21 @@ fn time_decides_to_the_second() {
     for (now, accepted) in
         [(signed - second, false), (signed, true), (signed + 10 * DAY - second, true), (signed + 10 * DAY, false)]
     {
-        assert_eq!(verdict_under(&provenance, &keyring, &Policy::at(now, false)).is_ok(), accepted, "{now:?}");
+        assert_eq!(verdict_under(&provenance, &keyring, &SignatureChecker::at(now, false)).is_ok(), accepted, "{now:?}");
     }
 }
 
 #[test]
 fn p24_a_primary_key_that_only_certifies_is_refused() {
     let cert = generate(signer().add_signing_subkey());
-    assert!(matches!(reason(&signed_by(&secret(&cert, false), builder()), &cert), Reason::CannotSign { .. }));
+    assert!(matches!(reason(&signed_by(&secret(&cert, false), builder()), &cert), SignatureProblem::CannotSign { .. }));
     verdict(&signed_by(&secret(&cert, true), builder()), &cert).unwrap();
 }
 
 #[test]
 fn p24_a_subkey_without_the_signing_flag_is_refused() {
     let cert = generate(signer().add_authentication_subkey());
-    assert!(matches!(reason(&signed_by(&secret(&cert, true), builder()), &cert), Reason::CannotSign { .. }));
+    assert!(matches!(reason(&signed_by(&secret(&cert, true), builder()), &cert), SignatureProblem::CannotSign { .. }));
 }
 
 /// A certificate to which a key was bound as a subkey that signs, with or without its consent.
@@ -191,11 +191,11 @@ fn with_subkey(back_signature: Option<&SecretKey>) -> (Cert, SecretKey) {
 #[test]
 fn p24_a_subkey_without_a_back_signature_is_refused() {
     let (cert, subkey) = with_subkey(None);
-    assert!(matches!(reason(&signed_by(&subkey, builder()), &cert), Reason::NoBackSignature { .. }));
+    assert!(matches!(reason(&signed_by(&subkey, builder()), &cert), SignatureProblem::NoBackSignature { .. }));
     // One by another key than the subkey is none.
     let (_, another) = with_subkey(None);
     let (cert, subkey) = with_subkey(Some(&another));
-    assert!(matches!(reason(&signed_by(&subkey, builder()), &cert), Reason::NoBackSignature { .. }));
+    assert!(matches!(reason(&signed_by(&subkey, builder()), &cert), SignatureProblem::NoBackSignature { .. }));
 }
 
 #[test]
@@ -211,21 +211,21 @@ fn p24_a_forged_self_signature_is_refused() {
         }
     }
     let forged = Cert::from_packets(packets.into_iter()).unwrap();
-    assert!(matches!(reason(&provenance, &forged), Reason::NoSelfSignature { .. }));
+    assert!(matches!(reason(&provenance, &forged), SignatureProblem::NoSelfSignature { .. }));
 }
 
 #[test]
 fn p26_signatures_by_strangers_and_by_nobody_are_refused() {
     let cert = generate(signer().set_primary_key_flags(KeyFlags::empty().set_signing()));
     let provenance = signed_by(&secret(&cert, false), builder());
-    assert!(matches!(reason(&provenance, &generate(signer())), Reason::UnknownSigner { .. }));
+    assert!(matches!(reason(&provenance, &generate(signer())), SignatureProblem::UnknownSigner { .. }));
     // Version 4, text, EdDSA, SHA-512; the time is its only subpacket.
     let body = [4, 1, 22, 10, 0, 6, 5, 2, 0x60, 0, 0, 0, 0, 0, 0xaa, 0xbb, 0, 1, 1, 0, 1, 1];
     let anonymous = message::write(&text(), "SHA512", &packets::frame(2, &body));
-    assert_eq!(reason(&anonymous, &cert), Reason::NoIssuer);
+    assert_eq!(reason(&anonymous, &cert), SignatureProblem::NoIssuer);
     for unreadable in [&b"\x04"[..], b"\x07\x01\x16\x0a\0\0\0\0\0\0"] {
         let unreadable = message::write(&text(), "SHA512", &packets::frame(2, unreadable));
-        assert_eq!(reason(&unreadable, &cert), Reason::Unreadable);
+        assert_eq!(reason(&unreadable, &cert), SignatureProblem::Unreadable);
     }
 }
 
@@ -240,7 +240,7 @@ proptest! {
         let at = at.index(bytes.len());
         if insert { bytes.insert(at, with) } else { bytes[at] = with }
         if let Ok(message) = Message::read(&bytes, &Limits::default())
-            && verifying::check(&message, &Keyring::of(std::slice::from_ref(cert)), &Policy::new(false)).is_ok()
+            && verifying::check(&message, &Keyring::of(std::slice::from_ref(cert)), &SignatureChecker::new(false)).is_ok()
         {
             prop_assert_eq!(message.text(), message::canonical(&text()));
         }
@@ -265,7 +265,7 @@ fn git_tags_and_commits_are_verified_by_their_own_signatures() {
     let armored = message::write("", "SHA512", &Packet::from(signature).to_vec().unwrap());
     let armored = armored[armored.find("-----BEGIN PGP SIGNATURE-----").unwrap()..].to_owned();
     let commit = "0123456789012345678901234567890123456789";
-    let judge = |payload: &[u8], signature: Option<&str>, pinned: bool| {
+    let judge = |payload: &[u8], signature: Option<&str>, exact: bool| {
         let mut fetched = fetched("foo", digest(), None);
         let signed = signature.map(|signature| SignedObject {
             what: "tag `v1`".to_owned(),
@@ -273,7 +273,7 @@ fn git_tags_and_commits_are_verified_by_their_own_signatures() {
             signature: signature.as_bytes().to_vec(),
         });
         fetched.origin.git = Some(GitOrigin { commit: commit.to_owned(), reference: Some("v1".to_owned()), signed });
-        fetched.origin.pinned = pinned;
+        fetched.origin.exact = exact;
         let keyring = Keyring::of(std::slice::from_ref(&cert));
         verify(fetched, &Requirement::Signature { keyring, allow_expired_key: false }, &Limits::default())
     };

@@ -1,7 +1,7 @@
 //! What git's complaints mean. It has one exit code for all of them and says the reason in words, which `LC_ALL=C` keeps the same; the
 //! reason decides what the user is told to do.
 
-use crate::intake::source::http::{TlsCause, passes};
+use crate::intake::source::http::{TlsCause, is_transient};
 use crate::intake::source::options::FetchOptions;
 use crate::text;
 
@@ -13,11 +13,11 @@ const SHOWN: usize = 400;
 
 /// Why git failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum GitFailure {
     /// Somebody else owns the repository, in this directory.
-    OtherOwner(String),
+    ForeignOwner(String),
     Unreachable,
-    Failing,
+    ServerError,
     SshHost,
     SshKey,
     Tls(TlsCause),
@@ -25,13 +25,13 @@ pub(super) enum Cause {
     Login,
     /// It sends git elsewhere.
     Moved,
-    NotThere,
+    NotFound,
     Other,
 }
 
 /// Words of complaints, in lower case, with what they mean; the first that fits holds, since git and ssh go on to say what follows from
 /// it: that nothing could be read, that the other side hung up.
-const WORDS: [(&[&str], Cause); 6] = [
+const WORDS: [(&[&str], GitFailure); 6] = [
     (
         &[
             "connection refused",
@@ -48,12 +48,12 @@ const WORDS: [(&[&str], Cause); 6] = [
             "empty reply from server",
             "early eof",
         ],
-        Cause::Unreachable,
+        GitFailure::Unreachable,
     ),
-    (&["host key verification failed", "host identification has changed"], Cause::SshHost),
-    (&["permission denied (", "too many authentication failures"], Cause::SshKey),
-    (&["could not read username", "could not read password", "authentication failed"], Cause::Login),
-    (&["unable to update url base from redirection"], Cause::Moved),
+    (&["host key verification failed", "host identification has changed"], GitFailure::SshHost),
+    (&["permission denied (", "too many authentication failures"], GitFailure::SshKey),
+    (&["could not read username", "could not read password", "authentication failed"], GitFailure::Login),
+    (&["unable to update url base from redirection"], GitFailure::Moved),
     (
         &[
             "not found",
@@ -62,32 +62,32 @@ const WORDS: [(&[&str], Cause); 6] = [
             "not read from remote repository",
             "not exported",
         ],
-        Cause::NotThere,
+        GitFailure::NotFound,
     ),
 ];
 
 /// Why git failed, by what it said to somebody who asked with `options`.
-pub(super) fn cause(complaint: &str, options: &FetchOptions) -> Cause {
+pub(super) fn cause(complaint: &str, options: &FetchOptions) -> GitFailure {
     let lower = complaint.to_ascii_lowercase();
     if lower.contains("dubious ownership") {
         let directory =
             complaint.split_once('\'').and_then(|(_, rest)| rest.split_once('\'')).map(|(directory, _)| directory);
-        return Cause::OtherOwner(text::plain(directory.unwrap_or("*")).into_owned());
+        return GitFailure::ForeignOwner(text::sanitized(directory.unwrap_or("*")).into_owned());
     }
     match status(&lower) {
-        Some(401 | 403) => return Cause::Login,
-        Some(404 | 410) => return Cause::NotThere,
-        Some(300..=399) => return Cause::Moved,
-        Some(status) if passes(status) => return Cause::Failing,
+        Some(401 | 403) => return GitFailure::Login,
+        Some(404 | 410) => return GitFailure::NotFound,
+        Some(300..=399) => return GitFailure::Moved,
+        Some(status) if is_transient(status) => return GitFailure::ServerError,
         Some(_) | None => {}
     }
     let words = || WORDS.iter().find(|(words, _)| words.iter().any(|words| lower.contains(words)));
     match (words(), TlsCause::of_complaint(&lower, options)) {
-        (Some((_, cause @ Cause::Unreachable)), _) => cause.clone(),
-        (_, Some(tls)) => Cause::Tls(tls),
+        (Some((_, cause @ GitFailure::Unreachable)), _) => cause.clone(),
+        (_, Some(tls)) => GitFailure::Tls(tls),
         (Some((_, cause)), None) => cause.clone(),
-        (None, None) if lower.contains("hung up unexpectedly") => Cause::Unreachable,
-        (None, None) => Cause::Other,
+        (None, None) if lower.contains("hung up unexpectedly") => GitFailure::Unreachable,
+        (None, None) => GitFailure::Other,
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn reason(complaint: &str) -> String {
         .filter(|line| line.chars().any(char::is_alphanumeric) && !ADVICE.iter().any(|advice| line.starts_with(advice)))
         .take(LINES)
         .collect();
-    let joined = text::plain(&lines.join("; ")).trim_end_matches('.').to_owned();
+    let joined = text::sanitized(&lines.join("; ")).trim_end_matches('.').to_owned();
     match joined.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &joined[..end]),
         None => joined,
@@ -122,33 +122,33 @@ mod tests {
     fn the_reason_decides_what_a_complaint_means() {
         let read = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n";
         let url = "fatal: unable to access 'https://h/x/': ";
-        let table: [(String, Cause); 23] = [
+        let table: [(String, GitFailure); 23] = [
             (
                 format!("fatal: detected dubious ownership in repository at '/srv/a b/.git'\nTo add an exception for this directory, call:\n\n\tgit config --global --add safe.directory '/srv/a b/.git'\n{read}"),
-                Cause::OtherOwner("/srv/a b/.git".to_owned()),
+                GitFailure::ForeignOwner("/srv/a b/.git".to_owned()),
             ),
-            ("fatal: could not read Username for 'https://h': terminal prompts disabled\n".to_owned(), Cause::Login),
-            ("fatal: Authentication failed for 'https://h/x/'\n".to_owned(), Cause::Login),
-            ("remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://h/x/'\n".to_owned(), Cause::Login),
-            (format!("{url}The requested URL returned error: 403\n"), Cause::Login),
-            (format!("{url}The requested URL returned error: 404\n"), Cause::NotThere),
-            ("remote: Repository not found.\nfatal: repository 'https://h/x/' not found\n".to_owned(), Cause::NotThere),
-            ("fatal: remote error: access denied or repository not exported: /x\n".to_owned(), Cause::NotThere),
-            (format!("fatal: '/x' does not appear to be a git repository\n{read}"), Cause::NotThere),
-            (format!("{url}The requested URL returned error: 503\n"), Cause::Failing),
-            (format!("{url}The requested URL returned error: 429\n"), Cause::Failing),
-            ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502\nfatal: the remote end hung up unexpectedly\n".to_owned(), Cause::Failing),
-            (format!("{url}The requested URL returned error: 301\n"), Cause::Moved),
-            (format!("{url}Could not resolve host: h\n"), Cause::Unreachable),
-            (format!("{url}Failed to connect to h port 443: Connection refused\n"), Cause::Unreachable),
-            (format!("{url}Operation too slow. Less than 1 bytes/sec\n"), Cause::Unreachable),
-            (format!("ssh: connect to host h port 22: Connection timed out\r\n{read}"), Cause::Unreachable),
-            (format!("ssh: Could not resolve hostname h: Name or service not known\r\n{read}"), Cause::Unreachable),
-            (format!("git@h: Permission denied (publickey).\r\n{read}"), Cause::SshKey),
-            (format!("Host key verification failed.\r\n{read}"), Cause::SshHost),
-            (format!("{url}SSL certificate problem: certificate has expired\n"), Cause::Tls(TlsCause::Expired)),
-            ("fatal: the remote end hung up unexpectedly\n".to_owned(), Cause::Unreachable),
-            ("error: something new\n".to_owned(), Cause::Other),
+            ("fatal: could not read Username for 'https://h': terminal prompts disabled\n".to_owned(), GitFailure::Login),
+            ("fatal: Authentication failed for 'https://h/x/'\n".to_owned(), GitFailure::Login),
+            ("remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://h/x/'\n".to_owned(), GitFailure::Login),
+            (format!("{url}The requested URL returned error: 403\n"), GitFailure::Login),
+            (format!("{url}The requested URL returned error: 404\n"), GitFailure::NotFound),
+            ("remote: Repository not found.\nfatal: repository 'https://h/x/' not found\n".to_owned(), GitFailure::NotFound),
+            ("fatal: remote error: access denied or repository not exported: /x\n".to_owned(), GitFailure::NotFound),
+            (format!("fatal: '/x' does not appear to be a git repository\n{read}"), GitFailure::NotFound),
+            (format!("{url}The requested URL returned error: 503\n"), GitFailure::ServerError),
+            (format!("{url}The requested URL returned error: 429\n"), GitFailure::ServerError),
+            ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502\nfatal: the remote end hung up unexpectedly\n".to_owned(), GitFailure::ServerError),
+            (format!("{url}The requested URL returned error: 301\n"), GitFailure::Moved),
+            (format!("{url}Could not resolve host: h\n"), GitFailure::Unreachable),
+            (format!("{url}Failed to connect to h port 443: Connection refused\n"), GitFailure::Unreachable),
+            (format!("{url}Operation too slow. Less than 1 bytes/sec\n"), GitFailure::Unreachable),
+            (format!("ssh: connect to host h port 22: Connection timed out\r\n{read}"), GitFailure::Unreachable),
+            (format!("ssh: Could not resolve hostname h: Name or service not known\r\n{read}"), GitFailure::Unreachable),
+            (format!("git@h: Permission denied (publickey).\r\n{read}"), GitFailure::SshKey),
+            (format!("Host key verification failed.\r\n{read}"), GitFailure::SshHost),
+            (format!("{url}SSL certificate problem: certificate has expired\n"), GitFailure::Tls(TlsCause::Expired)),
+            ("fatal: the remote end hung up unexpectedly\n".to_owned(), GitFailure::Unreachable),
+            ("error: something new\n".to_owned(), GitFailure::Other),
         ];
         for (complaint, want) in table {
             assert_eq!(cause(&complaint, &FetchOptions::default()), want, "{complaint}");

@@ -20,13 +20,13 @@ pub use error::GitError;
 
 use self::program::Git;
 use self::refs::Reference;
-use super::Resolved;
+use super::ResolvedVersion;
 use super::error::SourceError;
 use super::grammar::{GitUrl, Source};
 use super::options::FetchOptions;
 use super::spool::SpoolFile;
-use crate::intake::package::{Fetched, GitOrigin, Origin};
-use crate::report::{Event, Report};
+use crate::intake::package::{FetchedPackage, GitOrigin, PackageOrigin};
+use crate::report::{Report, ReportEvent};
 use crate::text;
 
 /// Where the wanted object is kept in the repository of a fetch.
@@ -40,20 +40,20 @@ pub(super) fn fetch(
     options: &FetchOptions,
     spool: &Path,
     report: &dyn Report,
-) -> Result<Fetched, SourceError> {
+) -> Result<FetchedPackage, SourceError> {
     let mut git = Git::new(url, options, spool)?;
     let what = format!("fetching {url}");
-    report.event(Event::Started { what: &what, total: None });
+    report.event(ReportEvent::Started { what: &what, total: None });
     let resolved = git.real_url()?;
     let refs = refs::Refs::list(&mut git)?;
     let choice = refs.choose(options.version.as_deref(), url)?;
     git.init(&choice)?;
-    let outcome = bring(&git, &refs, &choice, url);
-    report.event(Event::Finished);
+    let outcome = fetch_objects(&git, &refs, &choice, url);
+    report.event(ReportEvent::Finished);
     outcome?;
 
     let commit = git.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{WANTED}^{{commit}}")])?;
-    if choice.pinned && commit != choice.id {
+    if choice.exact && commit != choice.id {
         return Err(GitError::NotACommit { url: url.to_string(), id: choice.id }.into());
     }
     let signed = object::signed(&git, &choice, &commit)?;
@@ -62,31 +62,36 @@ pub(super) fn fetch(
     // What is not needed any more takes no room while the package is unpacked; a failure leaves it to the spool's owner.
     let _ = fs::remove_dir_all(git.directory());
 
-    let mut fetched = Fetched::new(path, file_name(url, &commit), digest, size);
+    let mut fetched = FetchedPackage::new(path, file_name(url, &commit), digest, size);
     fetched.provenance_at = choice.reference.as_ref().map_or_else(|| format!("commit {commit}"), ToString::to_string);
-    fetched.origin = Origin {
+    fetched.origin = PackageOrigin {
         asked: source.asked(),
         resolved,
         revision: Some(commit.clone()),
-        pinned: choice.pinned,
+        exact: choice.exact,
         git: Some(GitOrigin { commit, reference: choice.reference.map(Reference::into_short), signed }),
-        ..Origin::default()
+        ..PackageOrigin::default()
     };
     Ok(fetched)
 }
 
 /// What the version stands for at `url` now. Nothing is fetched.
-pub(super) fn resolve(url: &GitUrl, options: &FetchOptions, directory: &Path) -> Result<Resolved, SourceError> {
+pub(super) fn resolve(url: &GitUrl, options: &FetchOptions, directory: &Path) -> Result<ResolvedVersion, SourceError> {
     let mut git = Git::new(url, options, directory)?;
     let refs = refs::Refs::list(&mut git)?;
     let choice = refs.choose(options.version.as_deref(), url)?;
     let exact = options.version.as_deref().is_some_and(|version| choice.is_exact(version));
     let revision = refs.commit_of(&choice).to_owned();
-    Ok(Resolved { version: choice.reference.map(Reference::into_short), revision: Some(revision), archive: None, exact })
+    Ok(ResolvedVersion {
+        version: choice.reference.map(Reference::into_short),
+        revision: Some(revision),
+        archive: None,
+        exact,
+    })
 }
 
 /// Fetches the chosen object, and of its history no more than must be.
-fn bring(git: &Git, refs: &refs::Refs, choice: &refs::Choice, url: &GitUrl) -> Result<(), GitError> {
+fn fetch_objects(git: &Git, refs: &refs::Refs, choice: &refs::ChosenRef, url: &GitUrl) -> Result<(), GitError> {
     let named = choice.reference.as_ref().map(Reference::full).or_else(|| refs.name_of(&choice.id));
     let wanted = named.unwrap_or(&choice.id);
     let first = match git.fetch(&[&format!("+{wanted}:{WANTED}")], true) {
@@ -121,7 +126,7 @@ fn file_name(url: &GitUrl, commit: &str) -> String {
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
         .take(100)
         .collect();
-    text::plain(&format!("{name}-{}.tgz", commit.get(..12).unwrap_or(commit))).into_owned()
+    text::sanitized(&format!("{name}-{}.tgz", commit.get(..12).unwrap_or(commit))).into_owned()
 }
 
 /// Part of [`crate::intake::source::read_foreign`].

@@ -3,7 +3,7 @@
 
 use super::GitError;
 use super::program::Git;
-use super::refs::Choice;
+use super::refs::ChosenRef;
 use crate::intake::package::SignedObject;
 use crate::text;
 
@@ -14,7 +14,7 @@ const OBJECT: usize = 1 << 20;
 const MARKS: [&[u8]; 2] = [b"-----BEGIN PGP SIGNATURE-----", b"-----BEGIN SSH SIGNATURE-----"];
 
 /// The signed tag, else the signed commit, where there is one.
-pub(super) fn signed(git: &Git, choice: &Choice, commit: &str) -> Result<Option<SignedObject>, GitError> {
+pub(super) fn signed(git: &Git, choice: &ChosenRef, commit: &str) -> Result<Option<SignedObject>, GitError> {
     if git.line(&["cat-file", "-t", super::WANTED])? == "tag" {
         let tag = bounded(git, git.output(&["cat-file", "tag", super::WANTED])?)?;
         if let Some((payload, signature)) = split_tag(&tag) {
@@ -24,11 +24,11 @@ pub(super) fn signed(git: &Git, choice: &Choice, commit: &str) -> Result<Option<
                 && own != name
             {
                 return Err(GitError::TagName {
-                    reference: text::plain(name).into_owned(),
-                    own: text::plain(&own).into_owned(),
+                    reference: text::sanitized(name).into_owned(),
+                    own: text::sanitized(&own).into_owned(),
                 });
             }
-            let what = format!("tag `{}`", text::plain(&own));
+            let what = format!("tag `{}`", text::sanitized(&own));
             return Ok(Some(SignedObject { what, payload: payload.to_vec(), signature: signature.to_vec() }));
         }
     }

@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::GitError;
-use super::complaint::{self, Cause};
-use super::refs::Choice;
+use super::complaint::{self, GitFailure};
+use super::refs::ChosenRef;
 use crate::intake::source::error::SourceError;
 use crate::intake::source::grammar::GitUrl;
 use crate::intake::source::http::netrc_entry;
@@ -54,7 +54,7 @@ const CLEARED: [&str; 21] = [
 const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$PLUGSMITH_GIT_USERNAME" "$PLUGSMITH_GIT_PASSWORD"; }; f"#;
 
 /// When the server learns who asks.
-enum Login {
+enum GitLogin {
     /// Never: nobody told us.
     Never,
     /// With the first request, since many servers tell strangers that nothing is there: the name and the value of a setting. It would
@@ -75,7 +75,7 @@ pub(super) struct Git<'a> {
     spool: PathBuf,
     config: Vec<String>,
     environment: Vec<(&'static str, OsString)>,
-    login: Login,
+    login: GitLogin,
     deadline: Option<(Instant, u64)>,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Git<'a> {
             config.push("http.followRedirects=false".to_owned());
         }
         let mut environment = Vec::new();
-        let mut login = Login::Never;
+        let mut login = GitLogin::Never;
         let (address, schemes) = match url {
             GitUrl::Web(web) => {
                 let idle = options.http.idle_timeout.as_secs().max(1);
@@ -125,7 +125,7 @@ impl<'a> Git<'a> {
                     config.push(format!("credential.{origin}.helper={HELPER}"));
                     let basic = STANDARD.encode(format!("{username}:{}", password.expose()));
                     let value = format!("Authorization: Basic {basic}");
-                    login = Login::AtOnce { key: format!("http.{origin}/.extraHeader"), value };
+                    login = GitLogin::AtOnce { key: format!("http.{origin}/.extraHeader"), value };
                     environment.push(("PLUGSMITH_GIT_USERNAME", username.into()));
                     environment.push(("PLUGSMITH_GIT_PASSWORD", password.expose().into()));
                 }
@@ -148,7 +148,7 @@ impl<'a> Git<'a> {
         environment.push(("GIT_OPTIONAL_LOCKS", "0".into()));
         environment.push(("GIT_CEILING_DIRECTORIES", spool.parent().unwrap_or(spool).into()));
         environment.push(("LC_ALL", "C".into()));
-        let deadline = options.whole().and_then(|timeout| {
+        let deadline = options.total_timeout().and_then(|timeout| {
             let seconds = timeout.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
             Some((Instant::now().checked_add(timeout)?, seconds))
         });
@@ -175,7 +175,7 @@ impl<'a> Git<'a> {
     }
 
     /// Makes an empty repository with the kind of ids that the remote has.
-    pub(super) fn init(&mut self, choice: &Choice) -> Result<(), GitError> {
+    pub(super) fn init(&mut self, choice: &ChosenRef) -> Result<(), GitError> {
         let format = if choice.id.len() == 64 { "sha256" } else { "sha1" };
         let directory = self.directory();
         let mut command = self.command();
@@ -194,8 +194,8 @@ impl<'a> Git<'a> {
             git.collect(command, "ls-remote", ANSWER)
         };
         match (ask(self), &self.login) {
-            (Err(GitError::Moved { .. }), Login::AtOnce { .. }) if !self.options.refuse_git_redirects => {
-                self.login = Login::WhenAsked;
+            (Err(GitError::Moved { .. }), GitLogin::AtOnce { .. }) if !self.options.refuse_git_redirects => {
+                self.login = GitLogin::WhenAsked;
                 ask(self)
             }
             (answer, _) => answer,
@@ -255,7 +255,7 @@ impl<'a> Git<'a> {
         for setting in &self.config {
             command.arg("-c").arg(setting);
         }
-        if let Login::AtOnce { key, value } = &self.login {
+        if let GitLogin::AtOnce { key, value } = &self.login {
             command.args(["-c", "http.followRedirects=false"]);
             // Arguments can be seen by everybody. The user's own settings of this kind stay.
             let count = std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
@@ -327,19 +327,19 @@ impl<'a> Git<'a> {
         let stderr = stderr.replace(&self.url, &self.shown);
         let (url, reason) = (self.shown.clone(), complaint::reason(&stderr));
         match complaint::cause(&stderr, self.options) {
-            Cause::OtherOwner(directory) => GitError::OtherOwner { url, directory },
-            Cause::Unreachable => GitError::Unreachable { url, stderr: reason },
-            Cause::Failing => GitError::Failing { url, stderr: reason },
-            Cause::SshHost => GitError::SshHost { url, stderr: reason },
-            Cause::SshKey => GitError::SshKey { url, stderr: reason },
-            Cause::Tls(cause) => GitError::Tls { url, cause, stderr: reason },
-            Cause::Login => match self.login {
-                Login::Never => GitError::WhoAsks { url },
-                Login::AtOnce { .. } | Login::WhenAsked => GitError::Refused { url, stderr: reason },
+            GitFailure::ForeignOwner(directory) => GitError::OtherOwner { url, directory },
+            GitFailure::Unreachable => GitError::Unreachable { url, stderr: reason },
+            GitFailure::ServerError => GitError::Failing { url, stderr: reason },
+            GitFailure::SshHost => GitError::SshHost { url, stderr: reason },
+            GitFailure::SshKey => GitError::SshKey { url, stderr: reason },
+            GitFailure::Tls(cause) => GitError::Tls { url, cause, stderr: reason },
+            GitFailure::Login => match self.login {
+                GitLogin::Never => GitError::WhoAsks { url },
+                GitLogin::AtOnce { .. } | GitLogin::WhenAsked => GitError::Refused { url, stderr: reason },
             },
-            Cause::Moved => GitError::Moved { url, stderr: reason },
-            Cause::NotThere if what == "ls-remote" => GitError::NotFound { url, stderr: reason },
-            Cause::NotThere | Cause::Other => GitError::Failed { what: what.to_owned(), url, stderr: reason },
+            GitFailure::Moved => GitError::Moved { url, stderr: reason },
+            GitFailure::NotFound if what == "ls-remote" => GitError::NotFound { url, stderr: reason },
+            GitFailure::NotFound | GitFailure::Other => GitError::Failed { what: what.to_owned(), url, stderr: reason },
         }
     }
 }

@@ -38,7 +38,7 @@ impl Reference {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.tag().is_some() { "tag" } else { "branch" };
-        write!(f, "{kind} `{}`", text::Plain(short(&self.0)))
+        write!(f, "{kind} `{}`", text::Sanitized(short(&self.0)))
     }
 }
 
@@ -48,23 +48,23 @@ fn short(full: &str) -> &str {
 
 /// What a version came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(super) struct ChosenRef {
     /// The tag or branch; none where the user named a commit.
     pub(super) reference: Option<Reference>,
     /// The id of the object that the remote named, or that the user did.
     pub(super) id: String,
     /// Whether the user named the commit by its full id.
-    pub(super) pinned: bool,
+    pub(super) exact: bool,
 }
 
-impl Choice {
+impl ChosenRef {
     /// Whether `version` named this very tag or commit, rather than a branch or a range, which move.
     pub(super) fn is_exact(&self, version: &str) -> bool {
         let named = |reference: &Reference| {
             let exact = || Range::parse(version).is_ok_and(|range| range.exact().is_some());
             reference.tag().is_some_and(|tag| tag == version || reference.full() == version || exact())
         };
-        self.pinned || self.reference.as_ref().is_some_and(named)
+        self.exact || self.reference.as_ref().is_some_and(named)
     }
 }
 
@@ -100,16 +100,16 @@ impl Refs {
 
     /// Decides what `version` means: a full commit id, an exact tag, a branch, then a range over tags; without one the highest
     /// release tag, else the default branch.
-    pub(super) fn choose(&self, version: Option<&str>, url: &GitUrl) -> Result<Choice, GitError> {
+    pub(super) fn choose(&self, version: Option<&str>, url: &GitUrl) -> Result<ChosenRef, GitError> {
         let Some(version) = version else {
             let highest = self.highest(|version| version.pre.is_empty());
             return highest.or_else(|| self.default_branch()).ok_or_else(|| self.no_default(url));
         };
         if version.is_empty() || version.starts_with('-') || version.chars().any(char::is_control) {
-            return Err(GitError::BadVersion { version: text::plain(version).into_owned() });
+            return Err(GitError::BadVersion { version: text::sanitized(version).into_owned() });
         }
         if is_object_id(version) {
-            return Ok(Choice { reference: None, id: version.to_ascii_lowercase(), pinned: true });
+            return Ok(ChosenRef { reference: None, id: version.to_ascii_lowercase(), exact: true });
         }
         // Only names that the remote listed are ever handed to git.
         let named = ["refs/tags/", "refs/heads/"].iter().find_map(|kind| self.named(&format!("{kind}{version}")));
@@ -122,7 +122,7 @@ impl Refs {
     }
 
     /// The commit of a choice: what an annotated tag points to.
-    pub(super) fn commit_of<'a>(&'a self, choice: &'a Choice) -> &'a str {
+    pub(super) fn commit_of<'a>(&'a self, choice: &'a ChosenRef) -> &'a str {
         let peeled = choice.reference.as_ref().and_then(|reference| self.ids.get(&format!("{}^{{}}", reference.full())));
         peeled.unwrap_or(&choice.id)
     }
@@ -140,7 +140,7 @@ impl Refs {
         let listed = self.ids.keys().filter(|name| !name.ends_with("^{}"));
         let names = listed.filter_map(|name| name.strip_prefix("refs/tags/").or_else(|| name.strip_prefix("refs/heads/")));
         let nearest = nearest(version, names);
-        GitError::UnknownVersion { url: url.to_string(), version: text::plain(version).into_owned(), nearest }
+        GitError::UnknownVersion { url: url.to_string(), version: text::sanitized(version).into_owned(), nearest }
     }
 
     /// The error for a repository that offers nothing by itself: what it has instead, or that it has nothing at all.
@@ -156,16 +156,16 @@ impl Refs {
         let Some(first) = names.first() else { return GitError::Empty { url } };
         let more = if names.len() > SHOWN { ", ..." } else { "" };
         let shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
-        let there = text::plain(&format!("the {kind} that are there: {shown}{more}")).into_owned();
-        GitError::NoDefault { url, there, first: text::plain(first).into_owned() }
+        let there = text::sanitized(&format!("the {kind} that are there: {shown}{more}")).into_owned();
+        GitError::NoDefault { url, there, first: text::sanitized(first).into_owned() }
     }
 
-    fn named(&self, full: &str) -> Option<Choice> {
+    fn named(&self, full: &str) -> Option<ChosenRef> {
         let id = self.ids.get(full)?;
-        Some(Choice { reference: Some(Reference(full.to_owned())), id: id.clone(), pinned: false })
+        Some(ChosenRef { reference: Some(Reference(full.to_owned())), id: id.clone(), exact: false })
     }
 
-    fn default_branch(&self) -> Option<Choice> {
+    fn default_branch(&self) -> Option<ChosenRef> {
         // A detached HEAD has a commit and no name.
         let name = self.head.as_deref().filter(|name| self.ids.contains_key(*name)).unwrap_or("HEAD");
         self.named(name)
@@ -183,7 +183,7 @@ impl Refs {
         versions
     }
 
-    fn highest(&self, fits: impl Fn(&Version) -> bool) -> Option<Choice> {
+    fn highest(&self, fits: impl Fn(&Version) -> bool) -> Option<ChosenRef> {
         let versions = self.versions();
         let (_, name) = versions.iter().rev().find(|(version, _)| fits(version))?;
         self.named(name)
@@ -249,11 +249,11 @@ mod tests {
         for (version, want) in table {
             let choice = refs().choose(version, &url()).unwrap();
             assert_eq!(choice.reference.unwrap().full(), want, "{version:?}");
-            assert!(!choice.pinned);
+            assert!(!choice.exact);
         }
         let id = "ABCDEF0123456789abcdef0123456789abcdef01";
         let choice = refs().choose(Some(id), &url()).unwrap();
-        assert_eq!((choice.reference, choice.id, choice.pinned), (None, id.to_ascii_lowercase(), true));
+        assert_eq!((choice.reference, choice.id, choice.exact), (None, id.to_ascii_lowercase(), true));
     }
 
     #[test]

@@ -11,9 +11,11 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::intake::package::{Fetched, GitOrigin};
-use crate::intake::source::{FetchOptions, GitError, Known, Secret, Source, SourceError, fetch, http_server, resolve};
-use crate::report::{Event, Report, Silent};
+use crate::intake::package::{FetchedPackage, GitOrigin};
+use crate::intake::source::{
+    FetchOptions, GitError, Secret, Source, SourceContext, SourceError, fetch, http_server, resolve,
+};
+use crate::report::{NoReport, Report, ReportEvent};
 
 struct Repo {
     dir: tempfile::TempDir,
@@ -76,11 +78,14 @@ impl Repo {
     }
 
     fn source(&self) -> Source {
-        Source::parse(&format!("git+file://{}", self.dir.path().display()), &Known::default()).unwrap()
+        Source::parse(&format!("git+file://{}", self.dir.path().display()), &SourceContext::default()).unwrap()
     }
 
-    fn fetch(&self, version: Option<&str>) -> Result<(BTreeMap<String, (String, u32)>, GitOrigin, Fetched), SourceError> {
-        get(&self.source(), &FetchOptions { version: version.map(str::to_owned), ..FetchOptions::default() }, &Silent)
+    fn fetch(
+        &self,
+        version: Option<&str>,
+    ) -> Result<(BTreeMap<String, (String, u32)>, GitOrigin, FetchedPackage), SourceError> {
+        get(&self.source(), &FetchOptions { version: version.map(str::to_owned), ..FetchOptions::default() }, &NoReport)
     }
 
     fn error(&self, version: Option<&str>) -> GitError {
@@ -117,7 +122,7 @@ fn get(
     source: &Source,
     options: &FetchOptions,
     report: &dyn Report,
-) -> Result<(BTreeMap<String, (String, u32)>, GitOrigin, Fetched), SourceError> {
+) -> Result<(BTreeMap<String, (String, u32)>, GitOrigin, FetchedPackage), SourceError> {
     let spool = tempfile::tempdir().unwrap();
     let fetched = fetch(source, options, spool.path(), report)?;
     assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 1, "the repository does not stay");
@@ -147,7 +152,7 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
     repo.git(&["tag", "v2.0.0-rc.1"]);
     repo.git(&["branch", "dev"]);
 
-    for (version, commit, reference, pinned) in [
+    for (version, commit, reference, exact) in [
         (None, &second, Some("v1.2.0"), false),
         (Some("~1.0"), &first, Some("v1.0.0"), false),
         (Some("1.0.0"), &first, Some("v1.0.0"), false),
@@ -158,8 +163,8 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
     ] {
         let (files, origin, fetched) = repo.fetch(version).unwrap_or_else(|e| panic!("{version:?}: {e}"));
         assert_eq!(
-            (&origin.commit, origin.reference.as_deref(), fetched.origin.pinned),
-            (commit, reference, pinned),
+            (&origin.commit, origin.reference.as_deref(), fetched.origin.exact),
+            (commit, reference, exact),
             "{version:?}"
         );
         assert_eq!(fetched.origin.revision.as_ref(), Some(commit));
@@ -168,7 +173,7 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
     }
     assert!(repo.fetch(None).unwrap().0["plugin.yaml"].0.contains("# 1.2"));
     let options = FetchOptions { version: Some("~1.0".to_owned()), ..FetchOptions::default() };
-    let resolved = resolve(&repo.source(), &options, tempfile::tempdir().unwrap().path(), &Silent).unwrap().unwrap();
+    let resolved = resolve(&repo.source(), &options, tempfile::tempdir().unwrap().path(), &NoReport).unwrap().unwrap();
     assert_eq!((resolved.version.as_deref(), resolved.revision), (Some("v1.0.0"), Some(first)));
     match repo.error(Some("1.1.0")) {
         GitError::UnknownVersion { nearest, .. } => {
@@ -199,8 +204,8 @@ fn v_without_tags_the_default_branch_is_taken_and_an_empty_repository_says_so() 
     let commit = repo.commit();
     let (_, origin, _) = repo.fetch(None).unwrap();
     assert_eq!((origin.commit, origin.reference.as_deref()), (commit, Some("main")));
-    let missing = Source::parse("git+file:///no/such/repository", &Known::default()).unwrap();
-    let error = get(&missing, &FetchOptions::default(), &Silent).map(drop).unwrap_err();
+    let missing = Source::parse("git+file:///no/such/repository", &SourceContext::default()).unwrap();
+    let error = get(&missing, &FetchOptions::default(), &NoReport).map(drop).unwrap_err();
     assert!(error.is_not_found(), "{error}");
 }
 
@@ -256,8 +261,8 @@ fn v_links_that_leave_and_pointers_of_git_lfs_are_refused() {
 struct Warnings(Mutex<Vec<String>>);
 
 impl Report for Warnings {
-    fn event(&self, event: Event<'_>) {
-        if let Event::Warning(text) = event {
+    fn event(&self, event: ReportEvent<'_>) {
+        if let ReportEvent::Warning(text) = event {
             self.0.lock().unwrap().push(text.to_owned());
         }
     }
@@ -332,13 +337,13 @@ fn v_a_web_address_without_a_suffix_may_be_a_repository() {
         }
     });
     for path in ["/page", "/nopage"] {
-        let source = Source::parse(&server.url(path), &Known::default()).unwrap();
-        let (_, origin, fetched) = get(&source, &FetchOptions::default(), &Silent).unwrap();
+        let source = Source::parse(&server.url(path), &SourceContext::default()).unwrap();
+        let (_, origin, fetched) = get(&source, &FetchOptions::default(), &NoReport).unwrap();
         assert_eq!(origin.commit, commit, "{path}");
         assert_eq!(fetched.origin.asked, server.url(path));
     }
-    let gone = Source::parse(&server.url("/gone"), &Known::default()).unwrap();
-    let error = get(&gone, &FetchOptions::default(), &Silent).map(drop).unwrap_err();
+    let gone = Source::parse(&server.url("/gone"), &SourceContext::default()).unwrap();
+    let error = get(&gone, &FetchOptions::default(), &NoReport).map(drop).unwrap_err();
     assert!(matches!(error, SourceError::Http(_)) && error.is_not_found(), "{error:?}");
 }
 
@@ -363,8 +368,8 @@ fn v_credentials_go_with_the_first_request_and_to_no_other_server() {
     let repo = Repo::new();
     let commit = repo.commit();
     let server = private(repo.serve("/r.git"), "404 Not Found");
-    let source = |server: &http_server::Server| Source::parse(&server.url("/r.git"), &Known::default()).unwrap();
-    assert_eq!(get(&source(&server), &ann(), &Silent).unwrap().1.commit, commit);
+    let source = |server: &http_server::Server| Source::parse(&server.url("/r.git"), &SourceContext::default()).unwrap();
+    assert_eq!(get(&source(&server), &ann(), &NoReport).unwrap().1.commit, commit);
     assert!(server.requests().iter().all(|request| request.header("authorization").is_some()));
     // A server that leads on: git follows without them, and they are given where the way began alone.
     let public = http_server::Server::start({
@@ -377,27 +382,27 @@ fn v_credentials_go_with_the_first_request_and_to_no_other_server() {
     let target = public.url("");
     let leading =
         http_server::Server::start(move |request, to| http_server::redirect(to, &format!("{target}{}", request.target)));
-    assert_eq!(get(&source(&leading), &ann(), &Silent).unwrap().1.commit, commit);
+    assert_eq!(get(&source(&leading), &ann(), &NoReport).unwrap().1.commit, commit);
     assert!(!public.requests().is_empty());
     assert!(public.requests().iter().all(|request| request.header("authorization").is_none()), "{:?}", public.requests());
     let strict = FetchOptions { refuse_git_redirects: true, ..ann() };
     let before = public.requests().len();
-    assert!(matches!(git_error(get(&source(&leading), &strict, &Silent).map(drop)), GitError::Moved { .. }));
+    assert!(matches!(git_error(get(&source(&leading), &strict, &NoReport).map(drop)), GitError::Moved { .. }));
     assert_eq!(public.requests().len(), before);
 }
 
 #[test]
 fn v_a_private_or_mistyped_repository_says_so_and_names_the_ways_in() {
     let server = private(BTreeMap::new(), "401 x");
-    let source = Source::parse(&server.url("/r.git"), &Known::default()).unwrap();
-    let error = git_error(get(&source, &FetchOptions::default(), &Silent).map(drop));
+    let source = Source::parse(&server.url("/r.git"), &SourceContext::default()).unwrap();
+    let error = git_error(get(&source, &FetchOptions::default(), &NoReport).map(drop));
     let message = error.to_string();
     for part in ["`--username`", "`--password-stdin`", "credential helper", "ssh", "spelling"] {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert!(!message.contains("prompts"), "{message}");
     let wrong = FetchOptions { password: Some(Secret::new("wrong")), ..ann() };
-    let error = git_error(get(&source, &wrong, &Silent).map(drop));
+    let error = git_error(get(&source, &wrong, &NoReport).map(drop));
     assert!(matches!(&error, GitError::Refused { .. }) && error.to_string().contains("that were given"), "{error:?}");
 }
 
@@ -405,12 +410,12 @@ fn v_a_private_or_mistyped_repository_says_so_and_names_the_ways_in() {
 fn v_servers_that_fail_may_work_later_and_others_will_not() {
     for (status, later) in [("503 x", true), ("429 x", true), ("500 x", true), ("404 x", false), ("403 x", false)] {
         let server = http_server::Server::start(move |_, to| http_server::answer(to, status, &[], b""));
-        let source = Source::parse(&server.url("/r.git"), &Known::default()).unwrap();
-        let error = get(&source, &FetchOptions::default(), &Silent).map(drop).unwrap_err();
+        let source = Source::parse(&server.url("/r.git"), &SourceContext::default()).unwrap();
+        let error = get(&source, &FetchOptions::default(), &NoReport).map(drop).unwrap_err();
         assert_eq!(error.is_unavailable(), later, "{status}: {error:?}");
     }
-    let nobody = Source::parse("http://127.0.0.1:1/r.git", &Known::default()).unwrap();
-    assert!(get(&nobody, &FetchOptions::default(), &Silent).map(drop).unwrap_err().is_unavailable());
+    let nobody = Source::parse("http://127.0.0.1:1/r.git", &SourceContext::default()).unwrap();
+    assert!(get(&nobody, &FetchOptions::default(), &NoReport).map(drop).unwrap_err().is_unavailable());
 }
 
 #[test]
@@ -438,18 +443,19 @@ fn v_credentials_reach_git_and_no_message() {
         }
     });
     let url = server.url("/r.git?secret=hunter2");
-    let user = Source::parse(&server.url("/r.git").replace("http://", "http://ann:hunter2@"), &Known::default()).unwrap();
-    assert_eq!(get(&user, &FetchOptions::default(), &Silent).unwrap().1.commit, commit);
-    let plain = Source::parse(&server.url("/r.git"), &Known::default()).unwrap();
+    let user =
+        Source::parse(&server.url("/r.git").replace("http://", "http://ann:hunter2@"), &SourceContext::default()).unwrap();
+    assert_eq!(get(&user, &FetchOptions::default(), &NoReport).unwrap().1.commit, commit);
+    let plain = Source::parse(&server.url("/r.git"), &SourceContext::default()).unwrap();
     let options =
         FetchOptions { username: Some("ann".to_owned()), password: Some(Secret::new("hunter2")), ..FetchOptions::default() };
-    assert_eq!(get(&plain, &options, &Silent).unwrap().1.commit, commit);
+    assert_eq!(get(&plain, &options, &NoReport).unwrap().1.commit, commit);
     for (source, options) in [
         (plain, FetchOptions::default()),
-        (Source::parse(&format!("git+{url}"), &Known::default()).unwrap(), options),
+        (Source::parse(&format!("git+{url}"), &SourceContext::default()).unwrap(), options),
         (user, FetchOptions { username: Some("bob\nhost=evil".to_owned()), ..FetchOptions::default() }),
     ] {
-        let error = get(&source, &options, &Silent).map(drop).unwrap_err();
+        let error = get(&source, &options, &NoReport).map(drop).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }
 }
@@ -460,18 +466,18 @@ fn v_a_server_that_never_answers_runs_into_the_time_limit() {
         std::thread::sleep(Duration::from_secs(5));
         Ok(())
     });
-    let source = Source::parse(&format!("git+{}", server.url("/r")), &Known::default()).unwrap();
+    let source = Source::parse(&format!("git+{}", server.url("/r")), &SourceContext::default()).unwrap();
     let options = FetchOptions { timeout: Some(Duration::from_millis(500)), ..FetchOptions::default() };
     let started = std::time::Instant::now();
-    assert!(matches!(git_error(get(&source, &options, &Silent).map(drop)), GitError::Timeout { .. }));
+    assert!(matches!(git_error(get(&source, &options, &NoReport).map(drop)), GitError::Timeout { .. }));
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 
 #[test]
 fn v_options_of_http_are_refused_for_ssh_and_files() {
     let spool = tempfile::tempdir().unwrap();
-    let source = Source::parse("ssh://git@127.0.0.1:1/r", &Known::default()).unwrap();
+    let source = Source::parse("ssh://git@127.0.0.1:1/r", &SourceContext::default()).unwrap();
     let options = FetchOptions { username: Some("ann".to_owned()), ..FetchOptions::default() };
-    assert!(fetch(&source, &options, spool.path(), &Silent).unwrap_err().is_usage());
+    assert!(fetch(&source, &options, spool.path(), &NoReport).unwrap_err().is_usage());
     assert!(Path::new(spool.path()).read_dir().unwrap().next().is_none());
 }

@@ -52,7 +52,7 @@ pub(super) fn pack(
     report: &dyn Report,
 ) -> Result<SpoolFile, SourceError> {
     let listing = git.output(&["ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit])?;
-    let mut blobs = Blobs::open(git)?;
+    let mut blobs = BlobReader::open(git)?;
     let mut entries = BTreeMap::new();
     for line in listing.split(|b| *b == 0).filter(|line| !line.is_empty()) {
         if entries.len() as u64 >= limits.entries {
@@ -78,8 +78,8 @@ pub(super) fn pack(
         entries.insert(path.to_vec(), entry);
     }
     let files = Tree { entries: &entries, limit: limits.entries }.files().map_err(|error| match error {
-        Refused::Link { path, target, reason } => GitError::Link { path: shown(&path), target: shown(&target), reason },
-        Refused::TooMany => too_large(git, "the number of files", limits.entries),
+        TreeProblem::Link { path, target, reason } => GitError::Link { path: shown(&path), target: shown(&target), reason },
+        TreeProblem::TooMany => too_large(git, "the number of files", limits.entries),
     })?;
     let total = files.values().fold(0_u64, |total, blob| total.saturating_add(blob.size));
     if total > limits.total_bytes {
@@ -95,7 +95,7 @@ pub(super) fn pack(
 }
 
 /// Appends one file.
-fn append<W: Write>(out: &mut tar::Builder<W>, blobs: &mut Blobs, path: &[u8], blob: &Blob) -> Result<(), SourceError> {
+fn append<W: Write>(out: &mut tar::Builder<W>, blobs: &mut BlobReader, path: &[u8], blob: &Blob) -> Result<(), SourceError> {
     let content = blobs.ask(blob)?;
     let mut content = content.take(blob.size);
     let mut start = Vec::new();
@@ -128,7 +128,7 @@ fn too_large(git: &Git, what: &'static str, limit: u64) -> GitError {
 }
 
 fn shown(path: &[u8]) -> String {
-    text::plain(&String::from_utf8_lossy(path)).into_owned()
+    text::sanitized(&String::from_utf8_lossy(path)).into_owned()
 }
 
 /// Reads `<mode> <type> <id> <size>\t<path>`; a submodule has no blob.
@@ -147,7 +147,7 @@ fn read_line(line: &[u8]) -> Option<(&[u8], &[u8], Option<Blob>)> {
 
 /// Why a tree cannot be made into plain files.
 #[derive(Debug, PartialEq, Eq)]
-enum Refused {
+enum TreeProblem {
     Link { path: Vec<u8>, target: Vec<u8>, reason: &'static str },
     TooMany,
 }
@@ -160,7 +160,7 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     /// All files, with links replaced by what they point to.
-    fn files(&self) -> Result<BTreeMap<Vec<u8>, Blob>, Refused> {
+    fn files(&self) -> Result<BTreeMap<Vec<u8>, Blob>, TreeProblem> {
         let mut files = BTreeMap::new();
         for path in self.entries.keys() {
             self.place(path.clone(), path, &mut Vec::new(), &mut files)?;
@@ -176,9 +176,9 @@ impl Tree<'_> {
         path: &[u8],
         under: &mut Vec<Vec<u8>>,
         files: &mut BTreeMap<Vec<u8>, Blob>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), TreeProblem> {
         if files.len() as u64 >= self.limit {
-            return Err(Refused::TooMany);
+            return Err(TreeProblem::TooMany);
         }
         match self.entries.get(path) {
             Some(Entry::File(blob)) => {
@@ -186,7 +186,7 @@ impl Tree<'_> {
                 Ok(())
             }
             Some(Entry::Link(target)) => {
-                let refuse = |reason| Refused::Link { path: path.to_vec(), target: target.clone(), reason };
+                let refuse = |reason| TreeProblem::Link { path: path.to_vec(), target: target.clone(), reason };
                 let end = self.follow(path, target).map_err(refuse)?;
                 if let Some(Entry::File(blob)) = self.entries.get(&end) {
                     files.insert(at, blob.clone());
@@ -256,13 +256,13 @@ impl Tree<'_> {
 }
 
 /// A conversation with `git cat-file --batch`: an id goes in, a header and the bytes come out.
-struct Blobs {
+struct BlobReader {
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-impl Blobs {
+impl BlobReader {
     fn open(git: &Git) -> Result<Self, GitError> {
         let mut child = git.converse(&["cat-file", "--batch"])?;
         let questions = child.stdin.take();
@@ -270,7 +270,7 @@ impl Blobs {
         Ok(Self { child, questions, answers: BufReader::with_capacity(64 * 1024, answers) })
     }
 
-    /// Asks for `blob`: its bytes can be read then, and [`Blobs::end_of_blob`] must follow.
+    /// Asks for `blob`: its bytes can be read then, and [`BlobReader::end_of_blob`] must follow.
     fn ask(&mut self, blob: &Blob) -> Result<&mut BufReader<ChildStdout>, GitError> {
         let pipe = |source| GitError::Pipe { what: "asking for a file", source };
         let questions = self.questions.as_mut().ok_or(GitError::Answer { what: "cat-file" })?;
@@ -303,7 +303,7 @@ impl Blobs {
     }
 }
 
-impl Drop for Blobs {
+impl Drop for BlobReader {
     fn drop(&mut self) {
         // The end of its input is the end of the program.
         self.questions.take();
@@ -375,8 +375,8 @@ mod tests {
     fn flat(entries: &[(&str, Option<&str>)]) -> Result<Vec<String>, &'static str> {
         match (Tree { entries: &tree(entries), limit: 100 }).files() {
             Ok(files) => Ok(files.iter().map(|(path, blob)| format!("{}={}", shown(path), blob.id)).collect()),
-            Err(Refused::Link { reason, .. }) => Err(reason),
-            Err(Refused::TooMany) => Err("too many"),
+            Err(TreeProblem::Link { reason, .. }) => Err(reason),
+            Err(TreeProblem::TooMany) => Err("too many"),
         }
     }
 

@@ -9,7 +9,7 @@ const OTHER: [&str; 8] = ["src", "source", "sources", "vendor", "docs", "sbom", 
 
 /// Why no file of a release is taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoChoice {
+pub(super) enum NoAsset {
     /// None fits.
     None,
     /// Several fit equally well: their names.
@@ -32,7 +32,7 @@ enum Fit {
 /// Chooses the package among the names of a release's files: `<name>-<version>.tgz`, else an archive for `platform`, else one that
 /// names no platform. Of equals one with a provenance wins, then one named after the repository, then `.tgz`, then one that
 /// is linked statically.
-pub(super) fn choose<'a>(names: &[&'a str], repository: &str, tag: &str, platform: &Platform) -> Result<&'a str, NoChoice> {
+pub(super) fn choose<'a>(names: &[&'a str], repository: &str, tag: &str, platform: &Platform) -> Result<&'a str, NoAsset> {
     let mut fitting: Vec<_> = names
         .iter()
         .filter(|name| is_archive_name(name))
@@ -54,10 +54,10 @@ pub(super) fn choose<'a>(names: &[&'a str], repository: &str, tag: &str, platfor
         .collect();
     fitting.sort_unstable();
     match fitting.as_slice() {
-        [] => Err(NoChoice::None),
+        [] => Err(NoAsset::None),
         [(best, _), (next, _), ..] if best == next => {
             let several = fitting.iter().take_while(|(order, _)| order == best);
-            Err(NoChoice::Several(several.map(|(_, name)| (*name).to_owned()).collect()))
+            Err(NoAsset::Several(several.map(|(_, name)| (*name).to_owned()).collect()))
         }
         [(_, name), ..] => Ok(name),
     }
@@ -156,7 +156,7 @@ fn is_every_processor(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn chosen<'a>(names: &[&'a str], os: &str, arch: &str) -> Result<&'a str, NoChoice> {
+    fn chosen<'a>(names: &[&'a str], os: &str, arch: &str) -> Result<&'a str, NoAsset> {
         choose(names, "helm-diff", "v3.9.1", &Platform { os: os.to_owned(), arch: arch.to_owned() })
     }
 
@@ -204,10 +204,10 @@ mod tests {
             (vec!["helm-diff-3.9.1-src.tgz"], "linux"),
             (vec![], "linux"),
         ] {
-            assert_eq!(chosen(&files, os, "amd64"), Err(NoChoice::None), "{files:?}");
+            assert_eq!(chosen(&files, os, "amd64"), Err(NoAsset::None), "{files:?}");
         }
         let several = ["a-linux-amd64.tgz", "b-linux-amd64.tgz"].map(str::to_owned).to_vec();
-        assert_eq!(chosen(&["b-linux-amd64.tgz", "a-linux-amd64.tgz"], "linux", "amd64"), Err(NoChoice::Several(several)));
+        assert_eq!(chosen(&["b-linux-amd64.tgz", "a-linux-amd64.tgz"], "linux", "amd64"), Err(NoAsset::Several(several)));
     }
 
     #[test]

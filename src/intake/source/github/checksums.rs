@@ -9,9 +9,9 @@ pub(super) const FILES: usize = 4;
 
 /// Why a checksums file says nothing that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Contradiction;
+pub(super) struct ConflictingDigests;
 
-impl fmt::Display for Contradiction {
+impl fmt::Display for ConflictingDigests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("it gives one file two digests")
     }
@@ -36,7 +36,7 @@ fn is_checksums(name: &str) -> bool {
 
 /// The SHA-256 digest that `text`, the checksums file `called`, gives `file`; digests of other kinds and other files are left
 /// alone.
-pub(super) fn digest_of(text: &str, called: &str, file: &str) -> Result<Option<Sha256Digest>, Contradiction> {
+pub(super) fn digest_of(text: &str, called: &str, file: &str) -> Result<Option<Sha256Digest>, ConflictingDigests> {
     let alone = called.strip_suffix(".sha256").or_else(|| called.strip_suffix(".sha256sum")) == Some(file);
     let mut found = None;
     for line in text.lines() {
@@ -50,7 +50,7 @@ pub(super) fn digest_of(text: &str, called: &str, file: &str) -> Result<Option<S
             continue;
         }
         if found.is_some_and(|other| other != digest) {
-            return Err(Contradiction);
+            return Err(ConflictingDigests);
         }
         found = Some(digest);
     }
@@ -105,7 +105,7 @@ mod tests {
         ] {
             assert_eq!(digest_of(&text, "checksums.txt", "p.tgz"), Ok(None), "{text}");
         }
-        assert_eq!(digest_of(&format!("{a}  p.tgz\n{b}  p.tgz\n"), "x", "p.tgz"), Err(Contradiction));
+        assert_eq!(digest_of(&format!("{a}  p.tgz\n{b}  p.tgz\n"), "x", "p.tgz"), Err(ConflictingDigests));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::digest::Sha256Digest;
 use crate::intake::source::http::HttpError;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// Why a package could not be had from a GitHub release, beyond what HTTP says.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +19,12 @@ pub enum GitHubError {
         reason: String,
     },
     /// No such repository.
-    #[error("GitHub knows no repository `{repository}`, or does not show it to {}", whom(.token))]
+    #[error("GitHub knows no repository `{repository}`, or does not show it to {}", visible_to(.token))]
     NotFound {
         /// Owner and repository.
         repository: String,
         /// The variable of the token that was shown, or the one that could hold one.
-        token: Token,
+        token: TokenState,
     },
     /// The repository has no release.
     #[error(
@@ -48,7 +48,7 @@ pub enum GitHubError {
     /// The release has no package at all, for any machine.
     #[error(
         "release {} of `{repository}` has no package; {files}; and its files cannot be had by git either; ask its author to publish one",
-        Plain(.tag)
+        Sanitized(.tag)
     )]
     NoPackages {
         /// Owner and repository.
@@ -61,7 +61,7 @@ pub enum GitHubError {
     /// The release has no package for this machine.
     #[error(
         "release {} of `{repository}` has no package for {platform}; {files}; to install from its files write `git+https://github.com/{repository}`",
-        Plain(.tag)
+        Sanitized(.tag)
     )]
     NoPackage {
         /// Owner and repository.
@@ -76,7 +76,7 @@ pub enum GitHubError {
     /// Several files of the release could be the package.
     #[error(
         "release {} of `{repository}` has several packages, and nothing says which is meant: {files}; install one by its URL, such as `{url}`",
-        Plain(.tag)
+        Sanitized(.tag)
     )]
     SeveralPackages {
         /// Owner and repository.
@@ -94,7 +94,7 @@ pub enum GitHubError {
         /// Until when, where it says so.
         until: Option<String>,
         /// The variable of the token that was shown, or the one that could hold one.
-        token: Token,
+        token: TokenState,
     },
     /// The token is not accepted.
     #[error("GitHub refuses the token in {variable} (HTTP 401); renew it, or unset {variable} for what everybody may see")]
@@ -158,7 +158,7 @@ pub enum GitHubError {
 
 /// A token for GitHub, by the variable that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token {
+pub enum TokenState {
     /// This variable's was shown.
     Shown(String),
     /// None was shown; this variable could hold one.
@@ -167,11 +167,15 @@ pub enum Token {
     Password,
 }
 
-fn whom(token: &Token) -> String {
+fn visible_to(token: &TokenState) -> String {
     match token {
-        Token::Shown(variable) => format!("the owner of the token in {variable}; check the name, or what the token may see"),
-        Token::Absent(variable) => format!("everybody; check the name, or for a private one put a token into {variable}"),
-        Token::Password => "the user that was named; check the names".to_owned(),
+        TokenState::Shown(variable) => {
+            format!("the owner of the token in {variable}; check the name, or what the token may see")
+        }
+        TokenState::Absent(variable) => {
+            format!("everybody; check the name, or for a private one put a token into {variable}")
+        }
+        TokenState::Password => "the user that was named; check the names".to_owned(),
     }
 }
 
@@ -179,9 +183,9 @@ fn limited_until(until: &Option<String>) -> String {
     until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default()
 }
 
-fn more(token: &Token) -> String {
+fn more(token: &TokenState) -> String {
     match token {
-        Token::Absent(variable) => format!("a token in {variable} has a limit of its own, which is higher"),
+        TokenState::Absent(variable) => format!("a token in {variable} has a limit of its own, which is higher"),
         _ => "try again then".to_owned(),
     }
 }

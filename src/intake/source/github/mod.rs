@@ -19,21 +19,21 @@ use semver::Version;
 use serde::Deserialize;
 use url::Url;
 
-pub use error::{GitHubError, Token};
+pub use error::{GitHubError, TokenState};
 
-use self::asset::NoChoice;
-use super::Resolved;
+use self::asset::NoAsset;
+use super::ResolvedVersion;
 use super::error::SourceError;
 use super::git::{self, GitError};
 use super::grammar::{GitUrl, Source, is_object_id};
-use super::http::{Body, Client, Download, HttpError, Login, header, next_page};
+use super::http::{Body, Client, Download, HttpError, HttpLogin, header, next_page};
 use super::options::{FetchOptions, Secret};
 use super::spool::SpoolFile;
 use super::version::{Range, nearest, tag_version};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
 use crate::host::Host;
-use crate::intake::package::{Fetched, Origin, ReleaseOrigin, is_archive_name};
+use crate::intake::package::{FetchedPackage, PackageOrigin, ReleaseOrigin, is_archive_name};
 use crate::manifest::platform::Platform;
 use crate::report::Report;
 use crate::text;
@@ -88,7 +88,7 @@ pub(super) fn fetch(
     options: &FetchOptions,
     spool: &Path,
     report: &dyn Report,
-) -> Result<Fetched, SourceError> {
+) -> Result<FetchedPackage, SourceError> {
     let version = options.version.as_deref().or(version);
     let from_release = || from_release(source, owner, repo, version, options, spool, report);
     first_release_then_git(owner, repo, version, options, from_release, |url, options| {
@@ -107,7 +107,7 @@ pub(super) fn resolve(
     options: &FetchOptions,
     directory: &Path,
     report: &dyn Report,
-) -> Result<Resolved, SourceError> {
+) -> Result<ResolvedVersion, SourceError> {
     let version = options.version.as_deref().or(version);
     let from_release = || resolve_release(owner, repo, version, options, report);
     first_release_then_git(owner, repo, version, options, from_release, |url, options| git::resolve(url, options, directory))
@@ -189,7 +189,7 @@ fn from_release(
     options: &FetchOptions,
     spool: &Path,
     report: &dyn Report,
-) -> Result<Fetched, SourceError> {
+) -> Result<FetchedPackage, SourceError> {
     let repository = Repository::open(owner, repo, options, report)?;
     let release = repository.choose(version)?;
     let package = repository.package(&release)?;
@@ -203,7 +203,7 @@ fn from_release(
     let (path, digest, size) =
         match client.download(&url, &package.name, SpoolFile::create(spool)?, limit, false, package.sha256())? {
             Download::Done { path, digest, size, .. } => (path, digest, size),
-            Download::Other { content_type } => {
+            Download::NotAPackage { content_type } => {
                 return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
             }
         };
@@ -215,7 +215,7 @@ fn from_release(
         check("GitHub", expected)?;
     }
 
-    let mut fetched = Fetched::new(path, package.name.clone(), digest, size);
+    let mut fetched = FetchedPackage::new(path, package.name.clone(), digest, size);
     let mut vouched = None;
     let provenance = format!("{}.prov", package.name);
     fetched.provenance_at = format!(
@@ -240,11 +240,11 @@ fn from_release(
             ));
         }
     }
-    fetched.origin = Origin {
+    fetched.origin = PackageOrigin {
         asked: source.asked(),
         resolved: package.browser_download_url.clone(),
         release: Some(ReleaseOrigin { tag: release.tag_name.clone(), checksums: vouched }),
-        ..Origin::default()
+        ..PackageOrigin::default()
     };
     Ok(fetched)
 }
@@ -256,14 +256,14 @@ fn resolve_release(
     version: Option<&str>,
     options: &FetchOptions,
     report: &dyn Report,
-) -> Result<Resolved, SourceError> {
+) -> Result<ResolvedVersion, SourceError> {
     let repository = Repository::open(owner, repo, options, report)?;
     let release = repository.choose(version)?;
     let archive = repository.package(&release)?.sha256();
     let exact = version.is_some_and(|version| {
         version == release.tag_name || Range::parse(version).is_ok_and(|range| range.exact().is_some())
     });
-    Ok(Resolved { version: Some(release.tag_name), revision: None, archive, exact })
+    Ok(ResolvedVersion { version: Some(release.tag_name), revision: None, archive, exact })
 }
 
 /// Whether the package at `url` is for every platform, as far as its name says.
@@ -334,7 +334,7 @@ struct Repository<'a> {
     base: Url,
     owner: &'a str,
     repo: &'a str,
-    token: Token,
+    token: TokenState,
 }
 
 impl<'a> Repository<'a> {
@@ -347,9 +347,9 @@ impl<'a> Repository<'a> {
         }
         let url = WebUrl::new(base.clone());
         let mut client = Client::new(&url, options, report)?;
-        let mut token = Token::Absent(access.variable.clone());
+        let mut token = TokenState::Absent(access.variable.clone());
         match (&options.username, &access.token) {
-            (Some(_), _) => token = Token::Password,
+            (Some(_), _) => token = TokenState::Password,
             (None, Some((variable, secret))) => {
                 if !may_carry_a_token(&base) {
                     return Err(GitHubError::OpenLine { variable: variable.clone(), url: url.to_string() }.into());
@@ -358,10 +358,10 @@ impl<'a> Repository<'a> {
                     // It goes into a header as it is.
                     return Err(GitHubError::Token { variable: variable.clone() }.into());
                 }
-                client.log_in(&base, Some(Login::Bearer(secret.clone())));
-                token = Token::Shown(variable.clone());
+                client.log_in(&base, Some(HttpLogin::Bearer(secret.clone())));
+                token = TokenState::Shown(variable.clone());
             }
-            (None, None) if client.has_login() => token = Token::Password,
+            (None, None) if client.has_login() => token = TokenState::Password,
             (None, None) => {}
         }
         // What is no answer of the interface is a file.
@@ -420,7 +420,7 @@ impl<'a> Repository<'a> {
 
     fn unknown(&self, version: &str, releases: &[Release]) -> SourceError {
         let nearest = nearest(version, releases.iter().map(|release| release.tag_name.as_str()));
-        let (repository, version) = (self.shown(), text::plain(version).into_owned());
+        let (repository, version) = (self.shown(), text::sanitized(version).into_owned());
         GitHubError::UnknownVersion { repository, version, nearest }.into()
     }
 
@@ -480,7 +480,9 @@ impl<'a> Repository<'a> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         self.client.get_as(url, &headers, ANSWER).map_err(|error| match (error, &self.token) {
             (HttpError::RateLimit { until, .. }, token) => GitHubError::RateLimit { until, token: token.clone() }.into(),
-            (HttpError::Refused { .. }, Token::Shown(variable)) => GitHubError::Token { variable: variable.clone() }.into(),
+            (HttpError::Refused { .. }, TokenState::Shown(variable)) => {
+                GitHubError::Token { variable: variable.clone() }.into()
+            }
             (error, _) => error.into(),
         })
     }
@@ -492,16 +494,16 @@ impl<'a> Repository<'a> {
         let (repository, tag) = (self.shown(), release.tag_name.clone());
         let named = |name: &str| release.asset(name);
         match asset::choose(&names, self.repo, &tag, &platform) {
-            Ok(name) => named(name).ok_or(NoChoice::None),
+            Ok(name) => named(name).ok_or(NoAsset::None),
             Err(none) => Err(none),
         }
         .map_err(|why| match why {
-            NoChoice::None => {
+            NoAsset::None => {
                 let platform = format!("{}/{}", platform.os, platform.arch);
                 let files = match names.as_slice() {
                     [] => "it has no files at all".to_owned(),
                     names => {
-                        format!("it has {}", text::plain(&names.iter().take(20).copied().collect::<Vec<_>>().join(", ")))
+                        format!("it has {}", text::sanitized(&names.iter().take(20).copied().collect::<Vec<_>>().join(", ")))
                     }
                 };
                 if names.iter().any(|name| is_archive_name(name)) {
@@ -510,10 +512,10 @@ impl<'a> Repository<'a> {
                     GitHubError::NoPackages { repository, tag, files }.into()
                 }
             }
-            NoChoice::Several(files) => {
+            NoAsset::Several(files) => {
                 let first = files.first().and_then(|name| named(name));
                 let url = first.map(|asset| text::masked_source(&asset.browser_download_url)).unwrap_or_default();
-                GitHubError::SeveralPackages { repository, tag, files: text::plain(&files.join(", ")).into_owned(), url }
+                GitHubError::SeveralPackages { repository, tag, files: text::sanitized(&files.join(", ")).into_owned(), url }
                     .into()
             }
         })
@@ -576,8 +578,9 @@ fn may_carry_a_token(url: &Url) -> bool {
 }
 
 fn read<T: for<'d> Deserialize<'d>>(url: &WebUrl, body: &Body) -> Result<T, SourceError> {
-    serde_json::from_slice(&body.bytes)
-        .map_err(|e| GitHubError::Answer { url: url.to_string(), reason: text::plain(&e.to_string()).into_owned() }.into())
+    serde_json::from_slice(&body.bytes).map_err(|e| {
+        GitHubError::Answer { url: url.to_string(), reason: text::sanitized(&e.to_string()).into_owned() }.into()
+    })
 }
 
 /// Part of [`crate::intake::source::read_foreign`].

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn known() -> Known {
-    Known {
+fn known() -> SourceContext {
+    SourceContext {
         getters: [("s3".to_owned(), "s3-getter".to_owned()), ("https".to_owned(), "thief".to_owned())].into(),
         indexes: ["corp".to_owned()].into(),
     }

@@ -21,7 +21,7 @@ const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 
 /// How a body was packed on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Coding {
+pub(super) enum ContentCoding {
     /// Not at all.
     #[default]
     Identity,
@@ -29,7 +29,7 @@ pub(super) enum Coding {
     Deflate,
 }
 
-impl Coding {
+impl ContentCoding {
     /// What the headers of an answer say; the name of one that cannot be undone, safe to show, where it is one.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, String> {
         let values = headers
@@ -42,7 +42,7 @@ impl Coding {
             (None, _) => Ok(Self::Identity),
             (Some("gzip" | "x-gzip"), None) => Ok(Self::Gzip),
             (Some("deflate"), None) => Ok(Self::Deflate),
-            (Some(_), _) => Err(text::plain(joined.get(..100).unwrap_or(&joined)).into_owned()),
+            (Some(_), _) => Err(text::sanitized(joined.get(..100).unwrap_or(&joined)).into_owned()),
         }
     }
 
@@ -108,16 +108,16 @@ mod tests {
             for value in values {
                 headers.append(CONTENT_ENCODING, HeaderValue::from_str(value).unwrap());
             }
-            Coding::of(&headers)
+            ContentCoding::of(&headers)
         };
         for (values, want) in [
-            (&[][..], Coding::Identity),
-            (&[""], Coding::Identity),
-            (&["identity"], Coding::Identity),
-            (&["GZip"], Coding::Gzip),
-            (&["x-gzip"], Coding::Gzip),
-            (&["identity, gzip"], Coding::Gzip),
-            (&["deflate"], Coding::Deflate),
+            (&[][..], ContentCoding::Identity),
+            (&[""], ContentCoding::Identity),
+            (&["identity"], ContentCoding::Identity),
+            (&["GZip"], ContentCoding::Gzip),
+            (&["x-gzip"], ContentCoding::Gzip),
+            (&["identity, gzip"], ContentCoding::Gzip),
+            (&["deflate"], ContentCoding::Deflate),
         ] {
             assert_eq!(of(values), Ok(want), "{values:?}");
         }
@@ -134,16 +134,16 @@ mod tests {
         raw.write_all(b"signed").unwrap();
         let packed = gzip(b"signed");
         for (coding, sent, want) in [
-            (Coding::Identity, packed.clone(), Some(packed.clone())),
-            (Coding::Gzip, packed.clone(), Some(b"signed".to_vec())),
-            (Coding::Gzip, [gzip(b"sig"), gzip(b"ned")].concat(), Some(b"signed".to_vec())),
-            (Coding::Gzip, b"signed".to_vec(), Some(b"signed".to_vec())),
-            (Coding::Gzip, Vec::new(), Some(Vec::new())),
-            (Coding::Gzip, packed[..12].to_vec(), None),
-            (Coding::Deflate, zlib.finish().unwrap(), Some(b"signed".to_vec())),
-            (Coding::Deflate, raw.finish().unwrap(), Some(b"signed".to_vec())),
-            (Coding::Deflate, packed.clone(), Some(packed.clone())),
-            (Coding::Deflate, Vec::new(), Some(Vec::new())),
+            (ContentCoding::Identity, packed.clone(), Some(packed.clone())),
+            (ContentCoding::Gzip, packed.clone(), Some(b"signed".to_vec())),
+            (ContentCoding::Gzip, [gzip(b"sig"), gzip(b"ned")].concat(), Some(b"signed".to_vec())),
+            (ContentCoding::Gzip, b"signed".to_vec(), Some(b"signed".to_vec())),
+            (ContentCoding::Gzip, Vec::new(), Some(Vec::new())),
+            (ContentCoding::Gzip, packed[..12].to_vec(), None),
+            (ContentCoding::Deflate, zlib.finish().unwrap(), Some(b"signed".to_vec())),
+            (ContentCoding::Deflate, raw.finish().unwrap(), Some(b"signed".to_vec())),
+            (ContentCoding::Deflate, packed.clone(), Some(packed.clone())),
+            (ContentCoding::Deflate, Vec::new(), Some(Vec::new())),
         ] {
             let mut out = Vec::new();
             let outcome = coding.undo(sent.as_slice()).and_then(|mut body| body.read_to_end(&mut out));
@@ -157,13 +157,13 @@ mod tests {
         tar[TAR_MAGIC].copy_from_slice(b"ustar");
         let package = gzip(&tar);
         for (coding, sent, is_packed, alone) in [
-            (Coding::Gzip, package.clone(), true, true),
-            (Coding::Gzip, package.clone(), false, true),
-            (Coding::Gzip, gzip(&package), true, false),
-            (Coding::Gzip, gzip(b"something older than ustar"), true, true),
-            (Coding::Gzip, gzip(b"<html>"), false, false),
-            (Coding::Identity, package.clone(), true, false),
-            (Coding::Deflate, package.clone(), true, false),
+            (ContentCoding::Gzip, package.clone(), true, true),
+            (ContentCoding::Gzip, package.clone(), false, true),
+            (ContentCoding::Gzip, gzip(&package), true, false),
+            (ContentCoding::Gzip, gzip(b"something older than ustar"), true, true),
+            (ContentCoding::Gzip, gzip(b"<html>"), false, false),
+            (ContentCoding::Identity, package.clone(), true, false),
+            (ContentCoding::Deflate, package.clone(), true, false),
         ] {
             let head = coding.head(sent.as_slice());
             assert_eq!(coding.is_label_alone(&head, is_packed), alone, "{coding:?} {head:?}");

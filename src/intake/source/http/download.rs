@@ -11,14 +11,14 @@ use reqwest::header::{
     IF_RANGE, LAST_MODIFIED, RANGE,
 };
 
-use super::coding::{Coding, GZIP};
-use super::{Answer, Client, HttpError, SLACK, Said, Trouble, header, packed};
+use super::coding::{ContentCoding, GZIP};
+use super::{AttemptError, Client, FinalResponse, HttpError, SLACK, ServerMessage, header, packed};
 use crate::digest::Sha256Digest;
 use crate::intake::package::is_archive_name;
 use crate::intake::source::error::SourceError;
 use crate::intake::source::spool::{Block, SpoolFile};
 use crate::intake::source::weburl::{WebUrl, shown};
-use crate::report::Event;
+use crate::report::ReportEvent;
 use crate::text;
 
 /// Content types that say gzip, or a gzip of a tarball.
@@ -55,7 +55,7 @@ pub(in crate::intake::source) enum Download {
         validator: Option<String>,
     },
     /// Not a package, by its type and its first bytes; nothing was kept.
-    Other {
+    NotAPackage {
         /// What the server calls it, safe to show.
         content_type: String,
     },
@@ -63,7 +63,7 @@ pub(in crate::intake::source) enum Download {
 
 /// How far a download got, between attempts.
 #[derive(Default)]
-struct Progress {
+struct DownloadState {
     /// The file's name, for the report.
     name: String,
     /// How many bytes are allowed.
@@ -75,7 +75,7 @@ struct Progress {
     /// The digest that it should have, where somebody says one.
     expected: Option<Sha256Digest>,
     /// How it is packed on the way.
-    coding: Coding,
+    coding: ContentCoding,
     /// What the server calls it.
     content_type: String,
     /// What a later request can ask by whether it is still the same: also a weak tag, which will do for that.
@@ -84,12 +84,12 @@ struct Progress {
     reported: bool,
 }
 
-impl Progress {
+impl DownloadState {
     /// How many bytes may be sent: what cannot be packed grows a little by it.
     fn sent_limit(&self) -> u64 {
         match self.coding {
-            Coding::Identity => self.limit,
-            Coding::Gzip | Coding::Deflate => self.limit.saturating_add(self.limit / 8).saturating_add(SLACK),
+            ContentCoding::Identity => self.limit,
+            ContentCoding::Gzip | ContentCoding::Deflate => self.limit.saturating_add(self.limit / 8).saturating_add(SLACK),
         }
     }
 
@@ -114,15 +114,15 @@ impl Client<'_> {
         expected: Option<Sha256Digest>,
     ) -> Result<Download, SourceError> {
         let expected = expected.or(self.options.digest);
-        let mut progress = Progress { name: name.to_owned(), limit, expected, ..Progress::default() };
+        let mut progress = DownloadState { name: name.to_owned(), limit, expected, ..DownloadState::default() };
         let outcome = self.retrying(url, || self.attempt(url, &mut file, &mut progress, recognise));
         if progress.reported {
-            self.report.event(Event::Finished);
+            self.report.event(ReportEvent::Finished);
         }
         match outcome? {
-            Err(content_type) => Ok(Download::Other { content_type }),
+            Err(content_type) => Ok(Download::NotAPackage { content_type }),
             Ok(resolved) => {
-                let file = self.as_meant(url, file, &progress)?;
+                let file = self.decode_transfer(url, file, &progress)?;
                 let (path, digest, size) = file.finish()?;
                 Ok(Download::Done { path, digest, size, resolved, validator: progress.version })
             }
@@ -151,24 +151,25 @@ impl Client<'_> {
         &self,
         url: &WebUrl,
         file: &mut SpoolFile,
-        progress: &mut Progress,
+        progress: &mut DownloadState,
         recognise: bool,
-    ) -> Result<Result<String, String>, Trouble<SourceError>> {
+    ) -> Result<Result<String, String>, AttemptError<SourceError>> {
         let mut headers = HeaderMap::new();
         if let Some(validator) = progress.validator.as_ref().filter(|_| file.size() > 0) {
             let range = HeaderValue::from_str(&format!("bytes={}-", file.size()));
             headers.insert(RANGE, range.map_err(|_| again(url, "the range cannot be asked for"))?);
             headers.insert(IF_RANGE, validator.clone());
         }
-        let answer = self.request(url.url(), &headers).map_err(Trouble::widen)?;
+        let answer = self.request(url.url(), &headers).map_err(AttemptError::map_into)?;
         let ranged = !headers.is_empty();
         match answer.response.status() {
             StatusCode::OK => {
                 if file.size() > 0 {
-                    file.restart().map_err(Trouble::Fatal)?;
+                    file.restart().map_err(AttemptError::Fatal)?;
                 }
                 progress.total = length(answer.response.headers());
-                progress.coding = packed(&answer.url, answer.response.headers()).map_err(|e| Trouble::Fatal(e.into()))?;
+                progress.coding =
+                    packed(&answer.url, answer.response.headers()).map_err(|e| AttemptError::Fatal(e.into()))?;
                 progress.validator = validator(answer.response.headers());
                 progress.version = version(answer.response.headers());
             }
@@ -181,8 +182,9 @@ impl Client<'_> {
                 return Err(self.start_again(url, file, progress, "the rest of the file is not there any more"));
             }
             status => {
-                let error = HttpError::Status { url: shown(&answer.url), status: status.as_u16(), said: Said::default() };
-                return Err(Trouble::Fatal(error.into()));
+                let error =
+                    HttpError::Status { url: shown(&answer.url), status: status.as_u16(), said: ServerMessage::default() };
+                return Err(AttemptError::Fatal(error.into()));
             }
         }
         self.receive(url, answer, file, progress, recognise)
@@ -192,13 +194,13 @@ impl Client<'_> {
     fn receive(
         &self,
         url: &WebUrl,
-        mut answer: Answer,
+        mut answer: FinalResponse,
         file: &mut SpoolFile,
-        progress: &mut Progress,
+        progress: &mut DownloadState,
         recognise: bool,
-    ) -> Result<Result<String, String>, Trouble<SourceError>> {
+    ) -> Result<Result<String, String>, AttemptError<SourceError>> {
         let (limit, allowed) = (progress.sent_limit(), progress.limit);
-        let too_large = || Trouble::Fatal(HttpError::TooLarge { url: url.to_string(), limit: allowed }.into());
+        let too_large = || AttemptError::Fatal(HttpError::TooLarge { url: url.to_string(), limit: allowed }.into());
         if progress.total.is_some_and(|total| total > limit) {
             return Err(too_large());
         }
@@ -218,8 +220,8 @@ impl Client<'_> {
                 let head = progress.coding.head(block.used());
                 if !head.starts_with(&GZIP) && !progress.coding.is_label_alone(&head, false) {
                     return match ended {
-                        Err(e) => Err(self.broken_body(e, &answer.url).widen()),
-                        Ok(_) => Ok(Err(text::plain(&progress.content_type).into_owned())),
+                        Err(e) => Err(self.broken_body(e, &answer.url).map_into()),
+                        Ok(_) => Ok(Err(text::sanitized(&progress.content_type).into_owned())),
                     };
                 }
                 unknown = false;
@@ -228,13 +230,13 @@ impl Client<'_> {
             if file.size() + block.used().len() as u64 > limit {
                 return Err(too_large());
             }
-            file.write(block).map_err(Trouble::Fatal)?;
-            self.report.event(Event::Advanced { done: file.size() });
+            file.write(block).map_err(AttemptError::Fatal)?;
+            self.report.event(ReportEvent::Advanced { done: file.size() });
             match ended {
-                Ok(false) => self.in_time(&answer.url).map_err(|e| Trouble::Fatal(e.into()))?,
+                Ok(false) => self.check_deadline(&answer.url).map_err(|e| AttemptError::Fatal(e.into()))?,
                 Ok(true) => break,
                 Err(e) => {
-                    let trouble = self.broken_body(e, &answer.url).widen();
+                    let trouble = self.broken_body(e, &answer.url).map_into();
                     return Err(incomplete(trouble, url, file.size(), progress.total));
                 }
             }
@@ -242,7 +244,7 @@ impl Client<'_> {
         match progress.total {
             Some(expected) if expected > file.size() => {
                 let error = HttpError::Short { url: url.to_string(), expected, got: file.size(), source: None };
-                Err(Trouble::Again { error, after: None })
+                Err(AttemptError::Retry { error, after: None })
             }
             Some(expected) if expected < file.size() => {
                 Err(self.start_again(url, file, progress, "more bytes came than were announced"))
@@ -253,9 +255,9 @@ impl Client<'_> {
 
     /// The file as its author meant it: what a server packed on the way is unpacked. It is done once all is there, so that a broken
     /// download goes on in the bytes that the server sends.
-    fn as_meant(&self, url: &WebUrl, file: SpoolFile, progress: &Progress) -> Result<SpoolFile, SourceError> {
+    fn decode_transfer(&self, url: &WebUrl, file: SpoolFile, progress: &DownloadState) -> Result<SpoolFile, SourceError> {
         let coding = progress.coding;
-        if coding == Coding::Identity {
+        if coding == ContentCoding::Identity {
             return Ok(file);
         }
         let as_sent = match progress.expected {
@@ -269,7 +271,7 @@ impl Client<'_> {
         let mut body = coding.undo(file.reopen()?).map_err(damaged)?;
         let mut unpacked = file.replaced()?;
         loop {
-            self.in_time(url.url())?;
+            self.check_deadline(url.url())?;
             let mut block = unpacked.block();
             let ended = fill(&mut body, &mut block).map_err(damaged)?;
             if unpacked.size() + block.used().len() as u64 > progress.limit {
@@ -283,11 +285,11 @@ impl Client<'_> {
     }
 
     /// Tells the report, once, that bytes are coming.
-    fn announce(&self, progress: &mut Progress) {
+    fn announce(&self, progress: &mut DownloadState) {
         if !progress.reported {
             progress.reported = true;
-            let what = format!("downloading {}", text::Plain(&progress.name));
-            self.report.event(Event::Started { what: &what, total: progress.total });
+            let what = format!("downloading {}", text::Sanitized(&progress.name));
+            self.report.event(ReportEvent::Started { what: &what, total: progress.total });
         }
     }
 
@@ -296,15 +298,15 @@ impl Client<'_> {
         &self,
         url: &WebUrl,
         file: &mut SpoolFile,
-        progress: &mut Progress,
+        progress: &mut DownloadState,
         reason: &'static str,
-    ) -> Trouble<SourceError> {
+    ) -> AttemptError<SourceError> {
         progress.total = None;
         progress.validator = None;
         progress.version = None;
         match file.restart() {
             Ok(()) => again(url, reason),
-            Err(error) => Trouble::Fatal(error),
+            Err(error) => AttemptError::Fatal(error),
         }
     }
 }
@@ -327,24 +329,24 @@ fn fill(body: &mut impl Read, block: &mut Block) -> io::Result<bool> {
     Ok(false)
 }
 
-fn again<E>(url: &WebUrl, reason: &'static str) -> Trouble<E> {
-    Trouble::Again { error: HttpError::Changed { url: url.to_string(), reason }, after: None }
+fn again<E>(url: &WebUrl, reason: &'static str) -> AttemptError<E> {
+    AttemptError::Retry { error: HttpError::Changed { url: url.to_string(), reason }, after: None }
 }
 
 /// A broken connection whose body had an announced length is a short body: says how short.
-fn incomplete(trouble: Trouble<SourceError>, url: &WebUrl, got: u64, total: Option<u64>) -> Trouble<SourceError> {
+fn incomplete(trouble: AttemptError<SourceError>, url: &WebUrl, got: u64, total: Option<u64>) -> AttemptError<SourceError> {
     match (trouble, total) {
-        (Trouble::Again { error: HttpError::Broken { source, .. }, after }, Some(expected)) => {
+        (AttemptError::Retry { error: HttpError::Broken { source, .. }, after }, Some(expected)) => {
             let error = HttpError::Short { url: url.to_string(), expected, got, source: Some(source) };
-            Trouble::Again { error, after }
+            AttemptError::Retry { error, after }
         }
         (other, _) => other,
     }
 }
 
 /// Whether a partial answer goes on exactly where the part that is there ends, in the same file.
-fn continues(headers: &HeaderMap, have: u64, progress: &Progress) -> Result<(), &'static str> {
-    if Coding::of(headers) != Ok(progress.coding) {
+fn continues(headers: &HeaderMap, have: u64, progress: &DownloadState) -> Result<(), &'static str> {
+    if ContentCoding::of(headers) != Ok(progress.coding) {
         return Err("it is packed in another way now");
     }
     let range = header(headers, CONTENT_RANGE).and_then(content_range).ok_or("a part came without saying which")?;

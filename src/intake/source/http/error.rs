@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::said::Said;
-use super::trust::TlsCause;
+use super::server_message::ServerMessage;
+use super::tls_cause::TlsCause;
 
 /// What lies under a failed request.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -21,7 +21,7 @@ pub enum HttpError {
         /// The status.
         status: u16,
         /// What the server says about it.
-        said: Said,
+        said: ServerMessage,
     },
     /// 401 without credentials.
     #[error(
@@ -32,7 +32,7 @@ pub enum HttpError {
         /// The URL.
         url: String,
         /// What the server says about it.
-        said: Said,
+        said: ServerMessage,
         /// How the server wants to be asked (`WWW-Authenticate`), not safe to show.
         challenge: String,
     },
@@ -42,7 +42,7 @@ pub enum HttpError {
         /// The URL.
         url: String,
         /// What the server says about it.
-        said: Said,
+        said: ServerMessage,
     },
     /// 403.
     #[error("`{url}` is forbidden (HTTP 403){said}; {}", access(*.logged_in))]
@@ -52,7 +52,7 @@ pub enum HttpError {
         /// Whether the server was told who asks.
         logged_in: bool,
         /// What the server says about it.
-        said: Said,
+        said: ServerMessage,
     },
     /// 403 or 429, since we have asked for more than our share.
     #[error("the server answered HTTP {status} for `{url}`: its limit for us is used up{}; try again later", until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default())]
@@ -72,7 +72,7 @@ pub enum HttpError {
         /// The status.
         status: u16,
         /// What the server says about it.
-        said: Said,
+        said: ServerMessage,
     },
     /// The server asks for more patience than we have.
     #[error("the server answered HTTP {status} for `{url}`{said} and asks to wait {seconds} seconds; try again then")]
@@ -82,7 +82,7 @@ pub enum HttpError {
         /// The status.
         status: u16,
         /// What the server says about it.
-        said: Said,
+        said: ServerMessage,
         /// How long.
         seconds: u64,
     },
@@ -279,7 +279,7 @@ impl HttpError {
             | Self::Broken { .. }
             | Self::Short { .. }
             | Self::Changed { .. } => true,
-            Self::Status { status, .. } => passes(*status),
+            Self::Status { status, .. } => is_transient(*status),
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
             | Self::Refused { .. }
@@ -301,14 +301,14 @@ impl HttpError {
 }
 
 /// Whether a status says that the server has trouble, or too much to do, and may answer otherwise later.
-pub(in crate::intake::source) fn passes(status: u16) -> bool {
+pub(in crate::intake::source) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
 /// What to do about a status that is none of those that have an error of their own.
 fn advice(status: u16) -> &'static str {
     match status {
-        status if passes(status) => "try again later, or ask the server's owner",
+        status if is_transient(status) => "try again later, or ask the server's owner",
         200..=399 => "that is no answer with a file in it; check the URL",
         _ => "check what was asked for, or ask the server's owner",
     }

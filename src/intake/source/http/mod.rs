@@ -9,9 +9,9 @@ mod download;
 mod error;
 mod netrc;
 mod proxy;
-mod said;
+mod server_message;
 mod tls;
-mod trust;
+mod tls_cause;
 mod upload;
 
 use std::hash::{BuildHasher, RandomState};
@@ -26,14 +26,14 @@ use reqwest::header::{
 };
 use url::{Origin, Url};
 
-use self::coding::Coding;
+use self::coding::ContentCoding;
 pub(super) use download::Download;
 pub use error::HttpError;
-pub(super) use error::passes;
+pub(super) use error::is_transient;
 pub(super) use netrc::find as netrc_entry;
-pub use said::Said;
-pub use trust::TlsCause;
-pub(super) use upload::Content;
+pub use server_message::ServerMessage;
+pub use tls_cause::TlsCause;
+pub(super) use upload::UploadContent;
 
 use super::options::{Credentials, FetchOptions, Secret};
 use super::weburl::{WebUrl, shown};
@@ -60,14 +60,14 @@ pub(super) struct Client<'a> {
     report: &'a dyn Report,
     tls: tls::Tls,
     /// Who we are, and the origin that may know.
-    login: Option<(Origin, Login)>,
+    login: Option<(Origin, HttpLogin)>,
     /// Headers of every request that has no other of their names.
-    standing: HeaderMap,
+    default_headers: HeaderMap,
     deadline: Option<Instant>,
 }
 
 /// How we show who we are.
-pub(super) enum Login {
+pub(super) enum HttpLogin {
     /// A user name and a password.
     Basic(Credentials),
     /// A token.
@@ -81,29 +81,29 @@ pub(super) struct Body {
 }
 
 /// A successful answer, and where it came from after all redirects.
-struct Answer {
+struct FinalResponse {
     response: Response,
     url: Url,
 }
 
 /// Why an attempt failed, and whether another one makes sense.
-enum Trouble<E> {
+enum AttemptError<E> {
     /// It will fail again.
     Fatal(E),
     /// It may succeed next time; `after` is what the server asks for.
-    Again { error: HttpError, after: Option<Duration> },
+    Retry { error: HttpError, after: Option<Duration> },
 }
 
-impl<E: From<HttpError>> Trouble<E> {
-    fn widen<F: From<E>>(self) -> Trouble<F> {
+impl<E: From<HttpError>> AttemptError<E> {
+    fn map_into<F: From<E>>(self) -> AttemptError<F> {
         match self {
-            Self::Fatal(error) => Trouble::Fatal(error.into()),
-            Self::Again { error, after } => Trouble::Again { error, after },
+            Self::Fatal(error) => AttemptError::Fatal(error.into()),
+            Self::Retry { error, after } => AttemptError::Retry { error, after },
         }
     }
 }
 
-impl From<HttpError> for Trouble<HttpError> {
+impl From<HttpError> for AttemptError<HttpError> {
     fn from(error: HttpError) -> Self {
         Self::Fatal(error)
     }
@@ -121,7 +121,7 @@ impl<'a> Client<'a> {
             (None, None) => netrc::find(url.url().host_str().unwrap_or_default())?,
         };
         let mut client = Self::anonymous(options, report)?;
-        client.login = credentials.map(|credentials| (url.url().origin(), Login::Basic(credentials)));
+        client.login = credentials.map(|credentials| (url.url().origin(), HttpLogin::Basic(credentials)));
         Ok(client)
     }
 
@@ -132,13 +132,13 @@ impl<'a> Client<'a> {
             report,
             tls: tls::Tls::load(options)?,
             login: None,
-            standing: HeaderMap::new(),
-            deadline: options.whole().and_then(|timeout| Instant::now().checked_add(timeout)),
+            default_headers: HeaderMap::new(),
+            deadline: options.total_timeout().and_then(|timeout| Instant::now().checked_add(timeout)),
         })
     }
 
     /// From now on shows `login` to the scheme, host and port of `url`, and to nobody else.
-    pub(super) fn log_in(&mut self, url: &Url, login: Option<Login>) {
+    pub(super) fn log_in(&mut self, url: &Url, login: Option<HttpLogin>) {
         self.login = login.map(|login| (url.origin(), login));
     }
 
@@ -149,7 +149,7 @@ impl<'a> Client<'a> {
 
     /// From now on sends `headers` with every request, but where a request has others of their names.
     pub(super) fn always_send(&mut self, headers: HeaderMap) {
-        self.standing = headers;
+        self.default_headers = headers;
     }
 
     /// The body at `url`, of at most `limit` bytes.
@@ -165,21 +165,21 @@ impl<'a> Client<'a> {
     /// The answer to a form that is sent to `url`. It goes nowhere else, since it may hold a secret.
     pub(super) fn post_form(&self, url: &Url, form: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
         self.retrying(&WebUrl::new(url.clone()), || {
-            self.in_time(url)?;
+            self.check_deadline(url)?;
             let request = self.prepare(reqwest::Method::POST, url)?.0;
             let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.to_owned());
             let response = self.transmit(request, "POST", url)?;
-            let answer = self.judge(Answer { response, url: url.clone() }, true, false)?;
+            let answer = self.judge(FinalResponse { response, url: url.clone() }, true, false)?;
             self.read_body(answer, limit).map(|body| body.bytes)
         })
     }
 
     /// Reads the body of `answer`, of at most `limit` bytes.
-    fn read_body(&self, answer: Answer, limit: u64) -> Result<Body, Trouble<HttpError>> {
-        let Answer { response, url } = answer;
+    fn read_body(&self, answer: FinalResponse, limit: u64) -> Result<Body, AttemptError<HttpError>> {
+        let FinalResponse { response, url } = answer;
         if response.status() != StatusCode::OK {
             let status = response.status().as_u16();
-            return Err(HttpError::Status { url: shown(&url), status, said: Said::default() }.into());
+            return Err(HttpError::Status { url: shown(&url), status, said: ServerMessage::default() }.into());
         }
         let headers = response.headers().clone();
         let coding = packed(&url, &headers)?;
@@ -189,12 +189,12 @@ impl<'a> Client<'a> {
         let mut bytes = Vec::new();
         let mut block = vec![0; 64 * 1024];
         loop {
-            self.in_time(&url)?;
+            self.check_deadline(&url)?;
             match reader.read(&mut block) {
                 Ok(0) => break,
                 Ok(n) => bytes.extend_from_slice(block.get(..n).unwrap_or_default()),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) if coding != Coding::Identity && !is_of_the_connection(&e) => {
+                Err(e) if coding != ContentCoding::Identity && !is_of_the_connection(&e) => {
                     return Err(HttpError::Coding { url: shown(&url), coding: format!("{coding:?}: {e}") }.into());
                 }
                 Err(e) => return Err(self.broken_body(e, &url)),
@@ -209,23 +209,23 @@ impl<'a> Client<'a> {
     /// A request to `url`, and whether it shows who we are.
     fn prepare(&self, method: reqwest::Method, url: &Url) -> Result<(RequestBuilder, bool), HttpError> {
         let mut request = self.tls.client(url, &self.options.http)?.request(method, url.clone());
-        if !self.standing.is_empty() {
-            request = request.headers(self.standing.clone());
+        if !self.default_headers.is_empty() {
+            request = request.headers(self.default_headers.clone());
         }
         if let Some(remaining) = self.remaining() {
             request = request.timeout(remaining);
         }
         Ok(match self.login.as_ref().filter(|(origin, _)| *origin == url.origin()) {
-            Some((_, Login::Basic(Credentials { username, password }))) => {
+            Some((_, HttpLogin::Basic(Credentials { username, password }))) => {
                 (request.basic_auth(username, Some(password.expose())), true)
             }
-            Some((_, Login::Bearer(token))) => (request.bearer_auth(token.expose()), true),
+            Some((_, HttpLogin::Bearer(token))) => (request.bearer_auth(token.expose()), true),
             None => (request, false),
         })
     }
 
     /// Sends `request`, and tells of it.
-    fn transmit(&self, request: RequestBuilder, method: &str, url: &Url) -> Result<Response, Trouble<HttpError>> {
+    fn transmit(&self, request: RequestBuilder, method: &str, url: &Url) -> Result<Response, AttemptError<HttpError>> {
         let began = Instant::now();
         let sent = request.send();
         let ended = sent.as_ref().map_or_else(|_| "no answer".to_owned(), |response| response.status().as_u16().to_string());
@@ -237,15 +237,15 @@ impl<'a> Client<'a> {
     fn retrying<T, E: From<HttpError>>(
         &self,
         url: &WebUrl,
-        mut attempt: impl FnMut() -> Result<T, Trouble<E>>,
+        mut attempt: impl FnMut() -> Result<T, AttemptError<E>>,
     ) -> Result<T, E> {
         let retries = self.options.http.retries;
         let mut pause = FIRST_PAUSE;
         for number in 1..=retries {
             let (error, after) = match attempt() {
                 Ok(value) => return Ok(value),
-                Err(Trouble::Fatal(error)) => return Err(error),
-                Err(Trouble::Again { error, after }) => (error, after),
+                Err(AttemptError::Fatal(error)) => return Err(error),
+                Err(AttemptError::Retry { error, after }) => (error, after),
             };
             // What the server asks for, else up to half as much again as our own pause: many clients that failed at once
             // must not come back at once.
@@ -272,52 +272,58 @@ impl<'a> Client<'a> {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         attempt().map_err(|trouble| match trouble {
-            Trouble::Fatal(error) => error,
-            Trouble::Again { error, .. } => error.into(),
+            AttemptError::Fatal(error) => error,
+            AttemptError::Retry { error, .. } => error.into(),
         })
     }
 
     /// Asks for `start`, follows its redirects, and gives an answer of the 2xx class, or 416 where a range was asked for.
-    fn request(&self, start: &Url, headers: &HeaderMap) -> Result<Answer, Trouble<HttpError>> {
+    fn request(&self, start: &Url, headers: &HeaderMap) -> Result<FinalResponse, AttemptError<HttpError>> {
         self.follow(&reqwest::Method::GET, start, headers)
     }
 
     /// [`Client::request`] with another method that changes nothing.
-    fn follow(&self, method: &reqwest::Method, start: &Url, headers: &HeaderMap) -> Result<Answer, Trouble<HttpError>> {
+    fn follow(
+        &self,
+        method: &reqwest::Method,
+        start: &Url,
+        headers: &HeaderMap,
+    ) -> Result<FinalResponse, AttemptError<HttpError>> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS {
-            self.in_time(&url)?;
+            self.check_deadline(&url)?;
             let (request, logged_in) = self.prepare(method.clone(), &url)?;
             let response = self.transmit(request.headers(headers.clone()), method.as_str(), &url)?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 let conditional = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
                 if conditional && status == StatusCode::NOT_MODIFIED {
-                    return Ok(Answer { response, url });
+                    return Ok(FinalResponse { response, url });
                 }
-                return self.judge(Answer { response, url }, logged_in, headers.contains_key(RANGE));
+                return self.judge(FinalResponse { response, url }, logged_in, headers.contains_key(RANGE));
             }
-            url = moved(&url, response.headers())?;
+            url = redirect_target(&url, response.headers())?;
             self.report.step(&format!("redirected to {}", shown(&url)));
         }
         Err(HttpError::TooManyRedirects { url: shown(start), limit: REDIRECTS }.into())
     }
 
     /// Sorts an answer by its status.
-    fn judge(&self, answer: Answer, logged_in: bool, ranged: bool) -> Result<Answer, Trouble<HttpError>> {
+    fn judge(&self, answer: FinalResponse, logged_in: bool, ranged: bool) -> Result<FinalResponse, AttemptError<HttpError>> {
         let status = answer.response.status().as_u16();
         if (200..=299).contains(&status) || (status == 416 && ranged) {
             return Ok(answer);
         }
-        let Answer { response, url } = answer;
+        let FinalResponse { response, url } = answer;
         let (shown, headers) = (shown(&url), response.headers().clone());
-        let body = Coding::of(&headers).unwrap_or_default().undo(response).map(said::read).unwrap_or_default();
+        let body =
+            ContentCoding::of(&headers).unwrap_or_default().undo(response).map(server_message::read).unwrap_or_default();
         if let Some(cause) = TlsCause::of_answer(status, &body).filter(|_| url.scheme() == "https") {
             return Err(
                 HttpError::Tls { url: shown, cause, source: format!("the server answered HTTP {status}").into() }.into()
             );
         }
-        let said = Said::of(&body);
+        let said = ServerMessage::of(&body);
         Err(match status {
             404 | 410 => HttpError::NotFound { url: shown, status, said }.into(),
             401 if logged_in => HttpError::Refused { url: shown, said }.into(),
@@ -326,8 +332,8 @@ impl<'a> Client<'a> {
                 HttpError::RateLimit { url: shown, status, until: limited_until(&headers) }.into()
             }
             403 => HttpError::Forbidden { url: shown, logged_in, said }.into(),
-            status if passes(status) => {
-                Trouble::Again { error: HttpError::Status { url: shown, status, said }, after: retry_after(&headers) }
+            status if is_transient(status) => {
+                AttemptError::Retry { error: HttpError::Status { url: shown, status, said }, after: retry_after(&headers) }
             }
             _ => HttpError::Status { url: shown, status, said }.into(),
         })
@@ -341,7 +347,7 @@ impl<'a> Client<'a> {
     }
 
     /// Refuses to go on where the time for the whole is over.
-    fn in_time(&self, url: &Url) -> Result<(), HttpError> {
+    fn check_deadline(&self, url: &Url) -> Result<(), HttpError> {
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => Err(self.timed_out(url)),
             _ => Ok(()),
@@ -349,19 +355,19 @@ impl<'a> Client<'a> {
     }
 
     fn timed_out(&self, url: &Url) -> HttpError {
-        HttpError::Timeout { url: shown(url), seconds: whole_seconds(self.options.whole().unwrap_or_default()) }
+        HttpError::Timeout { url: shown(url), seconds: whole_seconds(self.options.total_timeout().unwrap_or_default()) }
     }
 
     /// Silence, for one step or for the whole.
     fn silent(&self, url: &Url) -> HttpError {
-        match self.in_time(url) {
+        match self.check_deadline(url) {
             Err(timeout) => timeout,
             Ok(()) => HttpError::Idle { url: shown(url), seconds: whole_seconds(self.options.http.idle_timeout) },
         }
     }
 
     /// What a request that got no answer died of.
-    fn failed_request(&self, error: reqwest::Error, url: &Url) -> Trouble<HttpError> {
+    fn failed_request(&self, error: reqwest::Error, url: &Url) -> AttemptError<HttpError> {
         let error = error.without_url();
         let shown = shown(url);
         if error.is_connect() && error.is_timeout() {
@@ -388,23 +394,23 @@ impl<'a> Client<'a> {
         if error.is_builder() {
             return HttpError::Client { source: error.into() }.into();
         }
-        Trouble::Again { error: HttpError::Broken { url: shown, source: error.into() }, after: None }
+        AttemptError::Retry { error: HttpError::Broken { url: shown, source: error.into() }, after: None }
     }
 
     /// What a body that did not end well died of.
-    fn broken_body(&self, error: std::io::Error, url: &Url) -> Trouble<HttpError> {
+    fn broken_body(&self, error: std::io::Error, url: &Url) -> AttemptError<HttpError> {
         let timed_out = error.kind() == std::io::ErrorKind::TimedOut
             || error.get_ref().and_then(|e| e.downcast_ref::<reqwest::Error>()).is_some_and(reqwest::Error::is_timeout);
         if timed_out {
             return self.silent(url).into();
         }
-        Trouble::Again { error: HttpError::Broken { url: shown(url), source: error.into() }, after: None }
+        AttemptError::Retry { error: HttpError::Broken { url: shown(url), source: error.into() }, after: None }
     }
 }
 
 /// How the body of an answer from `url` was packed on the way.
-fn packed(url: &Url, headers: &HeaderMap) -> Result<Coding, HttpError> {
-    Coding::of(headers).map_err(|coding| HttpError::Coding { url: shown(url), coding })
+fn packed(url: &Url, headers: &HeaderMap) -> Result<ContentCoding, HttpError> {
+    ContentCoding::of(headers).map_err(|coding| HttpError::Coding { url: shown(url), coding })
 }
 
 /// Whether reading failed since the connection did, and not what came over it.
@@ -413,7 +419,7 @@ fn is_of_the_connection(error: &std::io::Error) -> bool {
 }
 
 /// Where an answer from `from` with these headers sends us, if we may go there.
-fn moved(from: &Url, headers: &HeaderMap) -> Result<Url, HttpError> {
+fn redirect_target(from: &Url, headers: &HeaderMap) -> Result<Url, HttpError> {
     let refuse = |reason: String| HttpError::BadRedirect { url: shown(from), reason };
     let location = headers.get(LOCATION).ok_or_else(|| refuse("the answer names no location".to_owned()))?;
     let location = std::str::from_utf8(location.as_bytes()).map_err(|_| refuse("the location is not UTF-8".to_owned()))?;
@@ -424,7 +430,7 @@ fn moved(from: &Url, headers: &HeaderMap) -> Result<Url, HttpError> {
     match (from.scheme(), to.scheme()) {
         ("https", "http") => Err(HttpError::Downgrade { from: shown(from), to: shown(&to) }),
         (_, "http" | "https") => Ok(to),
-        (_, other) => Err(refuse(format!("`{}` is neither http nor https", crate::text::plain(other)))),
+        (_, other) => Err(refuse(format!("`{}` is neither http nor https", crate::text::sanitized(other)))),
     }
 }
 

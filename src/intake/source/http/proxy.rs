@@ -101,7 +101,7 @@ fn holds(name: &str, address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn excepted(list: &str, url: &str) -> bool {
+    fn matches_no_proxy(list: &str, url: &str) -> bool {
         is_excepted(list, &Url::parse(url).unwrap())
     }
 
@@ -160,7 +160,7 @@ mod tests {
             ("127.0.0.1", "http://[::ffff:127.0.0.1]/", true),
             (".", "http://example.com/", false),
         ] {
-            assert_eq!(excepted(list, url), direct, "{list:?} {url}");
+            assert_eq!(matches_no_proxy(list, url), direct, "{list:?} {url}");
         }
     }
 

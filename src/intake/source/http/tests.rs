@@ -10,10 +10,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::digest::Sha256Digest;
-use crate::intake::package::Fetched;
+use crate::intake::package::FetchedPackage;
 use crate::intake::source::http_server::{self, Server, answer, head, redirect};
-use crate::intake::source::{FetchOptions, HttpError, Known, Secret, Source, SourceError, TlsCause, fetch};
-use crate::report::Silent;
+use crate::intake::source::{FetchOptions, HttpError, Secret, Source, SourceContext, SourceError, TlsCause, fetch};
+use crate::report::NoReport;
 
 /// A body that begins as gzip and is longer than one block.
 fn body() -> Vec<u8> {
@@ -29,10 +29,10 @@ fn options() -> FetchOptions {
     options
 }
 
-fn get(url: &str, options: &FetchOptions) -> Result<Fetched, SourceError> {
+fn get(url: &str, options: &FetchOptions) -> Result<FetchedPackage, SourceError> {
     let spool = tempfile::tempdir().unwrap();
-    let source = Source::parse(url, &Known::default()).unwrap();
-    let result = fetch(&source, options, spool.path(), &Silent);
+    let source = Source::parse(url, &SourceContext::default()).unwrap();
+    let result = fetch(&source, options, spool.path(), &NoReport);
     if let Ok(fetched) = &result {
         let bytes = std::fs::read(&fetched.path).unwrap();
         assert_eq!((fetched.digest, fetched.size), (Sha256Digest::of(&bytes), bytes.len() as u64));
@@ -40,7 +40,7 @@ fn get(url: &str, options: &FetchOptions) -> Result<Fetched, SourceError> {
     result
 }
 
-fn http(result: Result<Fetched, SourceError>) -> HttpError {
+fn http(result: Result<FetchedPackage, SourceError>) -> HttpError {
     match result.unwrap_err() {
         SourceError::Http(error) => error,
         other => panic!("{other:?}"),
@@ -538,9 +538,9 @@ fn options_that_cannot_be_honoured_are_refused() {
     let spool = tempfile::tempdir().unwrap();
     let file = spool.path().join("foo.tgz");
     std::fs::write(&file, b"x").unwrap();
-    let local = Source::parse(file.to_str().unwrap(), &Known::default()).unwrap();
+    let local = Source::parse(file.to_str().unwrap(), &SourceContext::default()).unwrap();
     let refused = |source: &Source, options: FetchOptions| {
-        let error = fetch(source, &options, spool.path(), &Silent).unwrap_err();
+        let error = fetch(source, &options, spool.path(), &NoReport).unwrap_err();
         assert!(error.is_usage(), "{error:?}");
         match error {
             SourceError::Option { option, .. } => option,
@@ -550,7 +550,7 @@ fn options_that_cannot_be_honoured_are_refused() {
     let user = || FetchOptions { username: Some("ann".to_owned()), ..options() };
     assert_eq!(refused(&local, user()), "--username");
     assert_eq!(refused(&local, FetchOptions { insecure_skip_tls_verify: true, ..options() }), "--insecure-skip-tls-verify");
-    let web = Source::parse("https://127.0.0.1:1/foo.tgz", &Known::default()).unwrap();
+    let web = Source::parse("https://127.0.0.1:1/foo.tgz", &SourceContext::default()).unwrap();
     assert_eq!(refused(&web, FetchOptions { plain_http: true, ..options() }), "--plain-http");
     assert_eq!(refused(&web, FetchOptions { password: Some(Secret::new("x")), ..options() }), "--password-stdin");
     assert_eq!(refused(&web, FetchOptions { key_file: Some(file), ..options() }), "--key-file");

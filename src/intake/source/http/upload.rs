@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::{Answer, Client, HttpError, Said, Trouble, moved};
+use super::{AttemptError, Client, FinalResponse, HttpError, ServerMessage, redirect_target};
 use crate::intake::source::weburl::{WebUrl, shown};
 
 /// No upload is slower: one that is stands still.
@@ -19,14 +19,14 @@ const BYTES_PER_SECOND: u64 = 16 << 10;
 
 /// What is uploaded.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::intake::source) enum Content<'a> {
+pub(in crate::intake::source) enum UploadContent<'a> {
     /// A file of so many bytes.
     File(&'a Path, u64),
     /// Something small.
     Bytes(&'a [u8]),
 }
 
-impl Content<'_> {
+impl UploadContent<'_> {
     /// How many bytes it has.
     fn size(self) -> u64 {
         match self {
@@ -66,7 +66,7 @@ impl Client<'_> {
         bytes: &[u8],
     ) -> Result<HeaderMap, HttpError> {
         self.retrying(url, || {
-            let answer = self.send(&Method::PUT, url.url(), Some((content_type, Content::Bytes(bytes))))?;
+            let answer = self.send(&Method::PUT, url.url(), Some((content_type, UploadContent::Bytes(bytes))))?;
             Ok(answer.response.headers().clone())
         })
     }
@@ -76,23 +76,28 @@ impl Client<'_> {
         &self,
         start: &WebUrl,
         digest: &str,
-        content: Content<'_>,
+        content: UploadContent<'_>,
     ) -> Result<(), HttpError> {
         self.retrying(start, || {
             let begun = self.send(&Method::POST, start.url(), None)?;
             if begun.response.status() != StatusCode::ACCEPTED || !begun.response.headers().contains_key(LOCATION) {
                 let status = begun.response.status().as_u16();
-                return Err(HttpError::Status { url: shown(&begun.url), status, said: Said::default() }.into());
+                return Err(HttpError::Status { url: shown(&begun.url), status, said: ServerMessage::default() }.into());
             }
-            let mut place = moved(&begun.url, begun.response.headers())?;
+            let mut place = redirect_target(&begun.url, begun.response.headers())?;
             place.query_pairs_mut().append_pair("digest", digest);
             self.send(&Method::PUT, &place, Some(("application/octet-stream", content))).map(drop)
         })
     }
 
     /// Sends one request, with its content type and content where it has any.
-    fn send(&self, method: &Method, url: &Url, content: Option<(&str, Content<'_>)>) -> Result<Answer, Trouble<HttpError>> {
-        self.in_time(url)?;
+    fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        content: Option<(&str, UploadContent<'_>)>,
+    ) -> Result<FinalResponse, AttemptError<HttpError>> {
+        self.check_deadline(url)?;
         let (request, logged_in) = self.prepare(method.clone(), url)?;
         let request = match content {
             Some((content_type, content)) => {
@@ -105,6 +110,6 @@ impl Client<'_> {
             None => request.header(CONTENT_LENGTH, 0),
         };
         let response = self.transmit(request, method.as_str(), url)?;
-        self.judge(Answer { response, url: url.clone() }, logged_in, false)
+        self.judge(FinalResponse { response, url: url.clone() }, logged_in, false)
     }
 }

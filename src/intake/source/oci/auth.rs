@@ -14,7 +14,7 @@ use super::manifest::Descriptor;
 use super::{DOCUMENT, OciError, docker};
 use crate::intake::source::error::SourceError;
 use crate::intake::source::grammar::OciReference;
-use crate::intake::source::http::{Body, Client, Download, HttpError, Login};
+use crate::intake::source::http::{Body, Client, Download, HttpError, HttpLogin};
 use crate::intake::source::options::{Credentials, FetchOptions, Secret};
 use crate::intake::source::spool::SpoolFile;
 use crate::intake::source::weburl::{WebUrl, shown};
@@ -33,17 +33,17 @@ pub(super) struct Registry<'a> {
     /// `<scheme>://<host>/v2/<repository>/`.
     base: Url,
     /// What it has been told of us.
-    told: Told,
+    auth_state: AuthState,
     /// What a token must allow.
     actions: &'static str,
 }
 
 /// What a registry has been told of who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum AuthState {
     Nothing,
     /// That it is nobody in particular.
-    Nobody,
+    Anonymous,
     /// Credentials that the user gave for this command.
     Given,
     /// Credentials that `docker login` stored.
@@ -72,7 +72,7 @@ impl<'a> Registry<'a> {
             client: Client::anonymous(options, report)?,
             reference,
             base,
-            told: Told::Nothing,
+            auth_state: AuthState::Nothing,
             actions: "pull",
         })
     }
@@ -105,7 +105,7 @@ impl<'a> Registry<'a> {
     /// The answer to a question, after a login where the registry wants to know who asks.
     pub(super) fn ask<T>(&mut self, question: impl Fn(&Client<'a>) -> Result<T, HttpError>) -> Result<T, SourceError> {
         let refused = match question(&self.client) {
-            Err(refused) if self.told == Told::Nothing => refused,
+            Err(refused) if self.auth_state == AuthState::Nothing => refused,
             other => return other.map_err(|error| self.explained(error)),
         };
         match self.challenge(&refused)? {
@@ -137,17 +137,17 @@ impl<'a> Registry<'a> {
     fn explained(&self, error: HttpError) -> SourceError {
         let (status, said) = match error {
             HttpError::Unauthorized { said, .. } | HttpError::Refused { said, .. } => (401, said),
-            HttpError::Forbidden { said, .. } if self.told != Told::Nothing => (403, said),
+            HttpError::Forbidden { said, .. } if self.auth_state != AuthState::Nothing => (403, said),
             other => return other.into(),
         };
         let reference = self.shown();
-        let login = match self.told {
-            Told::Nothing | Told::Nobody => {
+        let login = match self.auth_state {
+            AuthState::Nothing | AuthState::Anonymous => {
                 let registry = self.reference.registry.clone();
                 return OciError::Unknown { reference, registry, status, said }.into();
             }
-            Told::Given => "the user name and password that were given",
-            Told::Stored => "what `docker login` stored for it",
+            AuthState::Given => "the user name and password that were given",
+            AuthState::Stored => "what `docker login` stored for it",
         };
         OciError::Refused { reference, login, status, said }.into()
     }
@@ -168,25 +168,25 @@ impl<'a> Registry<'a> {
         let known = match &self.options.username {
             Some(username) => {
                 let password = self.options.password.clone().unwrap_or_default();
-                Some(docker::Stored::Password(Credentials { username: username.clone(), password }))
+                Some(docker::StoredCredentials::Password(Credentials { username: username.clone(), password }))
             }
             None => docker::find(&self.reference.registry, &self.reference.repository)?,
         };
-        self.told = match (&known, &self.options.username) {
-            (None, _) => Told::Nobody,
-            (Some(_), Some(_)) => Told::Given,
-            (Some(_), None) => Told::Stored,
+        self.auth_state = match (&known, &self.options.username) {
+            (None, _) => AuthState::Anonymous,
+            (Some(_), Some(_)) => AuthState::Given,
+            (Some(_), None) => AuthState::Stored,
         };
         match Challenge::read(challenge) {
             Some(Challenge::Bearer { realm, service }) => {
                 let token = self.token(&realm, service.as_deref(), known)?;
-                self.client.log_in(&self.base, Some(Login::Bearer(token)));
+                self.client.log_in(&self.base, Some(HttpLogin::Bearer(token)));
             }
             Some(Challenge::Basic) => match known {
-                Some(docker::Stored::Password(credentials)) => {
-                    self.client.log_in(&self.base, Some(Login::Basic(credentials)));
+                Some(docker::StoredCredentials::Password(credentials)) => {
+                    self.client.log_in(&self.base, Some(HttpLogin::Basic(credentials)));
                 }
-                Some(docker::Stored::Token(_)) => {
+                Some(docker::StoredCredentials::Token(_)) => {
                     return Err(self.unknown("it asks for a password, and only a token is stored; log in anew").into());
                 }
                 // Without credentials the registry's refusal is the answer.
@@ -198,14 +198,19 @@ impl<'a> Registry<'a> {
     }
 
     /// A token for this repository alone.
-    fn token(&mut self, realm: &str, service: Option<&str>, known: Option<docker::Stored>) -> Result<Secret, SourceError> {
+    fn token(
+        &mut self,
+        realm: &str,
+        service: Option<&str>,
+        known: Option<docker::StoredCredentials>,
+    ) -> Result<Secret, SourceError> {
         let Ok(mut url) = Url::parse(realm) else { return Err(self.unknown("its realm is no URL").into()) };
         let own = url.origin() == self.base.origin();
         if url.scheme() != "https" && !(url.scheme() == "http" && self.base.scheme() == "http") {
             return Err(self.unknown("its realm is not reached over https").into());
         }
         if known.is_some() && !own && !self.may_know(&url) {
-            let host = text::plain(url.host_str().unwrap_or_default()).into_owned();
+            let host = text::sanitized(url.host_str().unwrap_or_default()).into_owned();
             return Err(OciError::TokenHost { registry: self.reference.registry.clone(), realm: shown(&url), host }.into());
         }
         let _ = url.set_username("");
@@ -213,7 +218,7 @@ impl<'a> Registry<'a> {
         url.set_fragment(None);
         let scope = format!("repository:{}:{}", self.reference.repository, self.actions);
         let answer = match known {
-            Some(docker::Stored::Token(token)) => {
+            Some(docker::StoredCredentials::Token(token)) => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose());
                 form.append_pair("client_id", "plugsmith").append_pair("scope", &scope);
@@ -228,7 +233,7 @@ impl<'a> Registry<'a> {
                 }
                 url.query_pairs_mut().append_pair("scope", &scope);
                 let login = match other {
-                    Some(docker::Stored::Password(credentials)) => Some(Login::Basic(credentials)),
+                    Some(docker::StoredCredentials::Password(credentials)) => Some(HttpLogin::Basic(credentials)),
                     _ => None,
                 };
                 self.client.log_in(&url, login);

@@ -32,7 +32,7 @@ const TOKEN_USER: &str = "<token>";
 
 /// What is stored for a registry.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum StoredCredentials {
     Password(Credentials),
     /// A token that is exchanged for others.
     Token(Secret),
@@ -40,9 +40,9 @@ pub(super) enum Stored {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
-struct Config {
+struct DockerConfig {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, AuthEntry>,
     creds_store: Option<String>,
     #[serde(default)]
     cred_helpers: BTreeMap<String, String>,
@@ -50,7 +50,7 @@ struct Config {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Entry {
+struct AuthEntry {
     auth: String,
     username: String,
     password: String,
@@ -62,7 +62,7 @@ struct Entry {
 /// # Errors
 /// The file or the helper is there and cannot be used. That is never taken for having nothing: the registry would then call a
 /// private plugin missing.
-pub(super) fn find(registry: &str, repository: &str) -> Result<Option<Stored>, OciError> {
+pub(super) fn find(registry: &str, repository: &str) -> Result<Option<StoredCredentials>, OciError> {
     let directory = std::env::var_os("DOCKER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     let path = directory.unwrap_or_else(|| user_home().join(".docker")).join("config.json");
     let unusable =
@@ -74,7 +74,7 @@ pub(super) fn find(registry: &str, repository: &str) -> Result<Option<Stored>, O
         Err(e) => return Err(unusable(e.into())),
     };
     // An error of the parser says where, and may quote what stands there: it does not go further.
-    let config: Config = serde_json::from_slice(&bytes).map_err(|e| {
+    let config: DockerConfig = serde_json::from_slice(&bytes).map_err(|e| {
         unusable(format!("line {}, column {}: not the JSON of a credential file", e.line(), e.column()).into())
     })?;
     let hub = matches!(registry, "docker.io" | "index.docker.io");
@@ -94,7 +94,7 @@ pub(super) fn find(registry: &str, repository: &str) -> Result<Option<Stored>, O
 }
 
 /// The entry for a registry, the one with the longest path that the repository lies under first.
-fn best<'a>(auths: &'a BTreeMap<String, Entry>, registry: &str, repository: &str) -> Option<&'a Entry> {
+fn best<'a>(auths: &'a BTreeMap<String, AuthEntry>, registry: &str, repository: &str) -> Option<&'a AuthEntry> {
     auths
         .iter()
         .filter_map(|(key, entry)| {
@@ -111,15 +111,15 @@ fn best<'a>(auths: &'a BTreeMap<String, Entry>, registry: &str, repository: &str
         .map(|(_, entry)| entry)
 }
 
-impl Entry {
+impl AuthEntry {
     /// What it holds; Docker leaves empty entries behind where a helper has the rest.
-    fn stored(&self) -> Result<Option<Stored>, &'static str> {
+    fn stored(&self) -> Result<Option<StoredCredentials>, &'static str> {
         if !self.identitytoken.is_empty() {
-            return Ok(Some(Stored::Token(Secret::new(&self.identitytoken))));
+            return Ok(Some(StoredCredentials::Token(Secret::new(&self.identitytoken))));
         }
         if !self.username.is_empty() {
             let password = Secret::new(&self.password);
-            return Ok(Some(Stored::Password(Credentials { username: self.username.clone(), password })));
+            return Ok(Some(StoredCredentials::Password(Credentials { username: self.username.clone(), password })));
         }
         if self.auth.is_empty() {
             return Ok(None);
@@ -129,17 +129,17 @@ impl Entry {
         let (username, password) = decoded.split_once(':').ok_or("an `auth` in it has no colon")?;
         // Docker pads what it writes with zeros.
         let password = Secret::new(password.trim_end_matches('\0'));
-        Ok(Some(Stored::Password(Credentials { username: username.to_owned(), password })))
+        Ok(Some(StoredCredentials::Password(Credentials { username: username.to_owned(), password })))
     }
 }
 
 /// Asks `docker-credential-<helper>` for what it has for `server`.
-fn ask(helper: &str, server: &str) -> Result<Option<Stored>, OciError> {
+fn ask(helper: &str, server: &str) -> Result<Option<StoredCredentials>, OciError> {
     // The name becomes a program's: one with a separator would run any file (RUSTSEC-2024-0433).
     let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let program = format!("docker-credential-{helper}");
     let failed = |reason: &str, source| OciError::Helper {
-        helper: text::plain(&program).into_owned(),
+        helper: text::sanitized(&program).into_owned(),
         reason: reason.to_owned(),
         source,
     };
@@ -180,35 +180,35 @@ fn ask(helper: &str, server: &str) -> Result<Option<Stored>, OciError> {
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Answer {
+    struct HelperResponse {
         username: String,
         secret: String,
     }
-    let Answer { username, secret } =
+    let HelperResponse { username, secret } =
         serde_json::from_slice(&bytes).map_err(|_| failed("its answer is not a helper's", None))?;
     Ok(Some(match username.as_str() {
-        TOKEN_USER => Stored::Token(Secret::new(secret)),
-        _ => Stored::Password(Credentials { username, password: Secret::new(secret) }),
+        TOKEN_USER => StoredCredentials::Token(Secret::new(secret)),
+        _ => StoredCredentials::Password(Credentials { username, password: Secret::new(secret) }),
     }))
 }
 
 /// Part of [`crate::intake::source::read_foreign`].
 pub(super) fn read_foreign(data: &[u8]) {
-    let Ok(config) = serde_json::from_slice::<Config>(data) else { return };
-    let _ = best(&config.auths, "registry.example.com", "team/plugin").map(Entry::stored);
+    let Ok(config) = serde_json::from_slice::<DockerConfig>(data) else { return };
+    let _ = best(&config.auths, "registry.example.com", "team/plugin").map(AuthEntry::stored);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn look(auths: &str, registry: &str, repository: &str) -> Result<Option<Stored>, &'static str> {
-        let config: Config = serde_json::from_str(&format!(r#"{{"auths":{auths}}}"#)).unwrap();
-        best(&config.auths, registry, repository).map_or(Ok(None), Entry::stored)
+    fn find_entry(auths: &str, registry: &str, repository: &str) -> Result<Option<StoredCredentials>, &'static str> {
+        let config: DockerConfig = serde_json::from_str(&format!(r#"{{"auths":{auths}}}"#)).unwrap();
+        best(&config.auths, registry, repository).map_or(Ok(None), AuthEntry::stored)
     }
 
-    fn password(username: &str, password: &str) -> Result<Option<Stored>, &'static str> {
-        Ok(Some(Stored::Password(Credentials { username: username.to_owned(), password: Secret::new(password) })))
+    fn password(username: &str, password: &str) -> Result<Option<StoredCredentials>, &'static str> {
+        Ok(Some(StoredCredentials::Password(Credentials { username: username.to_owned(), password: Secret::new(password) })))
     }
 
     #[test]
@@ -221,14 +221,14 @@ mod tests {
             "empty.example": {},
             "bad.example": {"auth": "%%"}
         }"#;
-        assert_eq!(look(auths, "ghcr.io", "other/foo"), password("ann", "p:w"));
-        assert_eq!(look(auths, "ghcr.io", "team/foo"), password("bob", "pw"));
-        assert_eq!(look(auths, "ghcr.io", "teams/foo"), password("ann", "p:w"));
-        assert_eq!(look(auths, "index.docker.io", "foo"), password("cy", "pw"));
-        assert_eq!(look(auths, "token.example", "foo"), Ok(Some(Stored::Token(Secret::new("t")))));
-        assert_eq!(look(auths, "empty.example", "foo"), Ok(None));
-        assert_eq!(look(auths, "ghcr.io.evil", "foo"), Ok(None));
-        assert!(look(auths, "bad.example", "foo").is_err());
+        assert_eq!(find_entry(auths, "ghcr.io", "other/foo"), password("ann", "p:w"));
+        assert_eq!(find_entry(auths, "ghcr.io", "team/foo"), password("bob", "pw"));
+        assert_eq!(find_entry(auths, "ghcr.io", "teams/foo"), password("ann", "p:w"));
+        assert_eq!(find_entry(auths, "index.docker.io", "foo"), password("cy", "pw"));
+        assert_eq!(find_entry(auths, "token.example", "foo"), Ok(Some(StoredCredentials::Token(Secret::new("t")))));
+        assert_eq!(find_entry(auths, "empty.example", "foo"), Ok(None));
+        assert_eq!(find_entry(auths, "ghcr.io.evil", "foo"), Ok(None));
+        assert!(find_entry(auths, "bad.example", "foo").is_err());
     }
 
     #[test]

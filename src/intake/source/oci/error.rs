@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::digest::Sha256Digest;
-use crate::intake::source::http::Said;
+use crate::intake::source::http::ServerMessage;
 
 /// Why a package could not be had from a registry, beyond what HTTP says.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ pub enum OciError {
         /// 401 or 403.
         status: u16,
         /// What the registry says about it.
-        said: Said,
+        said: ServerMessage,
     },
     /// The registry knows who asks, and refuses.
     #[error(
@@ -138,7 +138,7 @@ pub enum OciError {
         /// 401 or 403.
         status: u16,
         /// What the registry says about it.
-        said: Said,
+        said: ServerMessage,
     },
     /// The registry sends us for a token to somebody who may not see its credentials.
     #[error(

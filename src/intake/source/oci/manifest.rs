@@ -66,14 +66,14 @@ struct Raw {
 #[derive(Debug)]
 pub(super) enum Document {
     /// One artifact.
-    Manifest(Chosen),
+    Manifest(ArtifactManifest),
     /// One for each of several platforms.
     Index(Vec<Descriptor>),
 }
 
 /// The manifest of one artifact.
 #[derive(Debug)]
-pub(super) struct Chosen {
+pub(super) struct ArtifactManifest {
     artifact_type: String,
     layers: Vec<Descriptor>,
 }
@@ -111,7 +111,7 @@ impl Document {
                 // Before there was a field for the type of an artifact, its configuration bore it.
                 let config = raw.config.map(|config| config.media_type).unwrap_or_default();
                 let artifact_type = raw.artifact_type.filter(|own| !own.is_empty()).unwrap_or(config);
-                Ok(Self::Manifest(Chosen { artifact_type, layers: bounded(layers)? }))
+                Ok(Self::Manifest(ArtifactManifest { artifact_type, layers: bounded(layers)? }))
             }
             (None, None) => Err("it has neither layers nor manifests".to_owned()),
         }
@@ -138,7 +138,11 @@ pub(super) fn for_platform(entries: Vec<Descriptor>, platform: &Platform, refere
         None => Err(OciError::Platform {
             reference: reference.to_owned(),
             platform: format!("{}/{}", platform.os, platform.arch),
-            known: if known.is_empty() { "nothing at all".to_owned() } else { text::plain(&known.join(", ")).into_owned() },
+            known: if known.is_empty() {
+                "nothing at all".to_owned()
+            } else {
+                text::sanitized(&known.join(", ")).into_owned()
+            },
         }),
     }
 }
@@ -149,7 +153,7 @@ impl Descriptor {
         let digest = self.digest.strip_prefix("sha256:").filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()));
         let parsed = digest.and_then(|hex| hex.parse().ok());
         parsed.map(|parsed| (self.digest.as_str(), parsed)).ok_or_else(|| OciError::Manifest {
-            reference: text::plain(&self.digest).into_owned(),
+            reference: text::sanitized(&self.digest).into_owned(),
             reason: "a digest must be `sha256:` and 64 lower-case hexadecimal digits".to_owned(),
         })
     }
@@ -186,13 +190,13 @@ impl Descriptor {
     }
 }
 
-impl Chosen {
+impl ArtifactManifest {
     /// The package: the layer that is titled `<name>-<version>.tgz` after the last part of the repository, and the one that is
     /// titled `<that>.prov`. Where the tag is a version, it must be this one.
     pub(super) fn package(self, reference: &OciReference, tag: Option<&str>) -> Result<PackageLayers, OciError> {
         let shown = || reference.to_string();
         if self.artifact_type != PLUGIN {
-            let found = text::plain(&self.artifact_type).into_owned();
+            let found = text::sanitized(&self.artifact_type).into_owned();
             return Err(OciError::ArtifactType { reference: shown(), found, expected: PLUGIN });
         }
         let name = reference.repository.rsplit('/').next().unwrap_or_default();
@@ -210,11 +214,11 @@ impl Chosen {
                 let titles: Vec<String> =
                     self.layers.iter().filter_map(Descriptor::title).map(|title| format!("`{title}`")).collect();
                 let titles =
-                    if titles.is_empty() { "none".to_owned() } else { text::plain(&titles.join(", ")).into_owned() };
+                    if titles.is_empty() { "none".to_owned() } else { text::sanitized(&titles.join(", ")).into_owned() };
                 return Err(OciError::NoPackage { reference: shown(), expected: format!("{name}-{version}.tgz"), titles });
             }
         };
-        let ambiguous = |title: &str| OciError::Ambiguous { reference: shown(), title: text::plain(title).into_owned() };
+        let ambiguous = |title: &str| OciError::Ambiguous { reference: shown(), title: text::sanitized(title).into_owned() };
         if packages.next().is_some() {
             return Err(ambiguous(title));
         }
@@ -239,7 +243,7 @@ mod tests {
         format!(r#"{{"mediaType":"x","digest":"sha256:{}","size":1,"annotations":{{"{TITLE}":"{title}"}}}}"#, "a".repeat(64))
     }
 
-    fn chosen(artifact: &str, titles: &[&str]) -> Chosen {
+    fn chosen(artifact: &str, titles: &[&str]) -> ArtifactManifest {
         let layers: Vec<String> = titles.iter().map(|title| layer(title)).collect();
         let text = format!(r#"{{"schemaVersion":2,{artifact}"layers":[{}]}}"#, layers.join(","));
         match Document::read(text.as_bytes(), "").unwrap() {

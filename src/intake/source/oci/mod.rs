@@ -18,8 +18,8 @@ pub use error::OciError;
 pub use push::{Publication, Pushed, push};
 
 use self::auth::Registry;
-use self::manifest::{Chosen, Descriptor, Document};
-use super::Resolved;
+use self::manifest::{ArtifactManifest, Descriptor, Document};
+use super::ResolvedVersion;
 use super::error::SourceError;
 use super::grammar::OciReference;
 use super::http::{Body, Download, HttpError, header, next_page};
@@ -28,7 +28,7 @@ use super::spool::SpoolFile;
 use super::version::{Range, nearest, tag_version};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
-use crate::intake::package::{Fetched, Origin};
+use crate::intake::package::{FetchedPackage, PackageOrigin};
 use crate::manifest::platform::Platform;
 use crate::report::Report;
 use crate::text;
@@ -50,7 +50,7 @@ pub(super) fn fetch(
     options: &FetchOptions,
     spool: &Path,
     report: &dyn Report,
-) -> Result<Fetched, SourceError> {
+) -> Result<FetchedPackage, SourceError> {
     let options = options.for_registry(&reference.registry);
     let mut registry = Registry::open(reference, &options, report)?;
     let found = find(&mut registry, reference, options.version.as_deref())?;
@@ -62,28 +62,28 @@ pub(super) fn fetch(
     }
     let file = SpoolFile::create(spool)?;
     let url = registry.blob(&package.layer);
-    let (path, digest, size) = match registry
-        .download(&package.layer, &package.title, file)
-        .map_err(|error| package.layer.longer(&url, error))?
-    {
-        Download::Done { path, digest, size, .. } => (path, digest, size),
-        Download::Other { content_type } => return Err(SourceError::NotAnArchive { url: url.to_string(), content_type }),
-    };
+    let (path, digest, size) =
+        match registry.download(&package.layer, &package.title, file).map_err(|error| package.layer.longer(&url, error))? {
+            Download::Done { path, digest, size, .. } => (path, digest, size),
+            Download::NotAPackage { content_type } => {
+                return Err(SourceError::NotAnArchive { url: url.to_string(), content_type });
+            }
+        };
     package.layer.check(&url, digest, size)?;
 
     let at = found.digest;
-    let mut fetched = Fetched::new(path, package.title.clone(), digest, size);
+    let mut fetched = FetchedPackage::new(path, package.title.clone(), digest, size);
     fetched.provenance_at = format!("layer `{}.prov` of {reference}", package.title);
     if let Some(layer) = package.provenance.filter(|_| options.want_provenance) {
         fetched.provenance = Some(get_provenance(&mut registry, &layer, &options)?);
     }
     let bare = OciReference { tag: None, digest: Some(at), ..reference.clone() };
-    fetched.origin = Origin {
+    fetched.origin = PackageOrigin {
         asked: reference.to_string(),
         resolved: OciReference { tag: found.tag, ..bare }.to_string(),
         revision: Some(format!("sha256:{at}")),
-        pinned: reference.digest.is_some(),
-        ..Origin::default()
+        exact: reference.digest.is_some(),
+        ..PackageOrigin::default()
     };
     Ok(fetched)
 }
@@ -93,25 +93,29 @@ pub(super) fn resolve(
     reference: &OciReference,
     options: &FetchOptions,
     report: &dyn Report,
-) -> Result<Resolved, SourceError> {
+) -> Result<ResolvedVersion, SourceError> {
     let options = options.for_registry(&reference.registry);
     let mut registry = Registry::open(reference, &options, report)?;
     let found = find(&mut registry, reference, options.version.as_deref())?;
     let revision = Some(format!("sha256:{}", found.digest));
-    Ok(Resolved { version: found.tag, revision, archive: None, exact: reference.digest.is_some() })
+    Ok(ResolvedVersion { version: found.tag, revision, archive: None, exact: reference.digest.is_some() })
 }
 
 /// The manifest that a reference led to.
-struct Found {
+struct ResolvedManifest {
     /// The tag that was asked for, where one was; with `+` as users write it.
     tag: Option<String>,
     /// The digest of what the registry has under the tag: of the index, where it is one.
     digest: Sha256Digest,
-    chosen: Chosen,
+    chosen: ArtifactManifest,
 }
 
 /// Finds the manifest for a reference and a version, for this platform.
-fn find(registry: &mut Registry<'_>, reference: &OciReference, version: Option<&str>) -> Result<Found, SourceError> {
+fn find(
+    registry: &mut Registry<'_>,
+    reference: &OciReference,
+    version: Option<&str>,
+) -> Result<ResolvedManifest, SourceError> {
     let (tag, body) = match (&reference.digest, &reference.tag, version) {
         (Some(digest), tag, _) => (tag.clone(), manifest(registry, &format!("sha256:{digest}"))?),
         (None, Some(tag), _) => (Some(tag.clone()), tagged(registry, tag)?),
@@ -121,9 +125,9 @@ fn find(registry: &mut Registry<'_>, reference: &OciReference, version: Option<&
         }
     };
     let digest = Sha256Digest::of(&body.bytes);
-    if let Some(pinned) = reference.digest.filter(|pinned| *pinned != digest) {
+    if let Some(exact) = reference.digest.filter(|exact| *exact != digest) {
         let what = format!("the manifest of {reference}");
-        return Err(OciError::Digest { what, expected: pinned, actual: digest }.into());
+        return Err(OciError::Digest { what, expected: exact, actual: digest }.into());
     }
     let chosen = match read(registry, &body)? {
         Document::Manifest(chosen) => chosen,
@@ -144,13 +148,13 @@ fn find(registry: &mut Registry<'_>, reference: &OciReference, version: Option<&
             }
         }
     };
-    Ok(Found { tag, digest, chosen })
+    Ok(ResolvedManifest { tag, digest, chosen })
 }
 
 fn read(registry: &Registry<'_>, body: &Body) -> Result<Document, OciError> {
     let content_type = header(&body.headers, CONTENT_TYPE).unwrap_or_default();
     Document::read(&body.bytes, content_type)
-        .map_err(|reason| OciError::Manifest { reference: registry.shown(), reason: text::plain(&reason).into_owned() })
+        .map_err(|reason| OciError::Manifest { reference: registry.shown(), reason: text::sanitized(&reason).into_owned() })
 }
 
 /// The manifest under a tag or digest.
@@ -162,7 +166,7 @@ fn manifest(registry: &mut Registry<'_>, name: &str) -> Result<Body, SourceError
 
 /// The manifest under the tag of a reference; an unknown one names the nearest known ones.
 fn tagged(registry: &mut Registry<'_>, tag: &str) -> Result<Body, SourceError> {
-    match manifest(registry, &stored(tag)) {
+    match manifest(registry, &registry_tag(tag)) {
         Err(error) if error.is_not_found() => match tags(registry) {
             Ok(known) => Err(unknown(registry, tag, &known)),
             Err(missing @ SourceError::Oci(OciError::NoRepository { .. })) => Err(missing),
@@ -176,7 +180,7 @@ fn tagged(registry: &mut Registry<'_>, tag: &str) -> Result<Body, SourceError> {
 /// range; without a version the highest release, else `latest`.
 fn versioned(registry: &mut Registry<'_>, version: Option<&str>) -> Result<(String, Body), SourceError> {
     if let Some(version) = version.filter(|version| super::grammar::is_tag(version)) {
-        match manifest(registry, &stored(version)) {
+        match manifest(registry, &registry_tag(version)) {
             Ok(body) => return Ok((version.to_owned(), body)),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
@@ -194,18 +198,18 @@ fn versioned(registry: &mut Registry<'_>, version: Option<&str>) -> Result<(Stri
     let highest = versions.into_iter().rev().find(|(version, _)| fits(version)).map(|(_, tag)| tag);
     let latest = || known.iter().find(|tag| version.is_none() && *tag == "latest");
     match highest.or_else(latest) {
-        Some(tag) => Ok((tag.clone(), manifest(registry, &stored(tag))?)),
+        Some(tag) => Ok((tag.clone(), manifest(registry, &registry_tag(tag))?)),
         None => Err(unknown(registry, version.unwrap_or("a release"), &known)),
     }
 }
 
 fn unknown(registry: &Registry<'_>, version: &str, known: &[String]) -> SourceError {
     let nearest = nearest(version, known.iter().map(String::as_str));
-    OciError::UnknownVersion { reference: registry.shown(), version: text::plain(version).into_owned(), nearest }.into()
+    OciError::UnknownVersion { reference: registry.shown(), version: text::sanitized(version).into_owned(), nearest }.into()
 }
 
 /// A tag as registries store it: they know no `+`.
-fn stored(tag: &str) -> String {
+fn registry_tag(tag: &str) -> String {
     tag.replace('+', "_")
 }
 

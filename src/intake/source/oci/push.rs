@@ -10,13 +10,13 @@ use serde::Serialize;
 
 use super::auth::Registry;
 use super::manifest::{PLUGIN, TITLE};
-use super::{ACCEPTED, DOCUMENT, OciError, stored};
+use super::{ACCEPTED, DOCUMENT, OciError, registry_tag};
 use crate::digest::Sha256Digest;
 use crate::intake::source::error::SourceError;
 use crate::intake::source::grammar::{OciReference, Source, is_repository_part, is_tag};
-use crate::intake::source::http::Content;
+use crate::intake::source::http::UploadContent;
 use crate::intake::source::options::FetchOptions;
-use crate::report::{Event, Report};
+use crate::report::{Report, ReportEvent};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -104,7 +104,7 @@ pub fn push(
 
     let title = format!("{}-{}.tgz", publication.name, publication.version);
     let (bytes, digest) = manifest(publication, &title)?;
-    let tag = stored(target.tag.as_deref().unwrap_or_default());
+    let tag = registry_tag(target.tag.as_deref().unwrap_or_default());
     let at = registry.url(&format!("manifests/{tag}"));
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
@@ -123,14 +123,14 @@ pub fn push(
         Err(error) => return Err(error),
     }
 
-    upload(&mut registry, Sha256Digest::of(EMPTY_BYTES), Content::Bytes(EMPTY_BYTES))?;
+    upload(&mut registry, Sha256Digest::of(EMPTY_BYTES), UploadContent::Bytes(EMPTY_BYTES))?;
     let what = format!("uploading {title}");
-    report.event(Event::Started { what: &what, total: Some(publication.size) });
-    let uploaded = upload(&mut registry, publication.digest, Content::File(publication.file, publication.size));
-    report.event(Event::Finished);
+    report.event(ReportEvent::Started { what: &what, total: Some(publication.size) });
+    let uploaded = upload(&mut registry, publication.digest, UploadContent::File(publication.file, publication.size));
+    report.event(ReportEvent::Finished);
     uploaded?;
     if let Some(provenance) = publication.provenance {
-        upload(&mut registry, Sha256Digest::of(provenance), Content::Bytes(provenance))?;
+        upload(&mut registry, Sha256Digest::of(provenance), UploadContent::Bytes(provenance))?;
     }
     let answer = registry.ask(|client| client.put(&at, MANIFEST, &bytes))?;
     let stated = answer.get(HeaderName::from_static("docker-content-digest")).and_then(|value| value.to_str().ok());
@@ -145,7 +145,7 @@ pub fn push(
 }
 
 /// Uploads a blob, where the registry does not have it yet.
-fn upload(registry: &mut Registry<'_>, digest: Sha256Digest, content: Content<'_>) -> Result<(), SourceError> {
+fn upload(registry: &mut Registry<'_>, digest: Sha256Digest, content: UploadContent<'_>) -> Result<(), SourceError> {
     let digest = format!("sha256:{digest}");
     let blob = registry.url(&format!("blobs/{digest}"));
     if registry.ask(|client| client.is_there(&blob))? {
@@ -164,7 +164,7 @@ fn target(reference: &OciReference, publication: &Publication<'_>) -> Result<Oci
     if reference.digest.is_some() {
         return Err(bad("a digest is what pushing gives; leave it out".to_owned()));
     }
-    if let Some(tag) = reference.tag.as_deref().filter(|tag| stored(tag) != stored(&version)) {
+    if let Some(tag) = reference.tag.as_deref().filter(|tag| registry_tag(tag) != registry_tag(&version)) {
         return Err(bad(format!("the tag is the package's version, {version}, and not {tag}; leave it out")));
     }
     if !is_repository_part(name) {

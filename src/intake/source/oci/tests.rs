@@ -8,10 +8,10 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
 use crate::digest::Sha256Digest;
-use crate::intake::package::Fetched;
+use crate::intake::package::FetchedPackage;
 use crate::intake::source::http_server::{Connection, Request, Server, answer, redirect};
-use crate::intake::source::{FetchOptions, Known, OciError, Secret, Source, SourceError, fetch, resolve};
-use crate::report::Silent;
+use crate::intake::source::{FetchOptions, OciError, Secret, Source, SourceContext, SourceError, fetch, resolve};
+use crate::report::NoReport;
 use crate::settings::RegistrySettings;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -94,10 +94,10 @@ fn host(server: &Server) -> String {
     server.url("").trim_start_matches("http://").to_owned()
 }
 
-fn pull(server: &Server, rest: &str, options: &FetchOptions) -> Result<(String, Fetched), SourceError> {
+fn pull(server: &Server, rest: &str, options: &FetchOptions) -> Result<(String, FetchedPackage), SourceError> {
     let spool = tempfile::tempdir().unwrap();
     let argument = format!("oci://{}/plugins/foo{rest}", host(server));
-    let fetched = fetch(&Source::parse(&argument, &Known::default()).unwrap(), options, spool.path(), &Silent)?;
+    let fetched = fetch(&Source::parse(&argument, &SourceContext::default()).unwrap(), options, spool.path(), &NoReport)?;
     Ok((std::fs::read_to_string(&fetched.path).unwrap(), fetched))
 }
 
@@ -120,9 +120,9 @@ fn o_a_package_comes_with_its_provenance_and_its_digest() {
     assert_eq!(fetched.provenance.as_deref(), Some(&b"signed"[..]));
     assert_eq!(fetched.origin.asked, format!("oci://{}/plugins/foo:1.0.0", host(&server)));
     assert_eq!(fetched.origin.resolved, format!("oci://{}/plugins/foo:1.0.0@{digest}", host(&server)));
-    assert_eq!((fetched.origin.revision.as_ref(), fetched.origin.pinned), (Some(&digest), false));
-    let (_, pinned) = pull(&server, &format!("@{digest}"), &options()).unwrap();
-    assert!(pinned.origin.pinned);
+    assert_eq!((fetched.origin.revision.as_ref(), fetched.origin.exact), (Some(&digest), false));
+    let (_, exact) = pull(&server, &format!("@{digest}"), &options()).unwrap();
+    assert!(exact.origin.exact);
     assert_eq!(pull(&server, ":1.0.0+b.1", &options()).unwrap().0, "1.0.0+b.1", "`+` is stored as `_`");
     let silent = FetchOptions { want_provenance: false, ..options() };
     assert_eq!(pull(&server, ":1.0.0", &silent).unwrap().1.provenance, None);
@@ -161,8 +161,8 @@ fn o_a_version_is_a_tag_or_the_highest_of_a_range() {
         assert_eq!(pull(&server, "", &version(wanted)).unwrap().0, got, "{wanted}");
     }
     assert_eq!(pull(&server, "", &options()).unwrap().0, "1.10.0", "the highest release");
-    let source = Source::parse(&format!("oci://{}/plugins/foo", host(&server)), &Known::default()).unwrap();
-    let resolved = resolve(&source, &version("~1.0"), std::path::Path::new("/nowhere"), &Silent).unwrap().unwrap();
+    let source = Source::parse(&format!("oci://{}/plugins/foo", host(&server)), &SourceContext::default()).unwrap();
+    let resolved = resolve(&source, &version("~1.0"), std::path::Path::new("/nowhere"), &NoReport).unwrap().unwrap();
     assert_eq!(resolved.version.as_deref(), Some("1.0.0"));
     assert!(resolved.revision.unwrap().starts_with("sha256:"));
     for wanted in ["3.0.0", "~3", "unknown"] {

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use plugsmith::host::{Chosen, Homes, Origin};
+use plugsmith::host::{ChosenDirectory, Homes, SettingOrigin};
 use plugsmith::manifest;
 
 fn tree() -> Command {
@@ -27,13 +27,13 @@ fn answer(program: Option<&str>, ignore_flags: bool, words: &str) -> String {
         #[cfg(unix)]
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
-    let home = || Chosen { path: "/x".into(), origin: Origin::Default };
+    let home = || ChosenDirectory { path: "/x".into(), origin: SettingOrigin::Default };
     let plugins = vec!["/x".into()];
-    let homes = Homes { data: home(), cache: home(), config: home(), plugins, plugins_origin: Origin::Default };
+    let homes = Homes { data: home(), cache: home(), config: home(), plugins, plugins_origin: SettingOrigin::Default };
     let host = Host::tool().global_flag("namespace", true);
     let environment = Environment::new(&host, &homes, false);
     let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
-    let subject = Subject { metadata: &metadata, dir: dir.path(), startable: None };
+    let subject = RunTarget { metadata: &metadata, dir: dir.path(), allowlist: None };
     complete(subject, &tree(), &words, &host, &environment).render()
 }
 

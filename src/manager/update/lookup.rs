@@ -4,63 +4,67 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 
-use super::origin::{Origin, options_for, with_pre_releases};
-use super::{Installed, Unchanged, UpdateError, UpdateRequest};
-use crate::intake::package::{self, Fetched};
+use super::tracked::{TrackedSource, options_for, with_pre_releases};
+use super::{Unchanged, UpdateError, UpdateRequest, UpdateTarget};
+use crate::intake::package::{self, FetchedPackage};
 use crate::intake::source::version::{Range, tag_version};
-use crate::intake::source::{self, FetchOptions, Resolved, Source};
-use crate::manager::network::with_remembered;
-use crate::manager::{InstallError, Manager, Trust};
+use crate::intake::source::{self, FetchOptions, ResolvedVersion, Source};
+use crate::manager::network::with_network_settings;
+use crate::manager::{InstallError, Manager, VerificationMode};
 use crate::manifest::Metadata;
-use crate::store::{self, Means, Receipt, StoreError};
+use crate::store::{self, Receipt, StoreError, VerificationMethod};
 
 /// What can be told of a source without fetching.
-pub(super) enum Glance {
-    Nothing(Unchanged),
+pub(super) enum SourceState {
+    Unchanged(Unchanged),
     /// A directory of this machine, whose files have changed.
     Directory(PathBuf),
     /// Another commit or manifest than the installed one.
-    Resolved(Resolved),
+    Changed(ResolvedVersion),
     /// Only fetching tells.
     Unknown,
 }
 
 /// What the source has for an installed plugin.
-pub(super) enum Offer {
-    Nothing(Unchanged),
+pub(super) enum AvailableUpdate {
+    Unchanged(Unchanged),
     /// Fetched, and not verified.
-    Package(Box<Fetched>),
+    Package(Box<FetchedPackage>),
     /// A directory of this machine.
     Directory(PathBuf),
 }
 
 impl Manager<'_> {
     /// Looks at the source of an installed plugin without fetching, as far as it can be looked at.
-    pub(super) fn glance(
+    pub(super) fn query_source(
         &self,
-        installed: &Installed,
-        origin: &Origin,
+        installed: &UpdateTarget,
+        origin: &TrackedSource,
         request: &UpdateRequest,
         options: &mut FetchOptions,
         spool: &Path,
-    ) -> Result<Glance, UpdateError> {
-        let Installed { receipt, .. } = installed;
+    ) -> Result<SourceState, UpdateError> {
+        let UpdateTarget { receipt, .. } = installed;
         let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         let to = request.to.as_deref();
         if let (None, Some(version), true) = (to, &origin.version, origin.is_exact()) {
-            return Ok(Glance::Nothing(Unchanged::Exact(version.clone())));
+            return Ok(SourceState::Unchanged(Unchanged::Exact(version.clone())));
         }
         let source = &origin.source;
         self.admit_source(source).map_err(|e| failed(e.into()))?;
         if let Source::Directory(directory) = source {
             options.check(source).map_err(|e| failed(e.into()))?;
             let same = self.is_same_directory(directory, receipt).map_err(|e| failed(e.into()))?;
-            return Ok(if same { Glance::Nothing(Unchanged::Newest) } else { Glance::Directory(directory.clone()) });
+            return Ok(if same {
+                SourceState::Unchanged(Unchanged::Newest)
+            } else {
+                SourceState::Directory(directory.clone())
+            });
         }
         if let (None, Some(validator)) = (to, &receipt.source.validator)
             && source::is_unchanged(source, validator, options, self.report)
         {
-            return Ok(Glance::Nothing(Unchanged::Newest));
+            return Ok(SourceState::Unchanged(Unchanged::Newest));
         }
         let resolved = match source::resolve(source, options, spool, self.report) {
             // There is no version at all, with or without pre-releases: then it is the branch that is followed.
@@ -70,9 +74,9 @@ impl Manager<'_> {
             }
             resolved => resolved,
         };
-        let Some(resolved) = resolved.map_err(|e| failed(e.into()))? else { return Ok(Glance::Unknown) };
+        let Some(resolved) = resolved.map_err(|e| failed(e.into()))? else { return Ok(SourceState::Unknown) };
         if resolved.exact && to.is_none() {
-            return Ok(Glance::Nothing(Unchanged::Exact(origin.version.clone().unwrap_or_default())));
+            return Ok(SourceState::Unchanged(Unchanged::Exact(origin.version.clone().unwrap_or_default())));
         }
         let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
         let same_revision = resolved.revision.is_some() && receipt.source.revision == resolved.revision;
@@ -82,67 +86,67 @@ impl Manager<'_> {
         let same_version =
             resolved.revision.is_none() && resolved.archive.is_none() && offered.is_some() && offered == installed.version;
         if same_revision || same_archive || same_version {
-            return Ok(Glance::Nothing(Unchanged::Newest));
+            return Ok(SourceState::Unchanged(Unchanged::Newest));
         }
         let why = match &offered {
-            Some(offered) => self.compare(installed, offered, origin, request)?,
+            Some(offered) => self.compare_versions(installed, offered, origin, request)?,
             None => None,
         };
-        let why = why.or_else(|| installed.went_back_from(&resolved).filter(|_| request.all));
+        let why = why.or_else(|| installed.rolled_back_from(&resolved).filter(|_| request.all));
         Ok(match why {
-            Some(why) => Glance::Nothing(why),
-            None => Glance::Resolved(resolved),
+            Some(why) => SourceState::Unchanged(why),
+            None => SourceState::Changed(resolved),
         })
     }
 
     /// What the source has for an installed plugin now. What can be told without fetching is; nothing is verified.
-    pub(super) fn offer(
+    pub(super) fn fetch_update(
         &self,
-        installed: &Installed,
-        origin: &Origin,
+        installed: &UpdateTarget,
+        origin: &TrackedSource,
         request: &UpdateRequest,
         spool: &Path,
-    ) -> Result<Offer, UpdateError> {
-        let Installed { receipt, .. } = installed;
+    ) -> Result<AvailableUpdate, UpdateError> {
+        let UpdateTarget { receipt, .. } = installed;
         let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
-        let mut options = self.options(receipt, origin, request);
-        match self.glance(installed, origin, request, &mut options, spool)? {
-            Glance::Nothing(why) => return Ok(Offer::Nothing(why)),
-            Glance::Directory(directory) => return Ok(Offer::Directory(directory)),
-            Glance::Resolved(_) | Glance::Unknown => {}
+        let mut options = self.update_options(receipt, origin, request);
+        match self.query_source(installed, origin, request, &mut options, spool)? {
+            SourceState::Unchanged(why) => return Ok(AvailableUpdate::Unchanged(why)),
+            SourceState::Directory(directory) => return Ok(AvailableUpdate::Directory(directory)),
+            SourceState::Changed(_) | SourceState::Unknown => {}
         }
         let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
         if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
             check_asked_version(receipt, &fetched.origin, installed.version.as_ref(), request)?;
-            return Ok(Offer::Nothing(Unchanged::Newest));
+            return Ok(AvailableUpdate::Unchanged(Unchanged::Newest));
         }
-        if let Some(why) = installed.went_back_from_package(fetched.digest()).filter(|_| request.all) {
-            return Ok(Offer::Nothing(why));
+        if let Some(why) = installed.rolled_back_from_package(fetched.digest()).filter(|_| request.all) {
+            return Ok(AvailableUpdate::Unchanged(why));
         }
-        Ok(Offer::Package(Box::new(fetched)))
+        Ok(AvailableUpdate::Package(Box::new(fetched)))
     }
 
     /// The options with which a source is asked.
-    pub(super) fn options(&self, receipt: &Receipt, origin: &Origin, request: &UpdateRequest) -> FetchOptions {
+    pub(super) fn update_options(&self, receipt: &Receipt, origin: &TrackedSource, request: &UpdateRequest) -> FetchOptions {
         let mut options = options_for(
-            &with_remembered(&request.fetch, &receipt.network),
+            &with_network_settings(&request.fetch, &receipt.network),
             &origin.source,
-            self.wanted(origin, request),
+            self.wanted_version(origin, request),
             request.all,
         );
         options.want_provenance = match (&request.trust, receipt.verified.by) {
-            (Some(trust), _) => matches!(trust, Trust::Signature { .. }),
-            (None, by) => matches!(by, Means::Signature | Means::Digest),
+            (Some(trust), _) => matches!(trust, VerificationMode::Signature { .. }),
+            (None, by) => matches!(by, VerificationMethod::Signature | VerificationMethod::Digest),
         };
         options
     }
 
     /// The version that is fetched.
-    fn wanted(&self, origin: &Origin, request: &UpdateRequest) -> Option<String> {
+    fn wanted_version(&self, origin: &TrackedSource, request: &UpdateRequest) -> Option<String> {
         match &request.to {
             Some(to) => Some(to.clone()),
             // A source with one package gives that one: whether its version fits is judged once it is known.
-            None if !origin.has_several() => None,
+            None if !origin.has_versions() => None,
             None if request.pre => Some(with_pre_releases(origin.version.as_deref())),
             None => origin.version.clone(),
         }
@@ -159,12 +163,12 @@ impl Manager<'_> {
     }
 
     /// Judges what was fetched by its manifest: `Some` where it is not wanted.
-    pub(super) fn judge(
+    pub(super) fn reason_to_stay(
         &self,
-        installed: &Installed,
+        installed: &UpdateTarget,
         offered: &Metadata,
-        fetched: Option<&package::Origin>,
-        origin: &Origin,
+        fetched: Option<&package::PackageOrigin>,
+        origin: &TrackedSource,
         request: &UpdateRequest,
     ) -> Result<Option<Unchanged>, UpdateError> {
         let receipt = &installed.receipt;
@@ -176,17 +180,17 @@ impl Manager<'_> {
             check_asked_version(receipt, fetched, offered.version.as_ref(), request)?;
         }
         match &offered.version {
-            Some(version) => self.compare(installed, version, origin, request),
+            Some(version) => self.compare_versions(installed, version, origin, request),
             None => Ok(None),
         }
     }
 
     /// Compares an offered version with the installed one and with what is followed: `Some` where it is not wanted.
-    fn compare(
+    fn compare_versions(
         &self,
-        installed: &Installed,
+        installed: &UpdateTarget,
         offered: &Version,
-        origin: &Origin,
+        origin: &TrackedSource,
         request: &UpdateRequest,
     ) -> Result<Option<Unchanged>, UpdateError> {
         if request.to.is_some() {
@@ -194,7 +198,7 @@ impl Manager<'_> {
         }
         let range = origin.version.as_deref().and_then(|version| Range::parse(version).ok());
         let fits = range.as_ref().is_some_and(|range| range.matches(offered));
-        if !origin.has_several() && range.is_some() && !fits {
+        if !origin.has_versions() && range.is_some() && !fits {
             let with_pre = Range::parse(&with_pre_releases(origin.version.as_deref()));
             if !(request.pre && with_pre.is_ok_and(|range| range.matches(offered))) {
                 let range = origin.version.clone().unwrap_or_default();
@@ -202,12 +206,12 @@ impl Manager<'_> {
             }
         }
         let Some(present) = &installed.version else { return Ok(None) };
-        if !offered.pre.is_empty() && present.pre.is_empty() && !request.pre && !fits && !origin.has_several() {
+        if !offered.pre.is_empty() && present.pre.is_empty() && !request.pre && !fits && !origin.has_versions() {
             return Ok(Some(Unchanged::PreRelease(offered.to_string())));
         }
         if offered.cmp_precedence(present).is_lt() {
             // Somebody who took a pre-release is ahead of the releases for a while.
-            if !present.pre.is_empty() && origin.has_several() {
+            if !present.pre.is_empty() && origin.has_versions() {
                 return Ok(Some(Unchanged::Newest));
             }
             return Err(UpdateError::Older {
@@ -223,7 +227,7 @@ impl Manager<'_> {
 /// Checks that what came is the version that `--to` asks for, where it is given: a source with one package has no other.
 fn check_asked_version(
     receipt: &Receipt,
-    fetched: &package::Origin,
+    fetched: &package::PackageOrigin,
     came: Option<&Version>,
     request: &UpdateRequest,
 ) -> Result<(), UpdateError> {

@@ -4,21 +4,23 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::obtain::{Ways, source_of};
-use super::verify::Obtained;
-use super::{LockFile, LockFileError, Locked, ObtainError, Vouched};
-use crate::audit::{AuditError, Event};
+use super::fetch::{FetchContext, receipt_source};
+use super::verify::VerifiedLocked;
+use super::{FetchLockedError, LockFile, LockFileError, LockedPlugin, LockedVerification};
+use crate::audit::{AuditError, AuditEvent};
 use crate::intake::provenance::Evidence;
 use crate::intake::source::FetchOptions;
-use crate::manager::admit::{Arriving, Word, pin_source};
-use crate::manager::parallel::{Together, each};
-use crate::manager::record::Note;
-use crate::manager::{AdmitError, InstallError, Manager, Trust, UninstallError, UpdateError};
-use crate::policy::Place;
+use crate::manager::admit::{AdmissionRequest, Voucher, source_identity};
+use crate::manager::audit::AuditNote;
+use crate::manager::parallel::{SharedProgress, for_each};
+use crate::manager::{AdmitError, InstallError, Manager, UninstallError, UpdateError, VerificationMode};
+use crate::policy::SourceLocation;
 use crate::report::Report;
-use crate::settings::Gate;
-use crate::store::{Arrival, Kind, Means, Receipt, Staged, StoreError, StoreLock, interrupt};
-use crate::text::Plain;
+use crate::settings::GateMode;
+use crate::store::{
+    InstallDetails, InstallKind, Receipt, StagedPlugin, StoreError, StoreLock, VerificationMethod, interrupt,
+};
+use crate::text::Sanitized;
 
 /// What to make the store equal to, and how.
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ pub struct SyncRequest {
     /// How to reach servers.
     pub fetch: FetchOptions,
     /// Whose signatures count.
-    pub trust: Trust,
+    pub trust: VerificationMode,
     /// Whether another signer than before is fine.
     pub accept_signer: bool,
     /// Whether nothing is changed, and nothing fetched: the results say what would be done.
@@ -55,12 +57,12 @@ pub struct Synced {
     /// Its version now, where it has one.
     pub to: Option<String>,
     /// What was done.
-    pub change: Change,
+    pub change: SyncChange,
 }
 
 /// What was done with one plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum SyncChange {
     /// It was there as the file has it.
     None,
     /// It came.
@@ -86,12 +88,12 @@ pub enum SyncError {
     Store(#[from] StoreError),
     /// Its package cannot be had.
     #[error(transparent)]
-    Obtain(#[from] ObtainError),
+    Fetch(#[from] FetchLockedError),
     /// It may not come in.
     #[error(transparent)]
     Admit(#[from] AdmitError),
     /// The package is another plugin, or another version of it.
-    #[error("the package of plugin `{name}` is `{}`, but the lock file says `{}`; write the lock file anew", Plain(.found), Plain(.locked))]
+    #[error("the package of plugin `{name}` is `{}`, but the lock file says `{}`; write the lock file anew", Sanitized(.found), Sanitized(.locked))]
     OtherPlugin {
         /// The plugin's name.
         name: String,
@@ -120,16 +122,16 @@ pub enum SyncError {
 pub type SyncResults = Vec<(String, Result<Synced, SyncError>)>;
 
 /// What is in the place of a locked plugin.
-struct There {
+struct ExistingPlugin {
     version: Option<String>,
     receipt: Option<Receipt>,
 }
 
 /// A plugin that is ready to take its place.
-struct Brought {
-    staged: Staged,
+struct StagedLocked {
+    staged: StagedPlugin,
     /// Everywhere that it came from.
-    places: Vec<Place>,
+    locations: Vec<SourceLocation>,
     /// What was found out of its signer.
     evidence: Evidence,
 }
@@ -145,21 +147,21 @@ impl Manager<'_> {
         let mut results = Vec::new();
         let mut wanted = Vec::new();
         for locked in file.plugins.values() {
-            match self.is_as_locked(locked) {
+            match self.matches_lock(locked) {
                 Ok(true) => {
                     let version = locked.version.as_ref().map(ToString::to_string);
                     let (from, to) = (version.clone(), version);
                     let name = locked.name.to_string();
-                    results.push((name.clone(), Ok(Synced { name, from, to, change: Change::None })));
+                    results.push((name.clone(), Ok(Synced { name, from, to, change: SyncChange::None })));
                 }
                 Ok(false) => wanted.push(locked),
                 Err(e) => results.push((locked.name.to_string(), Err(e.into()))),
             }
         }
         if request.check {
-            results.extend(wanted.iter().map(|locked| (locked.name.to_string(), self.would_bring(locked))));
+            results.extend(wanted.iter().map(|locked| (locked.name.to_string(), self.preview_install(locked))));
         } else if !wanted.is_empty() {
-            results.extend(self.bring(&wanted, request)?);
+            results.extend(self.install_locked(&wanted, request)?);
         }
         // They come in any order: the first failure, which makes the exit code, must not be a matter of chance.
         results.sort_by(|(a, was), (b, is)| was.is_err().cmp(&is.is_err()).then_with(|| a.cmp(b)));
@@ -167,8 +169,8 @@ impl Manager<'_> {
             for name in self.names_to_update()? {
                 if file.plugins.keys().all(|kept| kept.as_str() != name) {
                     let removed = match request.check {
-                        true => self.would_remove(&name),
-                        false => self.remove_unnamed(&name, request.hooks),
+                        true => self.preview_removal(&name),
+                        false => self.remove_unlisted(&name, request.hooks),
                     };
                     results.push((name, removed));
                 }
@@ -177,38 +179,38 @@ impl Manager<'_> {
         Ok(results)
     }
 
-    fn would_bring(&self, locked: &Locked) -> Result<Synced, SyncError> {
+    fn preview_install(&self, locked: &LockedPlugin) -> Result<Synced, SyncError> {
         let found = self.store().find(locked.name.as_str())?;
-        let change = if found.is_some() { Change::Replaced } else { Change::Installed };
+        let change = if found.is_some() { SyncChange::Replaced } else { SyncChange::Installed };
         let from = found.map(|found| found.version_text()).filter(|version| !version.is_empty());
         let to = locked.version.as_ref().map(ToString::to_string);
         Ok(Synced { name: locked.name.to_string(), from, to, change })
     }
 
-    fn would_remove(&self, name: &str) -> Result<Synced, SyncError> {
+    fn preview_removal(&self, name: &str) -> Result<Synced, SyncError> {
         let version = self.store().find(name)?.map(|found| found.version_text());
         let from = version.filter(|version| !version.is_empty());
-        Ok(Synced { name: name.to_owned(), from, to: None, change: Change::Removed })
+        Ok(Synced { name: name.to_owned(), from, to: None, change: SyncChange::Removed })
     }
 
-    fn remove_unnamed(&self, name: &str, hooks: bool) -> Result<Synced, SyncError> {
+    fn remove_unlisted(&self, name: &str, hooks: bool) -> Result<Synced, SyncError> {
         let removed = self.uninstall(name, hooks).map_err(|e| SyncError::Uninstall(Box::new(e)))?;
         let from = Some(removed.version).filter(|version| !version.is_empty());
-        Ok(Synced { name: removed.name, from, to: None, change: Change::Removed })
+        Ok(Synced { name: removed.name, from, to: None, change: SyncChange::Removed })
     }
 
     /// Whether exactly this is installed, with its files as they were installed.
-    fn is_as_locked(&self, locked: &Locked) -> Result<bool, StoreError> {
+    fn matches_lock(&self, locked: &LockedPlugin) -> Result<bool, StoreError> {
         let store = self.store();
         let name = locked.name.as_str();
         let Some(found) = store.find(name)? else { return Ok(false) };
         let Some(receipt) = store.receipt(&found)? else { return Ok(false) };
         let version = locked.version.as_ref().map(ToString::to_string);
-        if found.link || receipt.kind != Kind::Package || receipt.version != version {
+        if found.link || receipt.kind != InstallKind::Package || receipt.version != version {
             return Ok(false);
         }
         let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
-        let revision = source_of(locked, &receipt.source).revision;
+        let revision = receipt_source(locked, &receipt.source).revision;
         let same = match (locked.archive(), revision) {
             (Some(digest), _) if archive == Some(digest) => true,
             // The same commit may be packed differently by another version of this program.
@@ -218,21 +220,24 @@ impl Manager<'_> {
             (None, None) => true,
         };
         let proven = match (&locked.verified, receipt.verified.by) {
-            (Vouched::Nothing, _) | (Vouched::Digest, Means::Signature) => true,
-            (Vouched::Signature(signer), Means::Signature) => {
+            (LockedVerification::Nothing, _) | (LockedVerification::Digest, VerificationMethod::Signature) => true,
+            (LockedVerification::Signature(signer), VerificationMethod::Signature) => {
                 let own = receipt.verified.fingerprint.as_deref();
                 own.is_some_and(|own| own.eq_ignore_ascii_case(&signer.fingerprint))
             }
             // A machine without keys has no more than the digest.
-            (Vouched::Signature(_) | Vouched::Digest, Means::Digest) => true,
-            (Vouched::Signature(_) | Vouched::Digest, Means::Local | Means::None) => false,
+            (LockedVerification::Signature(_) | LockedVerification::Digest, VerificationMethod::Digest) => true,
+            (
+                LockedVerification::Signature(_) | LockedVerification::Digest,
+                VerificationMethod::Local | VerificationMethod::None,
+            ) => false,
         };
-        Ok(same && proven && store.open_plugin(name, Gate::Require).is_ok())
+        Ok(same && proven && store.open_plugin(name, GateMode::Require).is_ok())
     }
 
     /// Fetches, verifies and stages at once, and puts in place one after the other.
-    fn bring(&self, wanted: &[&Locked], request: &SyncRequest) -> Result<SyncResults, SyncError> {
-        let ways = Ways {
+    fn install_locked(&self, wanted: &[&LockedPlugin], request: &SyncRequest) -> Result<SyncResults, SyncError> {
+        let context = FetchContext {
             fetch: &request.fetch,
             mirror: request.mirror.as_deref(),
             offline: request.offline,
@@ -246,7 +251,7 @@ impl Manager<'_> {
         // Under the lock nobody else brings a plugin: who was not there at the beginning need not be looked for among all others
         // each time one comes.
         let present: BTreeSet<String> = store.list()?.plugins.into_iter().map(|plugin| plugin.name).collect();
-        let together = Together::start(
+        let progress = SharedProgress::start(
             self.report,
             &match wanted.len() {
                 1 => "getting one plugin".to_owned(),
@@ -254,47 +259,47 @@ impl Manager<'_> {
             },
         );
         let mut results = Vec::new();
-        each(
+        for_each(
             wanted,
             self.settings.http.parallel,
-            |locked| self.stage_locked(&lock, locked, &ways, &together),
-            |at, brought| {
+            |locked| self.stage_locked(&lock, locked, &context, &progress),
+            |at, ready| {
                 let Some(locked) = wanted.get(at) else { return };
-                let mut note = Note::of_plugin(Event::Install, locked.name.as_str());
+                let mut note = AuditNote::of_plugin(AuditEvent::Install, locked.name.as_str());
                 note.about.source = Some(locked.source.clone());
                 let name = locked.name.as_str();
                 let present = present.contains(name) || store.directory().join(name).symlink_metadata().is_ok();
                 if present {
-                    note.event = Some(Event::Update);
+                    note.event = Some(AuditEvent::Update);
                 }
-                let settled = self.recorded(note, |note| {
-                    brought.and_then(|brought| self.settle_locked(&lock, brought, locked, present, request, note))
+                let committed = self.with_audit(note, |note| {
+                    ready.and_then(|ready| self.commit_locked(&lock, ready, locked, present, request, note))
                 });
-                results.push((locked.name.to_string(), settled));
+                results.push((locked.name.to_string(), committed));
             },
         );
-        drop(together);
+        drop(progress);
         Ok(results)
     }
 
     fn stage_locked(
         &self,
         lock: &StoreLock<'_>,
-        locked: &Locked,
-        ways: &Ways<'_>,
-        together: &Together<'_>,
-    ) -> Result<Brought, SyncError> {
+        locked: &LockedPlugin,
+        context: &FetchContext<'_>,
+        progress: &SharedProgress<'_>,
+    ) -> Result<StagedLocked, SyncError> {
         let spool = lock.spool()?;
-        let part = together.part();
-        let Obtained { verified, evidence } = self.obtain(locked, ways, spool.path(), &part)?;
+        let part = progress.part();
+        let VerifiedLocked { verified, evidence } = self.fetch_and_verify_locked(locked, context, spool.path(), &part)?;
         // Where it is said to come from counts as much as where it was had.
         let origin = &verified.fetched().origin;
-        let places = match self.parse_source(&locked.source) {
-            Ok(source) => self.places_of_fetched(&source, origin),
-            Err(_) => vec![Place::of(&locked.source), Place::of(&origin.resolved)],
+        let locations = match self.parse_source(&locked.source) {
+            Ok(source) => self.locations_of_fetched(&source, origin),
+            Err(_) => vec![SourceLocation::of(&locked.source), SourceLocation::of(&origin.resolved)],
         };
         // What is fetched is counted, what is unpacked is not counted again.
-        let staged = lock.stage(verified, &Muted(self.report));
+        let staged = lock.stage(verified, &WithoutProgress(self.report));
         let staged = staged.map_err(|e| SyncError::Install { name: locked.name.to_string(), source: Box::new(e.into()) })?;
         let metadata = staged.metadata();
         if metadata.name != locked.name || metadata.version != locked.version {
@@ -308,70 +313,71 @@ impl Manager<'_> {
                 locked: label(locked.name.as_str(), locked.version.as_ref()),
             });
         }
-        Ok(Brought { staged, places, evidence })
+        Ok(StagedLocked { staged, locations, evidence })
     }
 
-    fn settle_locked(
+    fn commit_locked(
         &self,
         lock: &StoreLock<'_>,
-        brought: Brought,
-        locked: &Locked,
+        ready: StagedLocked,
+        locked: &LockedPlugin,
         present: bool,
         request: &SyncRequest,
-        note: &mut Note,
+        note: &mut AuditNote,
     ) -> Result<Synced, SyncError> {
-        let Brought { staged, places, evidence } = brought;
+        let StagedLocked { staged, locations, evidence } = ready;
         let hooks = request.hooks;
         let name = locked.name.to_string();
         let found = if present { lock.store().find(&name)? } else { None };
-        let there = match found {
+        let existing = match found {
             Some(found) => {
                 let version = Some(found.version_text()).filter(|version| !version.is_empty());
                 // A damaged receipt is replaced with the rest.
-                Some(There { version, receipt: lock.store().receipt(&found).unwrap_or_default() })
+                Some(ExistingPlugin { version, receipt: lock.store().receipt(&found).unwrap_or_default() })
             }
             None => None,
         };
         let source = self.parse_source(&locked.source);
-        let admitted = self.admit(&Arriving {
+        let admission = self.admit(&AdmissionRequest {
             name: &name,
-            places: &places,
-            source: source.map_or_else(|_| locked.source.clone(), |source| pin_source(&source)),
+            locations: &locations,
+            source: source.map_or_else(|_| locked.source.clone(), |source| source_identity(&source)),
             evidence: Some(&evidence),
-            word: Word::Another,
-            replaced: there.as_ref().and_then(|there| there.receipt.as_ref()),
+            voucher: Voucher::ThirdParty,
+            replaced: existing.as_ref().and_then(|existing| existing.receipt.as_ref()),
             accept_signer: request.accept_signer,
         })?;
         let to = staged.metadata().version.as_ref().map(ToString::to_string);
-        let pinned = there.as_ref().and_then(|there| there.receipt.as_ref()).is_some_and(|receipt| receipt.pinned);
-        let source = Some(source_of(locked, staged.source()));
+        let held = existing.as_ref().and_then(|existing| existing.receipt.as_ref()).is_some_and(|receipt| receipt.held);
+        let source = Some(receipt_source(locked, staged.source()));
         let constraint = locked.constraint.clone();
-        let network = self.network_of(locked, &request.fetch);
-        let arrival = Arrival { source, constraint, network, pinned };
-        let synced = match there {
-            Some(There { version, .. }) => {
-                self.replace(lock, staged, arrival, version.as_deref(), hooks, note)
+        let network = self.network_settings_for(locked, &request.fetch);
+        let details = InstallDetails { source, constraint, network, held };
+        let synced = match existing {
+            Some(ExistingPlugin { version, .. }) => {
+                self.replace(lock, staged, details, version.as_deref(), hooks, note)
                     .map_err(|e| SyncError::Update(Box::new(e)))?;
-                Synced { name, from: version, to, change: Change::Replaced }
+                Synced { name, from: version, to, change: SyncChange::Replaced }
             }
             None => {
-                self.put(lock, staged, arrival, false, hooks, note)
+                self.commit_new(lock, staged, details, false, hooks, note)
                     .map_err(|source| SyncError::Install { name: name.clone(), source: Box::new(source) })?;
-                Synced { name, from: None, to, change: Change::Installed }
+                Synced { name, from: None, to, change: SyncChange::Installed }
             }
         };
-        self.remember(admitted);
+        self.remember_signer(admission);
         Ok(synced)
     }
 }
 
 /// Passes on warnings and notices alone.
-struct Muted<'a>(&'a dyn Report);
+struct WithoutProgress<'a>(&'a dyn Report);
 
-impl Report for Muted<'_> {
-    fn event(&self, event: crate::report::Event<'_>) {
-        use crate::report::Event;
-        if matches!(event, Event::Notice(_) | Event::Warning(_) | Event::Detail(_) | Event::Step(_)) {
+impl Report for WithoutProgress<'_> {
+    fn event(&self, event: crate::report::ReportEvent<'_>) {
+        use crate::report::ReportEvent;
+        if matches!(event, ReportEvent::Notice(_) | ReportEvent::Warning(_) | ReportEvent::Detail(_) | ReportEvent::Step(_))
+        {
             self.0.event(event);
         }
     }

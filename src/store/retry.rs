@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::receipt::ReceiptFile;
-use super::tree::{Stamp, TreeId};
+use super::tree::{FileStamp, TreeId};
 use super::{Root, Store, disk};
 
 /// How long a reader looks again while a change is under way. One that takes longer runs a hook, or was killed.
@@ -21,11 +21,11 @@ const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 /// The looks of one reader at one plugin.
 #[derive(Debug)]
-pub(super) struct Race<'s> {
+pub(super) struct ReadRetry<'s> {
     store: &'s Store,
     name: &'s str,
     /// What was there after the last look.
-    seen: Option<Vec<Moment>>,
+    seen: Option<Vec<ChangeMarks>>,
     /// When the reader began to look again.
     since: Option<Instant>,
     nap: Duration,
@@ -33,11 +33,11 @@ pub(super) struct Race<'s> {
 
 impl Store {
     /// Takes a `look` at the plugin `name`, and another one as long as what was found wrong may come of a change that is under way.
-    pub(crate) fn look_at<T, E>(&self, name: &str, mut look: impl FnMut() -> Result<T, E>) -> Result<T, E> {
-        let mut race = Race::new(self, name);
+    pub(crate) fn read_with_retries<T, E>(&self, name: &str, mut look: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+        let mut retry = ReadRetry::new(self, name);
         loop {
             match look() {
-                Err(_) if race.goes_on() => {}
+                Err(_) if retry.should_retry() => {}
                 seen => return seen,
             }
         }
@@ -46,13 +46,13 @@ impl Store {
 
 /// What a writer changes of a plugin in one root.
 #[derive(Debug, PartialEq, Eq)]
-struct Moment {
-    receipt: Option<Stamp>,
+struct ChangeMarks {
+    receipt: Option<FileStamp>,
     tree: Option<TreeId>,
     under_way: bool,
 }
 
-impl<'s> Race<'s> {
+impl<'s> ReadRetry<'s> {
     /// A reader that has not yet found a difference: this costs nothing.
     pub(super) fn new(store: &'s Store, name: &'s str) -> Self {
         Self { store, name, seen: None, since: None, nap: Duration::ZERO }
@@ -60,9 +60,9 @@ impl<'s> Race<'s> {
 
     /// Whether what was found may come of a change that is, or was, under way: then it is worth another look. Where nothing changes
     /// that is so once.
-    pub(super) fn goes_on(&mut self) -> bool {
-        let now: Vec<Moment> = self.store.roots.iter().map(|root| Moment::of(root, self.name)).collect();
-        if now.iter().all(Moment::is_empty) {
+    pub(super) fn should_retry(&mut self) -> bool {
+        let now: Vec<ChangeMarks> = self.store.roots.iter().map(|root| ChangeMarks::of(root, self.name)).collect();
+        if now.iter().all(ChangeMarks::is_empty) {
             return false;
         }
         let under_way = now.iter().any(|moment| moment.under_way);
@@ -79,13 +79,13 @@ impl<'s> Race<'s> {
     }
 }
 
-impl Moment {
+impl ChangeMarks {
     fn of(root: &Root, name: &str) -> Self {
         let path = root.receipt(name);
         Self {
-            receipt: fs::symlink_metadata(&path).ok().map(|metadata| Stamp::of(&metadata)),
+            receipt: fs::symlink_metadata(&path).ok().map(|metadata| FileStamp::of(&metadata)),
             tree: TreeId::of(&root.plugin(name)).ok().flatten(),
-            under_way: ReceiptFile::may_be_ahead(&path).unwrap_or_default() || disk::exists(&root.renewed()),
+            under_way: ReceiptFile::may_have_change(&path).unwrap_or_default() || disk::exists(&root.renewed()),
         }
     }
 

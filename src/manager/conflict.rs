@@ -6,30 +6,30 @@ use std::fs;
 use crate::intake::source::Source;
 use crate::intake::source::version::Range;
 use crate::manifest::PluginName;
-use crate::store::{DifferenceKind, Found, Kind, Receipt, Staged, StoreError, StoreLock};
-use crate::text::{Plain, quoted};
+use crate::store::{DifferenceKind, InstallKind, InstalledPlugin, Receipt, StagedPlugin, StoreError, StoreLock};
+use crate::text::{Sanitized, quoted};
 
-use super::admit::pin_source;
-use super::record::Note;
+use super::admit::source_identity;
+use super::audit::AuditNote;
 use super::{InstallError, Installation, Manager};
 
 /// What is in the place of a plugin that is to be installed, and what came.
-pub(super) struct Meeting<'a> {
-    pub(super) found: &'a Found,
+pub(super) struct InstallConflict<'a> {
+    pub(super) found: &'a InstalledPlugin,
     pub(super) receipt: Option<&'a Receipt>,
-    pub(super) staged: Staged,
+    pub(super) staged: StagedPlugin,
     pub(super) source: &'a Source,
 }
 
 impl Manager<'_> {
     /// The end of an install that finds something in its place. Where it is the same, its receipt takes over a better proof.
-    pub(super) fn meet(
+    pub(super) fn resolve_conflict(
         &self,
         lock: &StoreLock<'_>,
-        meeting: &Meeting<'_>,
-        note: &mut Note,
+        conflict: &InstallConflict<'_>,
+        note: &mut AuditNote,
     ) -> Result<Installation, InstallError> {
-        let Meeting { found, receipt, staged, source } = meeting;
+        let InstallConflict { found, receipt, staged, source } = conflict;
         let name = staged.metadata().name.clone();
         if found.link && !found.directory.exists() {
             let path = found.directory.clone();
@@ -37,14 +37,14 @@ impl Manager<'_> {
         }
         let same_version = found.metadata.is_ok() && found.version_text() == staged.metadata().version_text();
         if !(same_version && self.is_same(found, *receipt, staged, source)) {
-            return Err(self.in_place(meeting, same_version, name));
+            return Err(self.conflict_error(conflict, same_version, name));
         }
-        if let Some(differences) = self.changes_of(found, *receipt, &name)? {
+        if let Some(differences) = self.describe_changes(found, *receipt, &name)? {
             let next = format!("`{}` puts it right, `--force` replaces it", self.store().restore_command(name.as_str()));
-            let there = format!("{} with changed files ({differences})", described(found, *receipt));
-            return Err(InstallError::InPlace { name, there, offered: offered(staged), next });
+            let there = format!("{} with changed files ({differences})", describe_installed(found, *receipt));
+            return Err(InstallError::Conflict { name, there, offered: describe_staged(staged), next });
         }
-        if !lock.raise_proof(found, staged)? {
+        if !lock.upgrade_verification(found, staged)? {
             note.event = None;
         }
         Ok(Installation {
@@ -58,15 +58,15 @@ impl Manager<'_> {
     }
 
     /// Whether what came is what is there: the same bytes, and not of another registry, repository or owner.
-    fn is_same(&self, found: &Found, receipt: Option<&Receipt>, staged: &Staged, source: &Source) -> bool {
+    fn is_same(&self, found: &InstalledPlugin, receipt: Option<&Receipt>, staged: &StagedPlugin, source: &Source) -> bool {
         match (staged.kind(), receipt) {
-            (Kind::Link, _) => {
+            (InstallKind::Link, _) => {
                 let target = fs::canonicalize(&staged.source().asked).ok();
                 found.link && target.is_some() && target == fs::canonicalize(&found.directory).ok()
             }
             (_, None) => false,
             (kind, Some(receipt)) if kind != receipt.kind => false,
-            (Kind::Copy, Some(receipt)) => {
+            (InstallKind::Copy, Some(receipt)) => {
                 let known = receipt.all_files();
                 let same = known.len() == staged.files().len();
                 same && known
@@ -74,7 +74,7 @@ impl Manager<'_> {
                     .zip(staged.files())
                     .all(|(known, came)| known.path == came.path && known.sha256 == came.sha256)
             }
-            (Kind::Package, Some(receipt)) => {
+            (InstallKind::Package, Some(receipt)) => {
                 let archive = receipt.archive.as_ref().map(|archive| archive.sha256);
                 let revision = staged.source().revision.as_ref();
                 // The same commit may be packed differently by another version of this program.
@@ -94,14 +94,14 @@ impl Manager<'_> {
         installed.is_ok_and(|installed| match (&installed, source) {
             // A server has many paths for one file, and one for each version.
             (Source::Http(_), Source::Http(_)) => installed.server() == source.server(),
-            _ => pin_source(&installed) == pin_source(source),
+            _ => source_identity(&installed) == source_identity(source),
         })
     }
 
     /// How the files that are there differ from what was installed, in words.
-    fn changes_of(
+    fn describe_changes(
         &self,
-        found: &Found,
+        found: &InstalledPlugin,
         receipt: Option<&Receipt>,
         name: &PluginName,
     ) -> Result<Option<String>, InstallError> {
@@ -115,27 +115,27 @@ impl Manager<'_> {
     }
 
     /// The error that shows what is there and what came.
-    fn in_place(&self, meeting: &Meeting<'_>, same_version: bool, name: PluginName) -> InstallError {
-        let Meeting { found, receipt, staged, source } = meeting;
+    fn conflict_error(&self, conflict: &InstallConflict<'_>, same_version: bool, name: PluginName) -> InstallError {
+        let InstallConflict { found, receipt, staged, source } = conflict;
         let next = match receipt {
-            Some(receipt) if !same_version => self.way_to(receipt, staged, source, &name),
+            Some(receipt) if !same_version => self.update_hint(receipt, staged, source, &name),
             _ => None,
         };
-        InstallError::InPlace {
+        InstallError::Conflict {
             name,
-            there: described(found, *receipt),
-            offered: offered(staged),
+            there: describe_installed(found, *receipt),
+            offered: describe_staged(staged),
             next: next.map_or_else(|| "`--force` replaces it".to_owned(), |next| format!("{next}, `--force` replaces it")),
         }
     }
 
     /// What brings the plugin of `receipt` to the version that came, where an update does.
-    fn way_to(&self, receipt: &Receipt, staged: &Staged, source: &Source, name: &PluginName) -> Option<String> {
+    fn update_hint(&self, receipt: &Receipt, staged: &StagedPlugin, source: &Source, name: &PluginName) -> Option<String> {
         let to = staged.metadata().version.as_ref()?;
         let newer = receipt.version.as_ref().and_then(|version| version.parse().ok()).is_some_and(|from| *to > from);
         let update = format!("{} plugin update {}", self.host.name(), quoted(name.as_str()));
         let one_file = matches!(source, Source::Archive(_) | Source::Http(_) | Source::Directory(_));
-        if receipt.kind == Kind::Link || !self.is_same_origin(receipt, source) {
+        if receipt.kind == InstallKind::Link || !self.is_same_origin(receipt, source) {
             return None;
         }
         if one_file {
@@ -147,7 +147,7 @@ impl Manager<'_> {
         }
         let follows =
             receipt.constraint.as_deref().is_none_or(|range| Range::parse(range).is_ok_and(|range| range.matches(to)));
-        let exact = receipt.source.asked != staged.source().asked || receipt.pinned;
+        let exact = receipt.source.asked != staged.source().asked || receipt.held;
         Some(match newer && follows && !exact {
             true => format!("`{update}` brings it up to date"),
             false => format!("`{update} --to {}` moves it", quoted(&to.to_string())),
@@ -156,21 +156,21 @@ impl Manager<'_> {
 }
 
 /// What is there, in words.
-fn described(found: &Found, receipt: Option<&Receipt>) -> String {
+fn describe_installed(found: &InstalledPlugin, receipt: Option<&Receipt>) -> String {
     let version = match found.version_text() {
         version if version.is_empty() => "an unknown version".to_owned(),
-        version => format!("version {}", Plain(&version)),
+        version => format!("version {}", Sanitized(&version)),
     };
     let how = match receipt {
         _ if found.link => {
             let target = fs::read_link(&found.directory).unwrap_or_default();
-            format!("a link to {}", Plain(&target.to_string_lossy()))
+            format!("a link to {}", Sanitized(&target.to_string_lossy()))
         }
         None => "copied in by hand or by another program".to_owned(),
         Some(receipt) => match receipt.kind {
-            Kind::Link => format!("a link to {}", receipt.shown_source()),
-            Kind::Copy => format!("a copy of {}", receipt.shown_source()),
-            Kind::Package => {
+            InstallKind::Link => format!("a link to {}", receipt.shown_source()),
+            InstallKind::Copy => format!("a copy of {}", receipt.shown_source()),
+            InstallKind::Package => {
                 let digest = receipt.archive.as_ref().map(|archive| format!(" (sha256:{})", archive.sha256));
                 format!("from {}{}", receipt.shown_source(), digest.unwrap_or_default())
             }
@@ -180,7 +180,7 @@ fn described(found: &Found, receipt: Option<&Receipt>) -> String {
 }
 
 /// What came, in words.
-fn offered(staged: &Staged) -> String {
+fn describe_staged(staged: &StagedPlugin) -> String {
     let version = match staged.metadata().version_text() {
         version if version.is_empty() => "an unknown version".to_owned(),
         version => format!("version {version}"),

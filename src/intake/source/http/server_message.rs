@@ -15,9 +15,9 @@ const SHOWN: usize = 300;
 
 /// The server's own words, safe to show and short; often none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Said(String);
+pub struct ServerMessage(String);
 
-impl Said {
+impl ServerMessage {
     /// Takes the words out of the body of an answer: `errors[].message` as registries write it, or what other interfaces have in its
     /// place. A page for a browser says nothing.
     pub(super) fn of(body: &[u8]) -> Self {
@@ -35,7 +35,7 @@ impl Said {
             words.extend(first_of(&answer, &["message", "error_description", "details", "error"]));
         }
         words.dedup();
-        let mut joined = text::plain(&words.join("; ")).into_owned();
+        let mut joined = text::sanitized(&words.join("; ")).into_owned();
         if let Some((end, _)) = joined.char_indices().nth(SHOWN) {
             joined.truncate(end);
             joined.push_str("...");
@@ -45,7 +45,7 @@ impl Said {
 }
 
 /// `: "the words"`, or nothing.
-impl fmt::Display for Said {
+impl fmt::Display for ServerMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, ": \"{}\"", self.0) }
     }
@@ -81,7 +81,7 @@ mod tests {
             ("<html><title>404</title>", ""),
             ("", ""),
         ] {
-            assert_eq!(Said::of(body.as_bytes()).to_string(), said, "{body}");
+            assert_eq!(ServerMessage::of(body.as_bytes()).to_string(), said, "{body}");
         }
     }
 }

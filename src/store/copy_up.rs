@@ -21,12 +21,12 @@ use super::{Root, disk};
 
 /// What may have to be renewed of a plugin; `dir` is the name of its directory.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Renewed<'d> {
+pub(super) enum CopyUpTarget<'d> {
     Plugin(&'d str),
     Previous(&'d str),
 }
 
-impl Renewed<'_> {
+impl CopyUpTarget<'_> {
     fn place(self, root: &Root) -> PathBuf {
         match self {
             Self::Plugin(dir) => root.plugin(dir),
@@ -43,10 +43,10 @@ impl Renewed<'_> {
     }
 
     /// What waits under the name `copy`; `None` for one that is not whole.
-    fn waiting(copy: &str) -> Option<Renewed<'_>> {
+    fn waiting(copy: &str) -> Option<CopyUpTarget<'_>> {
         let whole = Some(copy).filter(|copy| !copy.starts_with(disk::TEMPORARY))?;
-        let plugin = whole.strip_suffix(PLUGIN).map(Renewed::Plugin);
-        plugin.or_else(|| whole.strip_suffix(PREVIOUS).map(Renewed::Previous))
+        let plugin = whole.strip_suffix(PLUGIN).map(CopyUpTarget::Plugin);
+        plugin.or_else(|| whole.strip_suffix(PREVIOUS).map(CopyUpTarget::Previous))
     }
 }
 
@@ -63,24 +63,24 @@ pub(super) fn rename(root: &Root, dir: &str, to: &Path) -> Result<(), StoreError
     let from = root.plugin(dir);
     let mut result = disk::rename(&from, to);
     if result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::CrossesDevices) {
-        renew(root, Renewed::Plugin(dir))?;
+        copy_up(root, CopyUpTarget::Plugin(dir))?;
         result = disk::rename(&from, to);
     }
     result.map_err(|source| StoreError::io("rename", &from, source))
 }
 
 /// Replaces a tree by its own copy, and says which it is now. What is no directory can be renamed as it is.
-pub(super) fn renew(root: &Root, what: Renewed<'_>) -> Result<Option<TreeId>, StoreError> {
+pub(super) fn copy_up(root: &Root, what: CopyUpTarget<'_>) -> Result<Option<TreeId>, StoreError> {
     let place = what.place(root);
     let failed = |source| StoreError::io("renew", &place, source);
     if fs::symlink_metadata(&place).map_err(failed)?.is_dir() {
-        copy(root, what).and_then(|()| put(root, what)).and_then(|()| clear_up(root)).map_err(failed)?;
+        copy(root, what).and_then(|()| replace_with_copy(root, what)).and_then(|()| clear_up(root)).map_err(failed)?;
     }
     TreeId::of(&place).map_err(failed)
 }
 
 /// Steps 1 and 2.
-fn copy(root: &Root, what: Renewed<'_>) -> io::Result<()> {
+fn copy(root: &Root, what: CopyUpTarget<'_>) -> io::Result<()> {
     files::create_private_dir(&root.renewed())?;
     let begun = tempfile::Builder::new().prefix(disk::TEMPORARY).tempdir_in(root.renewed())?;
     let tree = begun.path().join("tree");
@@ -90,25 +90,25 @@ fn copy(root: &Root, what: Renewed<'_>) -> io::Result<()> {
 
 /// Ends every renewal that was killed, and clears up after it.
 pub(super) fn finish(root: &Root) -> Result<(), StoreError> {
-    put_all(root).map_err(|source| StoreError::io("change", &root.renewed(), source))
+    replace_all(root).map_err(|source| StoreError::io("change", &root.renewed(), source))
 }
 
-fn put_all(root: &Root) -> io::Result<()> {
+fn replace_all(root: &Root) -> io::Result<()> {
     let entries = match fs::read_dir(root.renewed()) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
         let name = entry?.file_name();
-        if let Some(what) = name.to_str().and_then(Renewed::waiting) {
-            put(root, what)?;
+        if let Some(what) = name.to_str().and_then(CopyUpTarget::waiting) {
+            replace_with_copy(root, what)?;
         }
     }
     clear_up(root)
 }
 
 /// Step 3; if it fails, the place is made whole again.
-fn put(root: &Root, what: Renewed<'_>) -> io::Result<()> {
+fn replace_with_copy(root: &Root, what: CopyUpTarget<'_>) -> io::Result<()> {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
     let (copy, place) = (what.copy(root), what.place(root));
     // Where nothing can be renamed to that place, for whatever reason, this shows it before anything is removed.
@@ -127,9 +127,9 @@ fn put(root: &Root, what: Renewed<'_>) -> io::Result<()> {
 
 /// Replaces the version before in the directory `dir` by `tree`, of which no receipt says that it changes, in the same way.
 pub(super) fn put_previous(root: &Root, dir: &str, tree: &Path) -> Result<(), StoreError> {
-    let what = Renewed::Previous(dir);
+    let what = CopyUpTarget::Previous(dir);
     let waits = files::create_private_dir(&root.renewed()).and_then(|()| disk::rename(tree, &what.copy(root)));
-    let put = waits.and_then(|()| put(root, what)).and_then(|()| clear_up(root));
+    let put = waits.and_then(|()| replace_with_copy(root, what)).and_then(|()| clear_up(root));
     put.map_err(|source| StoreError::io("change", &what.place(root), source))
 }
 
@@ -157,15 +157,15 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         } else if !metadata.is_file() && !metadata.is_symlink() {
             return Err(io::Error::other(format!("{} is neither a file nor a directory", entry.path().display())));
         } else if !fs::symlink_metadata(&target).is_ok_and(|there| there.len() == metadata.len()) {
-            disk::copy_entry(entry.path(), &target).and_then(|()| keep(&target, &metadata))?;
+            disk::copy_entry(entry.path(), &target).and_then(|()| copy_attributes(&target, &metadata))?;
         }
     }
     // The innermost first, and all of them last: one may let nobody write to it.
-    directories.iter().rev().try_for_each(|(target, metadata)| keep(target, metadata))
+    directories.iter().rev().try_for_each(|(target, metadata)| copy_attributes(target, metadata))
 }
 
 /// Gives what is at `path`, a copy, what else there is to know of what it was made from.
-fn keep(path: &Path, from: &Metadata) -> io::Result<()> {
+fn copy_attributes(path: &Path, from: &Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
@@ -235,13 +235,13 @@ mod tests {
     fn what_cannot_be_replaced_is_made_whole_again() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root(dir.path().to_owned());
-        let (place, copy) = (root.plugin("foo"), Renewed::Plugin("foo").copy(&root));
+        let (place, copy) = (root.plugin("foo"), CopyUpTarget::Plugin("foo").copy(&root));
         fs::create_dir_all(root.renewed()).unwrap();
         tree(&place);
         copy_tree(&place, &copy).unwrap();
         fs::write(place.join("data"), "").unwrap();
         disk::tests::BUSY.set(true);
-        let failed = put(&root, Renewed::Plugin("foo"));
+        let failed = replace_with_copy(&root, CopyUpTarget::Plugin("foo"));
         disk::tests::BUSY.set(false);
         assert!(failed.is_err() && !copy.exists());
         assert_eq!(fs::read_to_string(place.join("run.sh")).unwrap(), "run.sh");

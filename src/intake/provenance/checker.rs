@@ -29,7 +29,7 @@ use openpgp::types::{HashAlgorithm, PublicKeyAlgorithm, SignatureType};
 use openpgp::{Cert, KeyHandle, PacketPile};
 
 use super::keyring::Keyring;
-use crate::text::Plain;
+use crate::text::Sanitized;
 
 /// Bits of an RSA key.
 const MIN_RSA_BITS: usize = 2048;
@@ -39,7 +39,7 @@ const MIN_RSA_BITS: usize = 2048;
 const MAX_ISSUERS: usize = 4;
 
 /// What may sign, and the time at which it is asked.
-pub(super) struct Policy {
+pub(super) struct SignatureChecker {
     standard: StandardPolicy<'static>,
     now: SystemTime,
     allow_expired_key: bool,
@@ -47,7 +47,7 @@ pub(super) struct Policy {
 
 /// A signature that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Good {
+pub(super) struct ValidSignature {
     /// The certificate's fingerprint, upper-case hexadecimal.
     pub(super) fingerprint: String,
     /// Its primary user id.
@@ -63,7 +63,7 @@ pub(super) struct Good {
 /// Why a signature does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum SignatureProblem {
     /// The packet cannot be parsed, or has an unknown version.
     #[error("it cannot be read, or is of an unsupported version")]
     Unreadable,
@@ -192,7 +192,7 @@ pub enum Reason {
     },
 }
 
-impl Policy {
+impl SignatureChecker {
     /// The policy as of now.
     pub(super) fn new(allow_expired_key: bool) -> Self {
         Self::at(SystemTime::now(), allow_expired_key)
@@ -226,35 +226,35 @@ impl Policy {
         bytes: &[u8],
         hashes: &[HashAlgorithm],
         keyring: &Keyring,
-    ) -> Result<Good, Reason> {
-        let signature = parse(packet).ok_or(Reason::Unreadable)?;
+    ) -> Result<ValidSignature, SignatureProblem> {
+        let signature = parse(packet).ok_or(SignatureProblem::Unreadable)?;
         let signed_at = self.check_signature(&signature, hashes)?;
         let issuers = signature.get_issuers();
-        let issuer = issuers.first().ok_or(Reason::NoIssuer)?;
+        let issuer = issuers.first().ok_or(SignatureProblem::NoIssuer)?;
         let mut reason = None;
         for handle in issuers.iter().take(MAX_ISSUERS) {
             for cert in keyring.find(handle) {
                 for ka in cert.keys().filter(|ka| ka.key().key_handle().aliases(handle)) {
                     match self.check_key(&signature, signed_at, bytes, &cert, &ka, keyring) {
-                        Ok(good) => return Ok(good),
+                        Ok(valid) => return Ok(valid),
                         // Key ids are short: another key may have the same one. That it did not sign says nothing.
-                        Err(Reason::Bad { .. }) if reason.is_some() => {}
+                        Err(SignatureProblem::Bad { .. }) if reason.is_some() => {}
                         Err(other) => reason = Some(other),
                     }
                 }
             }
         }
-        Err(reason.unwrap_or_else(|| Reason::UnknownSigner { issuer: issuer.to_hex() }))
+        Err(reason.unwrap_or_else(|| SignatureProblem::UnknownSigner { issuer: issuer.to_hex() }))
     }
 
     /// The rules that need no key. Gives the time of signing.
-    fn check_signature(&self, signature: &Signature, hashes: &[HashAlgorithm]) -> Result<SystemTime, Reason> {
+    fn check_signature(&self, signature: &Signature, hashes: &[HashAlgorithm]) -> Result<SystemTime, SignatureProblem> {
         if !matches!(signature.typ(), SignatureType::Text | SignatureType::Binary) {
-            return Err(Reason::WrongType { kind: signature.typ().to_string() });
+            return Err(SignatureProblem::WrongType { kind: signature.typ().to_string() });
         }
         let hash = signature.hash_algo();
         if !hashes.is_empty() && !hashes.contains(&hash) {
-            return Err(Reason::FalseHashHeader { hash: hash.to_string() });
+            return Err(SignatureProblem::FalseHashHeader { hash: hash.to_string() });
         }
         if !matches!(
             hash,
@@ -264,17 +264,17 @@ impl Policy {
                 | HashAlgorithm::SHA3_256
                 | HashAlgorithm::SHA3_512
         ) {
-            return Err(Reason::WeakDigest { hash: hash.to_string() });
+            return Err(SignatureProblem::WeakDigest { hash: hash.to_string() });
         }
         if let Err(e) = self.standard.signature(signature, HashAlgoSecurity::CollisionResistance) {
-            return Err(Reason::Critical { detail: detail(&e) });
+            return Err(SignatureProblem::Critical { detail: detail(&e) });
         }
-        let signed_at = signature.signature_creation_time().ok_or(Reason::NoTime)?;
+        let signed_at = signature.signature_creation_time().ok_or(SignatureProblem::NoTime)?;
         if signed_at > self.now {
-            return Err(Reason::Future { at: timestamp(signed_at) });
+            return Err(SignatureProblem::Future { at: timestamp(signed_at) });
         }
         match signature.signature_expiration_time() {
-            Some(end) if end <= self.now => Err(Reason::Expired { at: timestamp(end) }),
+            Some(end) if end <= self.now => Err(SignatureProblem::Expired { at: timestamp(end) }),
             _ => Ok(signed_at),
         }
     }
@@ -288,18 +288,18 @@ impl Policy {
         cert: &Cert,
         ka: &ErasedKeyAmalgamation<'_, PublicParts>,
         keyring: &Keyring,
-    ) -> Result<Good, Reason> {
+    ) -> Result<ValidSignature, SignatureProblem> {
         let key = ka.key().fingerprint().to_hex();
         if signed_at < ka.key().creation_time() {
-            return Err(Reason::BeforeKey { key });
+            return Err(SignatureProblem::BeforeKey { key });
         }
         if let Err(error) = signature.verify_message(ka.key(), bytes) {
             use openpgp::Error::{UnsupportedEllipticCurve, UnsupportedPublicKeyAlgorithm};
             return Err(match error.downcast_ref() {
                 Some(UnsupportedEllipticCurve(_) | UnsupportedPublicKeyAlgorithm(_)) => {
-                    Reason::UnsupportedKey { key, detail: detail(&error) }
+                    SignatureProblem::UnsupportedKey { key, detail: detail(&error) }
                 }
-                _ => Reason::Bad { key },
+                _ => SignatureProblem::Bad { key },
             });
         }
         let valid = self.usable(cert, keyring)?;
@@ -307,16 +307,16 @@ impl Policy {
         let mut key_expired = false;
         for (of, end) in expirations(&valid, &signing) {
             if end <= signed_at {
-                return Err(Reason::KeyExpiredBefore { key: of, at: timestamp(end) });
+                return Err(SignatureProblem::KeyExpiredBefore { key: of, at: timestamp(end) });
             }
             if end <= self.now {
                 key_expired = true;
                 if !self.allow_expired_key {
-                    return Err(Reason::KeyExpired { key: of, at: timestamp(end) });
+                    return Err(SignatureProblem::KeyExpired { key: of, at: timestamp(end) });
                 }
             }
         }
-        Ok(Good {
+        Ok(ValidSignature {
             fingerprint: cert.fingerprint().to_hex(),
             user_id: user_id(&valid),
             subkey: (!ka.primary()).then_some(key),
@@ -326,16 +326,19 @@ impl Policy {
     }
 
     /// The certificate as it stands now, where it may be used at all. It may have expired.
-    pub(super) fn usable<'a>(&'a self, cert: &'a Cert, keyring: &Keyring) -> Result<ValidCert<'a>, Reason> {
+    pub(super) fn usable<'a>(&'a self, cert: &'a Cert, keyring: &Keyring) -> Result<ValidCert<'a>, SignatureProblem> {
         let key = cert.fingerprint().to_hex();
         let primary = cert.primary_key();
         if primary.self_revocations().next().is_some() || self.revoked_by_another(cert, keyring) {
-            return Err(Reason::Revoked { key });
+            return Err(SignatureProblem::Revoked { key });
         }
         if weak(primary.key().pk_algo(), primary.key().mpis().bits()) {
-            return Err(Reason::WeakKey { key, algorithm: algorithm(primary.key().pk_algo(), primary.key().mpis().bits()) });
+            return Err(SignatureProblem::WeakKey {
+                key,
+                algorithm: algorithm(primary.key().pk_algo(), primary.key().mpis().bits()),
+            });
         }
-        cert.with_policy(&self.standard, self.now).map_err(|e| Reason::NoSelfSignature { key, detail: detail(&e) })
+        cert.with_policy(&self.standard, self.now).map_err(|e| SignatureProblem::NoSelfSignature { key, detail: detail(&e) })
     }
 
     /// The key within its certificate, where it may make signatures at all. It may have expired.
@@ -343,31 +346,31 @@ impl Policy {
         &'a self,
         valid: &ValidCert<'a>,
         ka: &ErasedKeyAmalgamation<'a, PublicParts>,
-    ) -> Result<ValidErasedKeyAmalgamation<'a, PublicParts>, Reason> {
+    ) -> Result<ValidErasedKeyAmalgamation<'a, PublicParts>, SignatureProblem> {
         let key = ka.key().fingerprint().to_hex();
         if ka.self_revocations().next().is_some() {
-            return Err(Reason::Revoked { key });
+            return Err(SignatureProblem::Revoked { key });
         }
         if weak(ka.key().pk_algo(), ka.key().mpis().bits()) {
-            return Err(Reason::WeakKey { key, algorithm: algorithm(ka.key().pk_algo(), ka.key().mpis().bits()) });
+            return Err(SignatureProblem::WeakKey { key, algorithm: algorithm(ka.key().pk_algo(), ka.key().mpis().bits()) });
         }
         if !ka.key().pk_algo().for_signing() {
-            return Err(Reason::CannotSign { key });
+            return Err(SignatureProblem::CannotSign { key });
         }
         let found = valid.keys().find(|valid| valid.key().fingerprint() == ka.key().fingerprint());
         let Some(found) = found else {
             return Err(match lacks_back_signature(valid.cert(), ka) {
-                true => Reason::NoBackSignature { key },
-                false => Reason::NoSelfSignature { key, detail: "it has no valid binding signature".to_owned() },
+                true => SignatureProblem::NoBackSignature { key },
+                false => SignatureProblem::NoSelfSignature { key, detail: "it has no valid binding signature".to_owned() },
             });
         };
         // Only very old certificates say nothing about what their primary key is for; then it may do everything.
         let says_nothing = found.primary() && found.key_flags().is_none();
         if !found.for_signing() && !says_nothing {
-            return Err(Reason::CannotSign { key });
+            return Err(SignatureProblem::CannotSign { key });
         }
         if !found.primary() && found.primary_key_binding_signature().is_none() {
-            return Err(Reason::NoBackSignature { key });
+            return Err(SignatureProblem::NoBackSignature { key });
         }
         Ok(found)
     }
@@ -377,13 +380,13 @@ impl Policy {
         &self,
         valid: &ValidCert<'_>,
         key: &ValidErasedKeyAmalgamation<'_, PublicParts>,
-    ) -> Option<Reason> {
+    ) -> Option<SignatureProblem> {
         let (key, end) = expirations(valid, key).into_iter().find(|(_, end)| *end <= self.now)?;
-        Some(Reason::KeyExpired { key, at: timestamp(end) })
+        Some(SignatureProblem::KeyExpired { key, at: timestamp(end) })
     }
 
     /// Until when signatures of the certificate can count, where that ends, and why none counts now.
-    pub(super) fn signing_life(&self, cert: &Cert, keyring: &Keyring) -> (Option<Timestamp>, Option<Reason>) {
+    pub(super) fn signing_life(&self, cert: &Cert, keyring: &Keyring) -> (Option<Timestamp>, Option<SignatureProblem>) {
         let valid = match self.usable(cert, keyring) {
             Ok(valid) => valid,
             Err(reason) => return (None, Some(reason)),
@@ -405,17 +408,17 @@ impl Policy {
                     }
                 }
                 // A subkey for encryption may not sign, and nobody asks it to: what is wrong with a signing key says more.
-                Err(reason @ Reason::CannotSign { .. }) => {
+                Err(reason @ SignatureProblem::CannotSign { .. }) => {
                     problem.get_or_insert(reason);
                 }
                 Err(reason) => problem = Some(reason),
             }
         }
         match last {
-            None => (None, problem.or_else(|| Some(Reason::CannotSign { key: cert.fingerprint().to_hex() }))),
+            None => (None, problem.or_else(|| Some(SignatureProblem::CannotSign { key: cert.fingerprint().to_hex() }))),
             Some((Some(end), key)) if end <= self.now => {
                 let at = timestamp(end);
-                (Some(at), Some(Reason::KeyExpired { key, at }))
+                (Some(at), Some(SignatureProblem::KeyExpired { key, at }))
             }
             Some((end, _)) => (end.map(timestamp), None),
         }
@@ -499,7 +502,7 @@ pub(super) fn user_id(valid: &ValidCert<'_>) -> String {
 /// What the library says, with all its causes: its errors are chains of `anyhow`, which no type of ours could carry.
 pub(super) fn detail(error: &openpgp::anyhow::Error) -> String {
     let text = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    Plain(&text).to_string()
+    Sanitized(&text).to_string()
 }
 
 /// `time` in the type of this program. Times of OpenPGP are seconds of 32 bits, so all of them fit.

@@ -4,12 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::obtain::Ways;
-use super::{LOCK_FILE_NAME, LeftOut, LockFileError, Locked, ObtainError};
+use super::fetch::FetchContext;
+use super::{FetchLockedError, LOCK_FILE_NAME, LockFileError, LockedPlugin, UnlockablePlugin};
 use crate::digest::Sha256Digest;
 use crate::files;
 use crate::intake::source::FetchOptions;
-use crate::manager::{Manager, Trust};
+use crate::manager::{Manager, VerificationMode};
 use crate::store::{StoreError, interrupt};
 
 /// What [`Manager::export`] wrote.
@@ -22,7 +22,7 @@ pub struct Exported {
     /// Those of them that nothing verified.
     pub unverified: Vec<String>,
     /// The plugins that are not in it, and why.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<UnlockablePlugin>,
 }
 
 /// Why there is no mirror.
@@ -34,7 +34,7 @@ pub enum ExportError {
     Store(#[from] StoreError),
     /// A package is not kept, and cannot be had again.
     #[error(transparent)]
-    Obtain(#[from] ObtainError),
+    Obtain(#[from] FetchLockedError),
     /// The mirror's lock file cannot be written.
     #[error(transparent)]
     File(#[from] LockFileError),
@@ -77,7 +77,7 @@ impl Manager<'_> {
         Ok(Exported { lock_file, packages: file.plugins.len(), unverified: file.unverified(), left_out })
     }
 
-    fn export_package(&self, locked: &Locked, to: &Path, fetch: &FetchOptions) -> Result<(), ExportError> {
+    fn export_package(&self, locked: &LockedPlugin, to: &Path, fetch: &FetchOptions) -> Result<(), ExportError> {
         let is_it = |path: &Path| {
             let digest = Sha256Digest::of_file(path).map(|(digest, _)| digest).ok();
             digest.is_some() && digest == locked.archive()
@@ -94,9 +94,10 @@ impl Manager<'_> {
             }
         }
         let scratch = crate::manager::update::scratch()?;
-        let trust = Trust::signature();
-        let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust: &trust, accept_signer: false };
-        let fetched = self.obtain(locked, &ways, scratch.path(), self.report)?.verified.into_fetched();
+        let trust = VerificationMode::signature();
+        let context =
+            FetchContext { fetch, mirror: None, offline: false, frozen: true, trust: &trust, accept_signer: false };
+        let fetched = self.fetch_and_verify_locked(locked, &context, scratch.path(), self.report)?.verified.into_fetched();
         copy(&fetched.path, to)?;
         match &fetched.provenance {
             Some(bytes) => {

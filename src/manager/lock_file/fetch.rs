@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::Locked;
-use super::verify::Obtained;
-use crate::intake::package::Fetched;
-use crate::intake::provenance::Otherwise;
-use crate::intake::provenance::having;
+use super::LockedPlugin;
+use super::verify::VerifiedLocked;
+use crate::intake::package::FetchedPackage;
+use crate::intake::provenance::Alternatives;
+use crate::intake::provenance::expect_digest;
 use crate::intake::source::version::Range;
 use crate::intake::source::{FetchOptions, OciReference, Source};
-use crate::manager::network::{remembered, with_remembered};
-use crate::manager::{AdmitError, InstallError, Manager, Trust};
+use crate::manager::network::{network_settings, with_network_settings};
+use crate::manager::{AdmitError, InstallError, Manager, VerificationMode};
 use crate::report::Report;
 use crate::store;
-use crate::text::{Plain, masked_source, plain};
+use crate::text::{Sanitized, masked_source, sanitized};
 
 /// Where packages may come from, and how.
 #[derive(Debug, Clone)]
-pub(super) struct Ways<'a> {
+pub(super) struct FetchContext<'a> {
     /// How to reach servers.
     pub(super) fetch: &'a FetchOptions,
     /// A directory that `plugin export` wrote.
@@ -28,38 +28,38 @@ pub(super) struct Ways<'a> {
     /// Whether only what the file settles counts; else a signature by the locked signer, too.
     pub(super) frozen: bool,
     /// Whose signatures count.
-    pub(super) trust: &'a Trust,
+    pub(super) trust: &'a VerificationMode,
     /// Whether another signer than before is fine, and none.
     pub(super) accept_signer: bool,
 }
 
 /// A package that is the one that the file means, and that nobody verified.
 #[derive(Debug)]
-pub(super) struct Had {
+pub(super) struct FetchedLocked {
     /// The package.
-    pub(super) fetched: Fetched,
+    pub(super) fetched: FetchedPackage,
     /// Where the file says that it comes from; the mirror, where that is no source any more.
     pub(super) source: Source,
     /// Whether it came from a mirror.
     pub(super) from_mirror: bool,
 }
 
-impl Had {
+impl FetchedLocked {
     /// Whether the file says which bytes it is.
-    pub(super) fn is_settled(&self, locked: &Locked) -> bool {
-        locked.archive().is_some() || self.fetched.origin.pinned
+    pub(super) fn has_known_digest(&self, locked: &LockedPlugin) -> bool {
+        locked.archive().is_some() || self.fetched.origin.exact
     }
 }
 
 /// Why a locked package cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ObtainError {
+pub enum FetchLockedError {
     /// The file does not say which archive it is.
     #[error(
         "the lock file does not settle plugin `{name}`: it has no digest for {platform}; lock it on a machine of this kind, or leave out `--frozen`"
     )]
-    Unsettled {
+    NoDigest {
         /// The plugin's name.
         name: String,
         /// This platform.
@@ -68,7 +68,7 @@ pub enum ObtainError {
     /// The network would be needed.
     #[error(
         "plugin `{name}` cannot be had offline: it comes from {} and {}; write a mirror where the network is, with `{host} plugin export DIR`, or leave out `--offline`",
-        Plain(.from), mirror_lacks(.mirror)
+        Sanitized(.from), mirror_lacks(.mirror)
     )]
     Offline {
         /// The plugin's name.
@@ -97,7 +97,7 @@ pub enum ObtainError {
         path: PathBuf,
     },
     /// Somebody else signed it.
-    #[error("plugin `{name}` is signed by {found}, but the lock file says {}", Plain(.locked))]
+    #[error("plugin `{name}` is signed by {found}, but the lock file says {}", Sanitized(.locked))]
     OtherSigner {
         /// The plugin's name.
         name: String,
@@ -109,7 +109,7 @@ pub enum ObtainError {
     /// There is no signature where the lock file names who signed.
     #[error(
         "plugin `{name}` was signed by {} as the lock file has it, and this is not signed ({} does not exist); put its provenance there, or lock it anew as it is",
-        Plain(.signer), Plain(.at)
+        Sanitized(.signer), Sanitized(.at)
     )]
     Unsigned {
         /// The plugin's name.
@@ -143,9 +143,9 @@ impl Manager<'_> {
     /// A lock file is what somebody else wrote: no source in it may get a password that was meant for another one.
     pub(super) fn check_credentials<'l>(
         &self,
-        wanted: impl Iterator<Item = &'l Locked>,
+        wanted: impl Iterator<Item = &'l LockedPlugin>,
         fetch: &FetchOptions,
-    ) -> Result<(), ObtainError> {
+    ) -> Result<(), FetchLockedError> {
         if fetch.username.is_none() {
             return Ok(());
         }
@@ -155,119 +155,125 @@ impl Manager<'_> {
             return Ok(());
         }
         let servers: Vec<String> = servers.into_iter().collect();
-        Err(ObtainError::Credentials { servers: plain(&servers.join(", ")).into_owned() })
+        Err(FetchLockedError::Credentials { servers: sanitized(&servers.join(", ")).into_owned() })
     }
 
     /// The options of a fetch of `locked`, with what the receipt of the installed plugin knows of that server.
-    fn options_of(&self, locked: &Locked, source: &Source, fetch: &FetchOptions) -> FetchOptions {
+    fn fetch_options_for(&self, locked: &LockedPlugin, source: &Source, fetch: &FetchOptions) -> FetchOptions {
         let is_there = |receipt: &store::Receipt| {
             let installed = self.parse_source(&receipt.source.asked);
             source.server().is_some() && installed.is_ok_and(|installed| installed.server() == source.server())
         };
         match self.installed_receipt(locked).filter(is_there) {
-            Some(receipt) => with_remembered(fetch, &receipt.network),
+            Some(receipt) => with_network_settings(fetch, &receipt.network),
             None => fetch.clone(),
         }
     }
 
     /// What the receipt of `locked` is to remember of how its server was reached.
-    pub(super) fn network_of(&self, locked: &Locked, fetch: &FetchOptions) -> store::Network {
+    pub(super) fn network_settings_for(&self, locked: &LockedPlugin, fetch: &FetchOptions) -> store::NetworkSettings {
         let source = self.parse_source(&locked.source).ok();
-        source.map_or_else(Default::default, |source| remembered(&self.options_of(locked, &source, fetch), &source))
+        source.map_or_else(Default::default, |source| {
+            network_settings(&self.fetch_options_for(locked, &source, fetch), &source)
+        })
     }
 
     /// Fetches the package of `locked` into `spool`, and verifies it as the file says, and as this machine knows to expect.
-    pub(super) fn obtain(
+    pub(super) fn fetch_and_verify_locked(
         &self,
-        locked: &Locked,
-        ways: &Ways<'_>,
+        locked: &LockedPlugin,
+        context: &FetchContext<'_>,
         spool: &Path,
         report: &dyn Report,
-    ) -> Result<Obtained, ObtainError> {
-        let known = if ways.accept_signer { Vec::new() } else { self.known_signers_of(locked)? };
-        let had = match ways.mirror.map(|mirror| mirror.join("packages").join(locked.file_name())) {
-            Some(path) if path.exists() => self.get_from_mirror(locked, path, ways, spool, report)?,
+    ) -> Result<VerifiedLocked, FetchLockedError> {
+        let known = if context.accept_signer { Vec::new() } else { self.known_signers_of(locked)? };
+        let package = match context.mirror.map(|mirror| mirror.join("packages").join(locked.file_name())) {
+            Some(path) if path.exists() => self.fetch_from_mirror(locked, path, context, spool, report)?,
             absent => {
                 let is_signed = locked.signer().is_some() || !known.is_empty();
-                self.get_from_source(locked, absent, is_signed, ways, spool, report)?
+                self.fetch_from_source(locked, absent, is_signed, context, spool, report)?
             }
         };
-        self.verify_locked(locked, &known, had, ways, report)
+        self.verify_locked(locked, &known, package, context, report)
     }
 
     /// Fetches once more what `locked` was made of, an installed plugin: with its digest, or of its commit.
-    pub(in crate::manager) fn fetch_again(
+    pub(in crate::manager) fn refetch(
         &self,
-        locked: &Locked,
+        locked: &LockedPlugin,
         signed: bool,
         fetch: &FetchOptions,
         spool: &Path,
-    ) -> Result<Fetched, ObtainError> {
-        let trust = &Trust::Nothing;
-        let ways = Ways { fetch, mirror: None, offline: false, frozen: true, trust, accept_signer: false };
-        Ok(self.get_from_source(locked, None, signed, &ways, spool, self.report)?.fetched)
+    ) -> Result<FetchedPackage, FetchLockedError> {
+        let trust = &VerificationMode::Nothing;
+        let context = FetchContext { fetch, mirror: None, offline: false, frozen: true, trust, accept_signer: false };
+        Ok(self.fetch_from_source(locked, None, signed, &context, spool, self.report)?.fetched)
     }
 
-    fn get_from_mirror(
+    fn fetch_from_mirror(
         &self,
-        locked: &Locked,
+        locked: &LockedPlugin,
         path: PathBuf,
-        ways: &Ways<'_>,
+        context: &FetchContext<'_>,
         spool: &Path,
         report: &dyn Report,
-    ) -> Result<Had, ObtainError> {
-        let digest = locked.archive().ok_or_else(|| unsettled(locked))?;
-        let options = FetchOptions { want_provenance: true, ..local(ways.fetch) };
+    ) -> Result<FetchedLocked, FetchLockedError> {
+        let digest = locked.archive().ok_or_else(|| no_digest(locked))?;
+        let options = FetchOptions { want_provenance: true, ..local_options(context.fetch) };
         let mirror = Source::Archive(path);
-        let fetched = self.fetch(&mirror, &options, spool, report).map_err(|e| failed(locked, e.into()))?;
-        let fetched = having(fetched, &digest).map_err(|e| failed(locked, e.into()))?;
-        Ok(Had { fetched, source: self.parse_source(&locked.source).unwrap_or(mirror), from_mirror: true })
+        let fetched = self.fetch(&mirror, &options, spool, report).map_err(|e| fetch_failed(locked, e.into()))?;
+        let fetched = expect_digest(fetched, &digest).map_err(|e| fetch_failed(locked, e.into()))?;
+        Ok(FetchedLocked { fetched, source: self.parse_source(&locked.source).unwrap_or(mirror), from_mirror: true })
     }
 
-    fn get_from_source(
+    fn fetch_from_source(
         &self,
-        locked: &Locked,
+        locked: &LockedPlugin,
         not_in_mirror: Option<PathBuf>,
         is_signed: bool,
-        ways: &Ways<'_>,
+        context: &FetchContext<'_>,
         spool: &Path,
         report: &dyn Report,
-    ) -> Result<Had, ObtainError> {
+    ) -> Result<FetchedLocked, FetchLockedError> {
         let name = locked.name.to_string();
         let source = match self.parse_source(&locked.source) {
-            Ok(source) if !(ways.offline && source.is_remote()) => source,
-            Err(error) if !ways.offline => return Err(failed(locked, error.into())),
+            Ok(source) if !(context.offline && source.is_remote()) => source,
+            Err(error) if !context.offline => return Err(fetch_failed(locked, error.into())),
             _ => {
                 let (from, host) = (masked_source(&locked.source), self.host.name().to_owned());
-                return Err(ObtainError::Offline { name, from, mirror: not_in_mirror, host });
+                return Err(FetchLockedError::Offline { name, from, mirror: not_in_mirror, host });
             }
         };
         if let Source::Directory(path) = source {
-            return Err(ObtainError::Directory { name, path });
+            return Err(FetchLockedError::Directory { name, path });
         }
-        let mut options = if source.is_remote() { self.options_of(locked, &source, ways.fetch) } else { local(ways.fetch) };
-        let (source, version) = settled(source, locked);
+        let mut options = if source.is_remote() {
+            self.fetch_options_for(locked, &source, context.fetch)
+        } else {
+            local_options(context.fetch)
+        };
+        let (source, version) = locked_source(source, locked);
         let digest = locked.archive();
-        let is_settled = digest.is_some() || source.is_pinned(version.as_deref());
-        if !is_settled && ways.frozen {
-            return Err(unsettled(locked));
+        let has_digest = digest.is_some() || source.is_exact(version.as_deref());
+        if !has_digest && context.frozen {
+            return Err(no_digest(locked));
         }
         options.digest = None;
-        options.want_provenance = is_signed || (!is_settled && matches!(ways.trust, Trust::Signature { .. }));
+        options.want_provenance = is_signed || (!has_digest && matches!(context.trust, VerificationMode::Signature { .. }));
         options.version = version;
-        let fetched = self.fetch(&source, &options, spool, report).map_err(|e| failed(locked, e.into()))?;
+        let fetched = self.fetch(&source, &options, spool, report).map_err(|e| fetch_failed(locked, e.into()))?;
         let fetched = match digest {
             // Every byte hangs on the commit; how it is packed may differ between versions of this program.
-            Some(digest) if !(fetched.origin.pinned && fetched.origin.git.is_some()) => {
-                having(fetched, &digest).map_err(|e| failed(locked, e.into()))?
+            Some(digest) if !(fetched.origin.exact && fetched.origin.git.is_some()) => {
+                expect_digest(fetched, &digest).map_err(|e| fetch_failed(locked, e.into()))?
             }
             _ => fetched,
         };
-        Ok(Had { fetched, source, from_mirror: false })
+        Ok(FetchedLocked { fetched, source, from_mirror: false })
     }
 
     /// The receipt of what is installed under the name of `locked`; a damaged one knows nothing.
-    pub(super) fn installed_receipt(&self, locked: &Locked) -> Option<store::Receipt> {
+    pub(super) fn installed_receipt(&self, locked: &LockedPlugin) -> Option<store::Receipt> {
         let store = self.store();
         let found = store.find(locked.name.as_str()).ok().flatten()?;
         store.receipt(&found).ok().flatten()
@@ -275,17 +281,20 @@ impl Manager<'_> {
 }
 
 /// What failed for `locked`.
-pub(super) fn failed(locked: &Locked, source: InstallError) -> ObtainError {
-    ObtainError::Failed { name: locked.name.to_string(), source: Box::new(source.otherwise(Otherwise::Nothing)) }
+pub(super) fn fetch_failed(locked: &LockedPlugin, source: InstallError) -> FetchLockedError {
+    FetchLockedError::Failed {
+        name: locked.name.to_string(),
+        source: Box::new(source.with_alternatives(Alternatives::Nothing)),
+    }
 }
 
 /// The file does not say which bytes `locked` is on this platform.
-pub(super) fn unsettled(locked: &Locked) -> ObtainError {
-    ObtainError::Unsettled { name: locked.name.to_string(), platform: Locked::platform() }
+pub(super) fn no_digest(locked: &LockedPlugin) -> FetchLockedError {
+    FetchLockedError::NoDigest { name: locked.name.to_string(), platform: LockedPlugin::platform() }
 }
 
 /// The source and version that can only mean what is locked, as far as the file says so.
-fn settled(source: Source, locked: &Locked) -> (Source, Option<String>) {
+fn locked_source(source: Source, locked: &LockedPlugin) -> (Source, Option<String>) {
     let version = || locked.version.as_ref().map(ToString::to_string);
     match source {
         Source::Git(_) | Source::Web(_) => (source, locked.commit.clone()),
@@ -310,15 +319,15 @@ fn settled(source: Source, locked: &Locked) -> (Source, Option<String>) {
 }
 
 /// The options for a file of this machine: those that speak of a network have nothing to say.
-pub(super) fn local(options: &FetchOptions) -> FetchOptions {
+pub(super) fn local_options(options: &FetchOptions) -> FetchOptions {
     FetchOptions { http: options.http.clone(), limits: options.limits.clone(), ..FetchOptions::default() }
 }
 
 /// What the receipt keeps as the source of a locked plugin, wherever its bytes `came` from this time.
-pub(super) fn source_of(locked: &Locked, came: &store::Source) -> store::Source {
+pub(super) fn receipt_source(locked: &LockedPlugin, came: &store::RecordedSource) -> store::RecordedSource {
     let manifest = locked.manifest.map(|digest| format!("sha256:{digest}"));
     let asked = locked.source.clone();
     // What came from a mirror knows nothing of the source.
-    let came = if came.asked == asked { came.clone() } else { store::Source::default() };
-    store::Source { asked, revision: locked.commit.clone().or(manifest), ..came }
+    let came = if came.asked == asked { came.clone() } else { store::RecordedSource::default() };
+    store::RecordedSource { asked, revision: locked.commit.clone().or(manifest), ..came }
 }

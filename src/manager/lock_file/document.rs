@@ -13,7 +13,7 @@ use crate::digest::Sha256Digest;
 use crate::files;
 use crate::manifest::PluginName;
 use crate::manifest::platform::Platform;
-use crate::text::{Plain, plain_block};
+use crate::text::{Sanitized, sanitized_block};
 
 /// The name of the file where nobody names another.
 pub const FILE_NAME: &str = "plugins.lock";
@@ -31,12 +31,12 @@ const ANY: &str = "any";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LockFile {
     /// The plugins by name.
-    pub plugins: BTreeMap<PluginName, Locked>,
+    pub plugins: BTreeMap<PluginName, LockedPlugin>,
 }
 
 /// One plugin of a lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Locked {
+pub struct LockedPlugin {
     /// Its name.
     pub name: PluginName,
     /// Its exact version; none where its manifest has none.
@@ -50,23 +50,23 @@ pub struct Locked {
     /// The digest of its manifest in an OCI registry.
     pub manifest: Option<Sha256Digest>,
     /// How it was verified.
-    pub verified: Vouched,
+    pub verified: LockedVerification,
     /// The digests of its archives: by `<os>/<arch>`, or under `any`.
     pub archives: BTreeMap<String, Sha256Digest>,
 }
 
 /// How a locked plugin was verified: what comes of the entry is trusted for no more than that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Vouched {
+pub enum LockedVerification {
     /// By a signature.
-    Signature(Signer),
+    Signature(LockedSigner),
     /// By its digest, which somebody named.
     Digest,
     /// By nothing: the digest says which bytes are meant, and nobody said that they are good.
     Nothing,
 }
 
-impl Vouched {
+impl LockedVerification {
     /// The word that the file uses.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl Vouched {
         }
     }
 
-    fn read(word: Option<&str>, signer: Option<Signer>) -> Result<Self, String> {
+    fn read(word: Option<&str>, signer: Option<LockedSigner>) -> Result<Self, String> {
         match (word, signer) {
             // Older files do not say it: a signer is named where there was a signature.
             (Some("signature") | None, Some(signer)) => Ok(Self::Signature(signer)),
@@ -84,7 +84,9 @@ impl Vouched {
             (Some("none"), None) => Ok(Self::Nothing),
             (Some("signature"), None) => Err("it was verified by a signature, and no signer is named".to_owned()),
             (Some("digest" | "none"), Some(_)) => Err("a signer is named, but no signature was verified".to_owned()),
-            (Some(other), _) => Err(format!("`verified` is `{}`: expected `signature`, `digest` or `none`", Plain(other))),
+            (Some(other), _) => {
+                Err(format!("`verified` is `{}`: expected `signature`, `digest` or `none`", Sanitized(other)))
+            }
         }
     }
 }
@@ -92,7 +94,7 @@ impl Vouched {
 /// Who signed a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Signer {
+pub struct LockedSigner {
     /// The fingerprint of the certificate.
     pub fingerprint: String,
     /// Its user id.
@@ -162,13 +164,13 @@ fn lock_command(host: &str, path: &Path) -> String {
 struct Document {
     version: u32,
     #[serde(default, rename = "plugin", skip_serializing_if = "Vec::is_empty")]
-    plugins: Vec<Entry>,
+    plugins: Vec<PluginEntry>,
 }
 
 /// A plugin as it is written. Tables come last, as TOML wants it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Entry {
+struct PluginEntry {
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
@@ -182,7 +184,7 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verified: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    signer: Option<Signer>,
+    signer: Option<LockedSigner>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     archives: BTreeMap<String, String>,
 }
@@ -205,13 +207,13 @@ impl LockFile {
         let text = String::from_utf8(bytes).map_err(|_| malformed("it is no text".to_owned()))?;
         match Self::parse(&text) {
             Ok(file) => Ok(file),
-            Err(Problem::Newer(found)) => Err(LockFileError::Newer { path: path.to_owned(), found }),
-            Err(Problem::Malformed(reason)) => Err(malformed(reason)),
+            Err(EntryProblem::Newer(found)) => Err(LockFileError::Newer { path: path.to_owned(), found }),
+            Err(EntryProblem::Malformed(reason)) => Err(malformed(reason)),
         }
     }
 
     /// Reads the text of a lock file.
-    fn parse(text: &str) -> Result<Self, Problem> {
+    fn parse(text: &str) -> Result<Self, EntryProblem> {
         #[derive(Deserialize)]
         struct Head {
             version: u32,
@@ -219,17 +221,17 @@ impl LockFile {
         if let Ok(Head { version }) = toml::from_str(text)
             && version > VERSION
         {
-            return Err(Problem::Newer(version));
+            return Err(EntryProblem::Newer(version));
         }
-        let document: Document = toml::from_str(text).map_err(|e| Problem::Malformed(located(text, &e)))?;
+        let document: Document = toml::from_str(text).map_err(|e| EntryProblem::Malformed(located(text, &e)))?;
         if document.version != VERSION {
-            return Err(Problem::Malformed(format!("its version is {}", document.version)));
+            return Err(EntryProblem::Malformed(format!("its version is {}", document.version)));
         }
         let mut plugins = BTreeMap::new();
         for entry in document.plugins {
             let name = entry.name.clone();
-            let wrong = |reason: String| Problem::Malformed(format!("plugin `{}`: {reason}", Plain(&name)));
-            let locked = Locked::read(entry).map_err(wrong)?;
+            let wrong = |reason: String| EntryProblem::Malformed(format!("plugin `{}`: {reason}", Sanitized(&name)));
+            let locked = LockedPlugin::read(entry).map_err(wrong)?;
             // Two plugins of one name, in one case of letters or another, would be one directory.
             if plugins.keys().any(|other: &PluginName| other.as_str().eq_ignore_ascii_case(&name)) {
                 return Err(wrong("it is there twice".to_owned()));
@@ -241,7 +243,7 @@ impl LockFile {
 
     /// The file's text.
     fn render(&self, host: &str) -> String {
-        let plugins = self.plugins.values().map(Locked::write).collect();
+        let plugins = self.plugins.values().map(LockedPlugin::write).collect();
         // Strings, numbers and tables with names: TOML has a form for all of it.
         let text = toml::to_string(&Document { version: VERSION, plugins }).unwrap_or_default();
         format!("# Written by `{host} plugin lock`; `{host} plugin sync` makes the installed plugins equal to it.\n\n{text}")
@@ -262,21 +264,21 @@ impl LockFile {
 
 /// What is wrong with a text.
 #[derive(Debug, PartialEq, Eq)]
-enum Problem {
+enum EntryProblem {
     Newer(u32),
     Malformed(String),
 }
 
 /// The parser's message with its line.
 fn located(text: &str, error: &toml::de::Error) -> String {
-    let message = plain_block(error.message()).replace('\n', " ");
+    let message = sanitized_block(error.message()).replace('\n', " ");
     match error.span().and_then(|span| text.get(..span.start)) {
         Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
         None => message,
     }
 }
 
-impl Locked {
+impl LockedPlugin {
     /// The key under which this platform's archive stands, where it differs from platform to platform.
     pub(super) fn platform() -> String {
         let Platform { os, arch } = Platform::current();
@@ -289,10 +291,10 @@ impl Locked {
     }
 
     /// Who signed it.
-    pub fn signer(&self) -> Option<&Signer> {
+    pub fn signer(&self) -> Option<&LockedSigner> {
         match &self.verified {
-            Vouched::Signature(signer) => Some(signer),
-            Vouched::Digest | Vouched::Nothing => None,
+            LockedVerification::Signature(signer) => Some(signer),
+            LockedVerification::Digest | LockedVerification::Nothing => None,
         }
     }
 
@@ -315,7 +317,7 @@ impl Locked {
         }
     }
 
-    fn read(entry: Entry) -> Result<Self, String> {
+    fn read(entry: PluginEntry) -> Result<Self, String> {
         let name = PluginName::new(&entry.name).map_err(|e| e.to_string())?;
         let version = entry.version.as_deref().map(semver::Version::parse).transpose();
         let version = version.map_err(|e| format!("its version is none: {e}"))?;
@@ -342,14 +344,14 @@ impl Locked {
             constraint: entry.constraint,
             commit: entry.commit,
             manifest: entry.manifest.as_deref().map(digest).transpose()?,
-            verified: Vouched::read(entry.verified.as_deref(), entry.signer)?,
+            verified: LockedVerification::read(entry.verified.as_deref(), entry.signer)?,
             archives,
         })
     }
 
-    fn write(&self) -> Entry {
+    fn write(&self) -> PluginEntry {
         let digest = |digest: &Sha256Digest| format!("sha256:{digest}");
-        Entry {
+        PluginEntry {
             name: self.name.to_string(),
             version: self.version.as_ref().map(ToString::to_string),
             source: self.source.clone(),
@@ -375,15 +377,15 @@ mod tests {
 
     use super::*;
 
-    fn locked(name: &str) -> Locked {
-        Locked {
+    fn locked(name: &str) -> LockedPlugin {
+        LockedPlugin {
             name: PluginName::new(name).unwrap(),
             version: Some(semver::Version::new(1, 2, 3)),
             source: "https://example.com/p.tgz?v=1".to_owned(),
             constraint: Some("~1.2".to_owned()),
             commit: None,
             manifest: Some(Sha256Digest::of(b"m")),
-            verified: Vouched::Signature(Signer {
+            verified: LockedVerification::Signature(LockedSigner {
                 fingerprint: "ABCD".to_owned(),
                 user_id: Some("A \"B\" <a@b>\n".to_owned()),
             }),
@@ -393,12 +395,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_is_sorted() {
-        let bare = Locked {
+        let bare = LockedPlugin {
             version: None,
             constraint: None,
             manifest: None,
             commit: Some("a".repeat(40)),
-            verified: Vouched::Nothing,
+            verified: LockedVerification::Nothing,
             archives: BTreeMap::new(),
             ..locked("bare")
         };
@@ -451,11 +453,11 @@ mod tests {
             (entry("[[plugin]\n"), "line 5"),
         ] {
             match LockFile::parse(&text).unwrap_err() {
-                Problem::Malformed(reason) => assert!(reason.contains(part), "{text:?}: {reason}"),
+                EntryProblem::Malformed(reason) => assert!(reason.contains(part), "{text:?}: {reason}"),
                 other => panic!("{text:?}: {other:?}"),
             }
         }
-        assert_eq!(LockFile::parse("version = 2\nnew = true\n"), Err(Problem::Newer(2)));
+        assert_eq!(LockFile::parse("version = 2\nnew = true\n"), Err(EntryProblem::Newer(2)));
     }
 
     proptest! {
@@ -468,7 +470,7 @@ mod tests {
         fn any_source_and_signer_survive(source in "[^\0]+", user_id in ".*") {
             let mut one = locked("p");
             one.source = source;
-            one.verified = Vouched::Signature(Signer { fingerprint: "F".to_owned(), user_id: Some(user_id) });
+            one.verified = LockedVerification::Signature(LockedSigner { fingerprint: "F".to_owned(), user_id: Some(user_id) });
             let file = LockFile { plugins: [(one.name.clone(), one)].into() };
             prop_assert_eq!(LockFile::parse(&file.render("tool")).unwrap(), file);
         }

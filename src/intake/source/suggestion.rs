@@ -17,9 +17,9 @@ const ENTRIES: usize = 10_000;
 
 /// What was probably meant, safe to show; often nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Meant(Vec<String>);
+pub struct Suggestion(Vec<String>);
 
-impl Meant {
+impl Suggestion {
     /// What `argument`, which is there under no reading of it, may have been meant to be.
     pub(super) fn of(argument: &str) -> Self {
         let mut meant = beginning(argument);
@@ -28,7 +28,7 @@ impl Meant {
         }
         // A bare name could be read as that of a plugin.
         let here = |path: String| if path.contains('/') { path } else { format!("./{path}") };
-        meant.extend(near_paths(argument, |path| is_package(path) || path.is_dir()).into_iter().map(here));
+        meant.extend(similar_paths(argument, |path| is_package(path) || path.is_dir()).into_iter().map(here));
         Self::from(meant)
     }
 
@@ -41,7 +41,7 @@ impl Meant {
     /// What a URL of the unknown `scheme` may have been meant to be, of the schemes that are `known`.
     pub(super) fn scheme(argument: &str, scheme: &str, known: &[&str]) -> Self {
         let rest = argument.get(scheme.len()..).unwrap_or_default();
-        let near = known.iter().filter(|known| !known.ends_with("...") && distance(scheme, known) <= slips(scheme));
+        let near = known.iter().filter(|known| !known.ends_with("...") && distance(scheme, known) <= max_typos(scheme));
         Self::from(near.map(|known| format!("{known}{rest}")).collect())
     }
 
@@ -52,7 +52,7 @@ impl Meant {
 }
 
 /// `; did you mean ...?`, or nothing.
-impl fmt::Display for Meant {
+impl fmt::Display for Suggestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         did_you_mean(&self.0).map_or(Ok(()), |question| write!(f, "; {question}"))
     }
@@ -64,9 +64,9 @@ pub(super) fn shown(argument: &str) -> String {
     match beginning(argument).first() {
         Some(url) => {
             let slip = argument.strip_suffix(&rest(url)).unwrap_or_default();
-            format!("{}{}", text::plain(slip), rest(&text::masked_source(url)))
+            format!("{}{}", text::sanitized(slip), rest(&text::masked_source(url)))
         }
-        None => text::plain(argument).into_owned(),
+        None => text::sanitized(argument).into_owned(),
     }
 }
 
@@ -114,7 +114,7 @@ pub fn is_package(path: &Path) -> bool {
 }
 
 /// Paths whose last part is nearly that of the path `argument`, of those that are `offered`; the nearest first.
-pub fn near_paths(argument: &str, offered: impl Fn(&Path) -> bool) -> Vec<String> {
+pub fn similar_paths(argument: &str, offered: impl Fn(&Path) -> bool) -> Vec<String> {
     let path = Path::new(argument);
     let (Some(name), Some(parent)) = (path.file_name().and_then(|name| name.to_str()), path.parent()) else {
         return Vec::new();
@@ -130,7 +130,7 @@ pub fn near_paths(argument: &str, offered: impl Fn(&Path) -> bool) -> Vec<String
             let entry = entry.ok()?;
             let own = entry.file_name().into_string().ok()?;
             let far = match distance(name, &own) {
-                far if far <= slips(name) => far,
+                far if far <= max_typos(name) => far,
                 // The version was left out.
                 _ if is_archive_name(&own) && own.strip_prefix(stem)?.starts_with('-') => MOST,
                 _ => return None,
@@ -143,7 +143,7 @@ pub fn near_paths(argument: &str, offered: impl Fn(&Path) -> bool) -> Vec<String
 }
 
 /// How many slips of the fingers a word of that length may have.
-fn slips(word: &str) -> usize {
+fn max_typos(word: &str) -> usize {
     match word.chars().count() {
         0..=2 => 0,
         3 => 1,
@@ -181,7 +181,7 @@ mod tests {
             ("https:", &[]),
             ("", &[]),
         ] {
-            assert_eq!(Meant::of(argument).0, want, "{argument}");
+            assert_eq!(Suggestion::of(argument).0, want, "{argument}");
         }
         for (argument, want) in [
             ("oci:/h/x", &["oci://h/x"][..]),
@@ -189,7 +189,7 @@ mod tests {
             ("https://h/x", &[]),
             ("x", &[]),
         ] {
-            assert_eq!(Meant::reference(argument).0, want, "{argument}");
+            assert_eq!(Suggestion::reference(argument).0, want, "{argument}");
         }
         assert_eq!(shown("https:/ann:pw@h/x?t=1"), "https:/h/x?***");
         assert_eq!(shown("a/b"), "a/b");
@@ -200,7 +200,7 @@ mod tests {
             ("ocl://h/x", "ocl", &["oci://h/x"]),
             ("gs://h/x", "gs", &[]),
         ] {
-            assert_eq!(Meant::scheme(argument, scheme, &known).0, want, "{argument}");
+            assert_eq!(Suggestion::scheme(argument, scheme, &known).0, want, "{argument}");
         }
     }
 
@@ -222,8 +222,8 @@ mod tests {
             ("something", &[]),
         ] {
             let want: Vec<String> = want.iter().map(|name| at(name)).collect();
-            assert_eq!(Meant::of(&at(name)).0, want, "{name}");
+            assert_eq!(Suggestion::of(&at(name)).0, want, "{name}");
         }
-        assert_eq!(Meant::of(&at("nowhere/helo")), Meant::default());
+        assert_eq!(Suggestion::of(&at("nowhere/helo")), Suggestion::default());
     }
 }

@@ -14,47 +14,47 @@ const MAX_DECODINGS: usize = 8;
 
 /// Where something comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLocation {
     shown: String,
-    texts: Vec<Texts>,
+    texts: Vec<LocationTexts>,
 }
 
 /// One name of a place, in its two readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Texts {
+pub(super) struct LocationTexts {
     /// As it is written, in normal form.
     pub(super) plain: String,
     /// As freely as a server could read it.
-    pub(super) bent: String,
+    pub(super) decoded: String,
 }
 
-impl Place {
+impl SourceLocation {
     /// The place that `source` names, as a receipt keeps it: a URL, an absolute path, `user@host:path`, or a name.
     pub fn of(source: &str) -> Self {
         let shown = crate::text::masked_source(source);
-        let mut place = Self { shown, texts: Vec::new() };
+        let mut location = Self { shown, texts: Vec::new() };
         if source.starts_with('/') {
-            place.add("file://", source, Reading::Raw);
-            return place;
+            location.add("file://", source, PathEncoding::Raw);
+            return location;
         }
         let Some((scheme, rest)) = source.split_once("://") else {
             match scp_parts(source) {
                 Some((host, path)) => {
                     let head = format!("ssh://{}", authority("ssh", &host.to_ascii_lowercase()));
-                    place.add_git(&head, &format!("/{}", path.trim_start_matches('/')), Reading::Decoded);
+                    location.add_git(&head, &format!("/{}", path.trim_start_matches('/')), PathEncoding::Decoded);
                 }
                 None => {
                     // `owner/repo` is one at GitHub, unless it is a name in an index.
                     let bare = source.split('@').next().unwrap_or_default();
                     let bare = bare.strip_prefix("github.com/").unwrap_or(bare);
                     if bare.matches('/').count() == 1 {
-                        place.add("https://github.com/", bare, Reading::Decoded);
-                        place.add("github.com/", bare, Reading::Decoded);
+                        location.add("https://github.com/", bare, PathEncoding::Decoded);
+                        location.add("github.com/", bare, PathEncoding::Decoded);
                     }
-                    place.add("", source, Reading::Decoded);
+                    location.add("", source, PathEncoding::Decoded);
                 }
             }
-            return place;
+            return location;
         };
         let scheme = scheme.to_ascii_lowercase();
         let bare = scheme.strip_prefix("git+").unwrap_or(&scheme);
@@ -66,16 +66,16 @@ impl Place {
                     let host = format!("{}{port}", url.host_str().unwrap_or_default());
                     let head = format!("{bare}://{}", authority(bare, &host));
                     let add = if is_git || is_repository(url.path()) { Self::add_git } else { Self::add };
-                    add(&mut place, &head, url.path(), Reading::Decoded);
+                    add(&mut location, &head, url.path(), PathEncoding::Decoded);
                 }
-                Err(_) => place.add("", source, Reading::Decoded),
+                Err(_) => location.add("", source, PathEncoding::Decoded),
             },
-            "oci" => place.add_artifact(rest),
+            "oci" => location.add_artifact(rest),
             "file" if is_git => {
                 let path = percent_decode_str(rest).decode_utf8_lossy().into_owned();
-                place.add_git("file://", &path, Reading::Raw);
+                location.add_git("file://", &path, PathEncoding::Raw);
             }
-            "file" => place.add("file://", rest, Reading::Raw),
+            "file" => location.add("file://", rest, PathEncoding::Raw),
             _ => {
                 let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
                 let (host, path) = rest.split_at(end);
@@ -83,33 +83,33 @@ impl Place {
                 let host = host.rsplit_once('@').map_or(host, |(_, host)| host).to_ascii_lowercase();
                 let head = format!("{bare}://{}", authority(bare, &host));
                 let add = if is_git { Self::add_git } else { Self::add };
-                add(&mut place, &head, path, Reading::Decoded);
+                add(&mut location, &head, path, PathEncoding::Decoded);
             }
         }
-        place
+        location
     }
 
     /// The place of a file or directory of this machine, absolute.
     pub fn path(path: &Path) -> Self {
         let text = path.to_string_lossy();
-        let mut place = Self { shown: crate::text::plain(&text).into_owned(), texts: Vec::new() };
-        place.add("file://", &text, Reading::Raw);
-        place
+        let mut location = Self { shown: crate::text::sanitized(&text).into_owned(), texts: Vec::new() };
+        location.add("file://", &text, PathEncoding::Raw);
+        location
     }
 
     /// The same place, known to be a git repository.
     #[must_use]
     pub fn as_git(mut self) -> Self {
-        let git: Vec<Texts> = self.texts.iter().filter(|texts| !texts.plain.starts_with("git+")).cloned().collect();
-        for Texts { plain, bent } in git {
-            self.push(Texts { plain: format!("git+{plain}"), bent: format!("git+{bent}") });
+        let git: Vec<LocationTexts> = self.texts.iter().filter(|texts| !texts.plain.starts_with("git+")).cloned().collect();
+        for LocationTexts { plain, decoded } in git {
+            self.push(LocationTexts { plain: format!("git+{plain}"), decoded: format!("git+{decoded}") });
         }
         self
     }
 
     /// The same place with another name for it.
     #[must_use]
-    pub fn or(mut self, other: &str) -> Self {
+    pub fn with_name(mut self, other: &str) -> Self {
         self.texts.extend(Self::of(other).texts);
         self
     }
@@ -136,23 +136,23 @@ impl Place {
         plain.to_owned()
     }
 
-    pub(super) fn texts(&self) -> &[Texts] {
+    pub(super) fn texts(&self) -> &[LocationTexts] {
         &self.texts
     }
 
-    fn add(&mut self, head: &str, path: &str, reading: Reading) {
+    fn add(&mut self, head: &str, path: &str, reading: PathEncoding) {
         let texts = match reading {
-            Reading::Raw => Texts { plain: format!("{head}{path}"), bent: format!("{head}{path}") },
-            Reading::Decoded => {
-                let bent = straightened(&decoded_fully(path));
-                Texts { plain: format!("{head}{}", decoded_once(path)), bent: format!("{head}{bent}") }
+            PathEncoding::Raw => LocationTexts { plain: format!("{head}{path}"), decoded: format!("{head}{path}") },
+            PathEncoding::Decoded => {
+                let decoded = normalized(&decoded_fully(path));
+                LocationTexts { plain: format!("{head}{}", decoded_once(path)), decoded: format!("{head}{decoded}") }
             }
         };
         self.push(texts);
     }
 
     /// Adds a repository under both its names.
-    fn add_git(&mut self, head: &str, path: &str, reading: Reading) {
+    fn add_git(&mut self, head: &str, path: &str, reading: PathEncoding) {
         self.add(&format!("git+{head}"), path, reading);
         self.add(head, path, reading);
     }
@@ -171,11 +171,11 @@ impl Place {
         let (repository, version) = split_artifact(path);
         let tagged = version.split('@').next().unwrap_or_default();
         for version in [version, tagged, ""] {
-            self.add(&head, &format!("/{repository}{version}"), Reading::Decoded);
+            self.add(&head, &format!("/{repository}{version}"), PathEncoding::Decoded);
         }
     }
 
-    fn push(&mut self, texts: Texts) {
+    fn push(&mut self, texts: LocationTexts) {
         if !self.texts.contains(&texts) {
             self.texts.push(texts);
         }
@@ -184,7 +184,7 @@ impl Place {
 
 /// How a path is read.
 #[derive(Debug, Clone, Copy)]
-enum Reading {
+enum PathEncoding {
     /// Letter for letter: a `%` is a `%`.
     Raw,
     /// As part of a URL.
@@ -258,7 +258,7 @@ pub(super) fn decoded_fully(path: &str) -> String {
 }
 
 /// `path` with `\` taken for `/`, without empty parts and `.`, and with each `..` undone.
-fn straightened(path: &str) -> String {
+fn normalized(path: &str) -> String {
     let path = path.replace('\\', "/");
     if !path.starts_with('/') {
         return path;
@@ -292,14 +292,14 @@ mod tests {
             ("s3://b/foo-1.0.0.tgz", "s3://b/"),
             ("owner/repo@1.0.0", "https://github.com/owner/repo"),
         ] {
-            assert_eq!(Place::of(source).without_version(), kept, "{source}");
+            assert_eq!(SourceLocation::of(source).without_version(), kept, "{source}");
         }
         let digest = format!("oci://h/team/foo@sha256:{}", "a".repeat(64));
-        assert_eq!(Place::of(&digest).without_version(), "oci://h/team/foo");
+        assert_eq!(SourceLocation::of(&digest).without_version(), "oci://h/team/foo");
     }
 
     #[test]
     fn no_secret_of_a_source_is_shown() {
-        assert_eq!(Place::of("https://a:b@h/x?token=y").shown(), "https://h/x?***");
+        assert_eq!(SourceLocation::of("https://a:b@h/x?token=y").shown(), "https://h/x?***");
     }
 }

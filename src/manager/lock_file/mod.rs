@@ -4,7 +4,7 @@
 
 mod document;
 mod export;
-mod obtain;
+mod fetch;
 mod sync;
 mod verify;
 
@@ -12,20 +12,20 @@ use std::path::{Path, PathBuf};
 
 #[doc(hidden)]
 pub use document::read_foreign;
-pub use document::{FILE_NAME as LOCK_FILE_NAME, LockFile, LockFileError, Locked, Signer, Vouched};
+pub use document::{FILE_NAME as LOCK_FILE_NAME, LockFile, LockFileError, LockedPlugin, LockedSigner, LockedVerification};
 pub(super) use export::with_prov;
 pub use export::{ExportError, Exported};
-pub use obtain::ObtainError;
-pub use sync::{Change, SyncError, SyncRequest, SyncResults, Synced};
+pub use fetch::FetchLockedError;
+pub use sync::{SyncChange, SyncError, SyncRequest, SyncResults, Synced};
 
 use super::Manager;
 use crate::intake::source::{self, Source};
 use crate::manifest::PluginName;
-use crate::store::{Kind, Means, Receipt, StoreError, VerifiedBy};
+use crate::store::{InstallKind, Receipt, StoreError, VerificationMethod, VerifiedBy};
 
 /// What [`Manager::lock`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockWritten {
+pub struct LockFileWritten {
     /// The file.
     pub path: PathBuf,
     /// How many plugins are in it.
@@ -33,12 +33,12 @@ pub struct LockWritten {
     /// Those of them that nothing verified.
     pub unverified: Vec<String>,
     /// The plugins that are not in it, and why.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<UnlockablePlugin>,
 }
 
 /// A plugin that no lock file can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct UnlockablePlugin {
     /// Its name.
     pub name: String,
     /// Why not.
@@ -48,7 +48,7 @@ pub struct LeftOut {
 /// Why the installed plugins cannot be locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum LockError {
+pub enum WriteLockFileError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,8 +62,8 @@ impl Manager<'_> {
     /// far as they are of the same version from the same source.
     ///
     /// # Errors
-    /// See [`LockError`]. A file that is there and is no lock file is not overwritten.
-    pub fn lock(&self, path: &Path) -> Result<LockWritten, LockError> {
+    /// See [`WriteLockFileError`]. A file that is there and is no lock file is not overwritten.
+    pub fn lock(&self, path: &Path) -> Result<LockFileWritten, WriteLockFileError> {
         let (mut file, left_out) = self.locked()?;
         match LockFile::read(path, self.host.name()) {
             Ok(older) => file.keep_other_platforms(&older),
@@ -71,11 +71,11 @@ impl Manager<'_> {
             Err(e) => return Err(e.into()),
         }
         file.write(path, self.host.name())?;
-        Ok(LockWritten { path: path.to_owned(), plugins: file.plugins.len(), unverified: file.unverified(), left_out })
+        Ok(LockFileWritten { path: path.to_owned(), plugins: file.plugins.len(), unverified: file.unverified(), left_out })
     }
 
     /// What is installed, as a lock file has it.
-    fn locked(&self) -> Result<(LockFile, Vec<LeftOut>), StoreError> {
+    fn locked(&self) -> Result<(LockFile, Vec<UnlockablePlugin>), StoreError> {
         let store = self.store();
         let mut file = LockFile::default();
         let mut left_out = Vec::new();
@@ -96,15 +96,15 @@ impl Manager<'_> {
                     }
                     file.plugins.insert(entry.name.clone(), entry);
                 }
-                Err(why) => left_out.push(LeftOut { name, why }),
+                Err(why) => left_out.push(UnlockablePlugin { name, why }),
             }
         }
         Ok((file, left_out))
     }
 
     /// What a lock file says of the plugin of `receipt`; else why it can say nothing.
-    pub(super) fn entry(&self, receipt: &Receipt) -> Result<Locked, &'static str> {
-        let Some(archive) = receipt.archive.as_ref().filter(|_| receipt.kind == Kind::Package) else {
+    pub(super) fn entry(&self, receipt: &Receipt) -> Result<LockedPlugin, &'static str> {
+        let Some(archive) = receipt.archive.as_ref().filter(|_| receipt.kind == InstallKind::Package) else {
             return Err("it is a copy of a directory of this machine");
         };
         let name = PluginName::new(&receipt.name).map_err(|_| "its name is none")?;
@@ -119,7 +119,7 @@ impl Manager<'_> {
             // A local package that has gone was one for every platform, too.
             Ok(_) | Err(_) => true,
         };
-        let mut entry = Locked {
+        let mut entry = LockedPlugin {
             name,
             version: receipt.version.as_deref().and_then(|version| semver::Version::parse(version).ok()),
             source: receipt.source.asked.clone(),
@@ -134,27 +134,30 @@ impl Manager<'_> {
     }
 }
 
-fn vouched(verified: &VerifiedBy) -> Vouched {
+fn vouched(verified: &VerifiedBy) -> LockedVerification {
     match (verified.by, &verified.fingerprint) {
-        (Means::Signature, Some(fingerprint)) => {
-            Vouched::Signature(Signer { fingerprint: fingerprint.clone(), user_id: verified.signer.clone() })
+        (VerificationMethod::Signature, Some(fingerprint)) => LockedVerification::Signature(LockedSigner {
+            fingerprint: fingerprint.clone(),
+            user_id: verified.signer.clone(),
+        }),
+        (VerificationMethod::Digest, _) => LockedVerification::Digest,
+        (VerificationMethod::Signature | VerificationMethod::Local | VerificationMethod::None, _) => {
+            LockedVerification::Nothing
         }
-        (Means::Digest, _) => Vouched::Digest,
-        (Means::Signature | Means::Local | Means::None, _) => Vouched::Nothing,
     }
 }
 
 impl LockFile {
     /// The plugins that nothing verified.
     fn unverified(&self) -> Vec<String> {
-        let of_it = self.plugins.values().filter(|locked| locked.verified == Vouched::Nothing);
+        let of_it = self.plugins.values().filter(|locked| locked.verified == LockedVerification::Nothing);
         of_it.map(|locked| locked.name.to_string()).collect()
     }
 
     /// Takes over what `older` knows of the same plugins on other platforms.
     fn keep_other_platforms(&mut self, older: &Self) {
         for (name, entry) in &mut self.plugins {
-            let same = |old: &&Locked| {
+            let same = |old: &&LockedPlugin| {
                 old.version == entry.version
                     && old.source == entry.source
                     && old.commit == entry.commit

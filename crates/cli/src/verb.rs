@@ -7,11 +7,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::Context;
-use crate::error::{Failure, Result};
-use crate::output::Format;
+use crate::error::{CommandFailure, Result};
+use crate::output::OutputFormat;
 use plugsmith::host::Host;
 use plugsmith::intake::provenance::Evidence;
-use plugsmith::store::{ListedVerification, Means};
+use plugsmith::store::{ListedVerification, VerificationMethod};
 use plugsmith::text::masked_source;
 
 /// How a verb prints what it did.
@@ -19,7 +19,7 @@ use plugsmith::text::masked_source;
 pub(crate) struct OutputArguments {
     /// How to print what was done
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    pub(crate) output: Format,
+    pub(crate) output: OutputFormat,
 }
 
 /// What was done with one plugin, package or key.
@@ -43,7 +43,7 @@ pub(crate) enum Action {
 /// One plugin, package or key, and what was done with it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Row {
+pub(crate) struct VerbRow {
     pub(crate) name: Option<String>,
     pub(crate) action: Action,
     pub(crate) version: Option<String>,
@@ -58,22 +58,22 @@ pub(crate) struct Row {
     pub(crate) hint: Option<String>,
     /// What people read of it.
     #[serde(skip)]
-    pub(crate) told: Told,
+    pub(crate) text: RowText,
 }
 
 /// What people read of a row, safe to show.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Told {
+pub(crate) enum RowText {
     /// They are told in another way.
     #[default]
-    Otherwise,
+    None,
     /// A result.
     Result(String),
     /// That there was nothing to do.
     Notice(String),
 }
 
-impl Row {
+impl VerbRow {
     /// A row of which no more is known yet.
     pub(crate) fn new(action: Action) -> Self {
         Self {
@@ -83,11 +83,11 @@ impl Row {
             previous_version: None,
             source: None,
             digest: None,
-            verified: ListedVerification { by: Means::None, signer: None, fingerprint: None },
+            verified: ListedVerification { by: VerificationMethod::None, signer: None, fingerprint: None },
             path: None,
             error: None,
             hint: None,
-            told: Told::Otherwise,
+            text: RowText::None,
         }
     }
 
@@ -108,14 +108,14 @@ impl Row {
 
     /// The same, with the result that people read.
     #[must_use]
-    pub(crate) fn said(self, text: impl Into<String>) -> Self {
-        Self { told: Told::Result(text.into()), ..self }
+    pub(crate) fn with_result(self, text: impl Into<String>) -> Self {
+        Self { text: RowText::Result(text.into()), ..self }
     }
 
     /// The same, if there was nothing to do, with what people read of that.
     #[must_use]
-    pub(crate) fn noted(self, text: impl Into<String>) -> Self {
-        Self { told: Told::Notice(text.into()), ..self }
+    pub(crate) fn with_notice(self, text: impl Into<String>) -> Self {
+        Self { text: RowText::Notice(text.into()), ..self }
     }
 }
 
@@ -128,9 +128,9 @@ pub(crate) fn shown(path: &Path) -> String {
 pub(crate) fn verified_by(evidence: Option<&Evidence>) -> ListedVerification {
     let bare = |by| ListedVerification { by, signer: None, fingerprint: None };
     match evidence {
-        None => bare(Means::Local),
-        Some(Evidence::Skipped) => bare(Means::None),
-        Some(Evidence::Digest(_)) => bare(Means::Digest),
+        None => bare(VerificationMethod::Local),
+        Some(Evidence::Skipped) => bare(VerificationMethod::None),
+        Some(Evidence::Digest(_)) => bare(VerificationMethod::Digest),
         Some(Evidence::Signature(signature)) => signed_by(&signature.user_id, &signature.fingerprint),
     }
 }
@@ -138,44 +138,48 @@ pub(crate) fn verified_by(evidence: Option<&Evidence>) -> ListedVerification {
 /// A signature, as a row has it.
 pub(crate) fn signed_by(user_id: &str, fingerprint: &str) -> ListedVerification {
     let signer = Some(user_id.to_owned()).filter(|user_id| !user_id.is_empty());
-    ListedVerification { by: Means::Signature, signer, fingerprint: Some(fingerprint.to_owned()) }
+    ListedVerification { by: VerificationMethod::Signature, signer, fingerprint: Some(fingerprint.to_owned()) }
 }
 
 /// The rows of a verb that is under way.
-pub(crate) struct Acts<'a> {
+pub(crate) struct VerbRows<'a> {
     context: &'a Context<'a>,
-    format: Format,
-    rows: Vec<Row>,
-    first_failure: Option<Failure>,
+    format: OutputFormat,
+    rows: Vec<VerbRow>,
+    first_failure: Option<CommandFailure>,
 }
 
 /// Does `work`, a verb that changes or publishes something, and prints its rows as `format` has them. People are told of each at
 /// once, programs of all at the end, also where some failed. The first failure is how the verb ends.
-pub(crate) fn acts<'a>(format: Format, context: &'a Context<'a>, work: impl FnOnce(&mut Acts<'a>) -> Result) -> Result {
+pub(crate) fn run_each<'a>(
+    format: OutputFormat,
+    context: &'a Context<'a>,
+    work: impl FnOnce(&mut VerbRows<'a>) -> Result,
+) -> Result {
     crate::clear_up_on_interrupt();
-    context.output.begin_change(format != Format::Table);
-    let mut acts = Acts { context, format, rows: Vec::new(), first_failure: None };
+    context.output.begin_change(format != OutputFormat::Table);
+    let mut acts = VerbRows { context, format, rows: Vec::new(), first_failure: None };
     if let Err(failure) = work(&mut acts) {
-        acts.failed(Row::new(Action::Failed), failure);
+        acts.failed(VerbRow::new(Action::Failed), failure);
     }
     acts.end()
 }
 
-/// [`acts`] of a verb that is about one thing: `subject` is what is said of it if it fails.
-pub(crate) fn act<'a>(
-    format: Format,
+/// [`run_each`] of a verb that is about one thing: `subject` is what is said of it if it fails.
+pub(crate) fn run_one<'a>(
+    format: OutputFormat,
     context: &'a Context<'a>,
-    subject: Row,
-    work: impl FnOnce(&Acts<'a>) -> Result<Row>,
+    subject: VerbRow,
+    work: impl FnOnce(&VerbRows<'a>) -> Result<VerbRow>,
 ) -> Result {
-    acts(format, context, |acts| {
+    run_each(format, context, |acts| {
         let ended = work(acts);
         acts.take(subject, ended);
         Ok(())
     })
 }
 
-impl<'a> Acts<'a> {
+impl<'a> VerbRows<'a> {
     /// Whose command it is.
     pub(crate) fn host(&self) -> &'a Host {
         self.context.host
@@ -186,8 +190,8 @@ impl<'a> Acts<'a> {
     pub(crate) fn each<T: Copy>(
         &mut self,
         these: impl IntoIterator<Item = T>,
-        subject: impl Fn(T) -> Row,
-        mut work: impl FnMut(&Self, T) -> Result<Row>,
+        subject: impl Fn(T) -> VerbRow,
+        mut work: impl FnMut(&Self, T) -> Result<VerbRow>,
     ) {
         for one in these {
             let ended = work(self, one);
@@ -199,7 +203,7 @@ impl<'a> Acts<'a> {
     }
 
     /// Takes what became of one thing, and tells people of it; `subject` is what is said of it if it failed.
-    pub(crate) fn take(&mut self, subject: Row, ended: Result<Row>) {
+    pub(crate) fn take(&mut self, subject: VerbRow, ended: Result<VerbRow>) {
         let told = match ended {
             Ok(row) => self.tell(&row).map(|()| self.rows.push(row)),
             Err(failure) => Err(failure),
@@ -210,9 +214,9 @@ impl<'a> Acts<'a> {
     }
 
     /// What is known of the installed plugin `name`, for whoever asked for rows; `subject` where nothing is.
-    pub(crate) fn installed(&self, action: Action, name: &str) -> Row {
-        let mut row = Row { action, ..Row::of_name(name) };
-        if self.format == Format::Table {
+    pub(crate) fn installed(&self, action: Action, name: &str) -> VerbRow {
+        let mut row = VerbRow { action, ..VerbRow::of_name(name) };
+        if self.format == OutputFormat::Table {
             return row;
         }
         if let Ok(details) = self.context.manager().details(name) {
@@ -227,33 +231,35 @@ impl<'a> Acts<'a> {
 
     /// Whether rows are wanted, and what they say must be found out.
     pub(crate) fn wants_rows(&self) -> bool {
-        self.format != Format::Table
+        self.format != OutputFormat::Table
     }
 
-    fn tell(&self, row: &Row) -> Result {
-        match &row.told {
-            Told::Result(text) if self.format == Format::Table => self.context.output.done(text)?,
-            Told::Notice(text) if self.format == Format::Table => self.context.output.notice(text),
-            Told::Result(_) | Told::Notice(_) | Told::Otherwise => {}
+    fn tell(&self, row: &VerbRow) -> Result {
+        match &row.text {
+            RowText::Result(text) if self.format == OutputFormat::Table => self.context.output.done(text)?,
+            RowText::Notice(text) if self.format == OutputFormat::Table => self.context.output.notice(text),
+            RowText::Result(_) | RowText::Notice(_) | RowText::None => {}
         }
         Ok(())
     }
 
-    fn failed(&mut self, subject: Row, failure: Failure) {
+    fn failed(&mut self, subject: VerbRow, failure: CommandFailure) {
         let (error, hint) = failure.in_words(self.context.host.name());
-        self.rows.push(Row { action: Action::Failed, error, hint, ..subject });
+        self.rows.push(VerbRow { action: Action::Failed, error, hint, ..subject });
         self.context.keep_first(&mut self.first_failure, Err(failure));
     }
 
     fn end(self) -> Result {
         let output = self.context.output;
         match self.format {
-            Format::Table => {}
-            Format::Json | Format::Yaml => output.value(self.format, &self.rows, String::new)?,
-            Format::Name => {
+            OutputFormat::Table => {}
+            OutputFormat::Json | OutputFormat::Yaml => output.value(self.format, &self.rows, String::new)?,
+            OutputFormat::Name => {
                 let done = self.rows.iter().filter(|row| row.action != Action::Failed);
                 let names: Vec<&str> = done.filter_map(|row| row.name.as_deref()).collect();
-                output.print(&names.iter().map(|name| format!("{}\n", plugsmith::text::Plain(name))).collect::<String>())?;
+                output.print(
+                    &names.iter().map(|name| format!("{}\n", plugsmith::text::Sanitized(name))).collect::<String>(),
+                )?;
             }
         }
         self.first_failure.map_or(Ok(()), Err)

@@ -10,7 +10,7 @@ const WITH_PRE_RELEASES: &str = ">=0.0.0-0";
 
 /// A source, and what is followed there.
 #[derive(Debug, Clone)]
-pub(super) struct Origin {
+pub(super) struct TrackedSource {
     /// The source without a version.
     pub(super) source: Source,
     /// The version, range, tag, branch or commit that the user asked for.
@@ -19,7 +19,7 @@ pub(super) struct Origin {
     embedded: bool,
 }
 
-impl Origin {
+impl TrackedSource {
     /// Takes the version out of `source`, which a receipt with `constraint` names.
     pub(super) fn new(source: Source, constraint: Option<&str>) -> Self {
         let constraint = constraint.map(str::to_owned);
@@ -39,14 +39,12 @@ impl Origin {
     pub(super) fn is_exact(&self) -> bool {
         self.version.as_deref().is_some_and(|version| {
             let digest = version.starts_with("sha256:") && matches!(self.source, Source::Oci(_));
-            digest
-                || self.source.is_pinned(Some(version))
-                || Range::parse(version).is_ok_and(|range| range.exact().is_some())
+            digest || self.source.is_exact(Some(version)) || Range::parse(version).is_ok_and(|range| range.exact().is_some())
         })
     }
 
     /// Whether the source offers several versions of which the highest that fits is taken, rather than one package.
-    pub(super) fn has_several(&self) -> bool {
+    pub(super) fn has_versions(&self) -> bool {
         !matches!(self.source, Source::Directory(_) | Source::Archive(_) | Source::Http(_))
     }
 
@@ -142,10 +140,10 @@ pub(super) fn installed_version(receipt: &Receipt) -> Option<semver::Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::source::Known;
+    use crate::intake::source::SourceContext;
 
-    fn origin(asked: &str, constraint: Option<&str>) -> Origin {
-        Origin::new(Source::parse(asked, &Known::default()).unwrap(), constraint)
+    fn origin(asked: &str, constraint: Option<&str>) -> TrackedSource {
+        TrackedSource::new(Source::parse(asked, &SourceContext::default()).unwrap(), constraint)
     }
 
     #[test]

@@ -8,29 +8,29 @@ use std::io::{self, Seek as _};
 use std::path::{Component, Path, PathBuf};
 
 use crate::digest::Sha256Digest;
-use crate::stamp::Checked;
+use crate::stamp::CheckedFiles;
 
 use super::receipt::{Receipt, ReceiptFile};
 use super::tree::{FileRecord, TreeId};
 
 /// What of a plugin may be started or read as instructions.
 #[derive(Debug, Clone, Default)]
-pub struct Startable {
+pub struct StartAllowlist {
     /// The plugin's directory.
     dir: PathBuf,
     /// Nothing where nobody knows what belongs to it: a link for development, a plugin without a receipt, a gate that is off.
-    known: Option<Known>,
+    known: Option<KnownFiles>,
 }
 
 #[derive(Debug, Clone)]
-struct Known {
-    checked: Checked,
+struct KnownFiles {
+    checked: CheckedFiles,
     receipt: PathBuf,
 }
 
-/// What [`Startable`] says of a file.
+/// What [`StartAllowlist`] says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum FileStanding {
     /// Nobody knows what belongs to the plugin, or the file is not in its directory.
     Unchecked,
     /// It is what was installed.
@@ -41,19 +41,19 @@ pub enum Standing {
     Unknown,
 }
 
-impl Startable {
+impl StartAllowlist {
     /// The list of what was `checked` in `dir`, and beyond it of what the receipt at `receipt` knows.
-    pub(crate) fn only(dir: &Path, checked: Checked, receipt: PathBuf) -> Self {
-        Self { dir: dir.to_owned(), known: Some(Known { checked, receipt }) }
+    pub(crate) fn new(dir: &Path, checked: CheckedFiles, receipt: PathBuf) -> Self {
+        Self { dir: dir.to_owned(), known: Some(KnownFiles { checked, receipt }) }
     }
 
     /// What the list says of the opened `file` at `path`; `metadata` is the file's own.
-    pub(crate) fn standing(&self, path: &Path, file: &File, metadata: &fs::Metadata) -> io::Result<Standing> {
-        let (Some(known), Some(name)) = (&self.known, self.name_of(path)) else { return Ok(Standing::Unchecked) };
-        let same = match known.checked.is(&name, file, metadata) {
+    pub(crate) fn standing(&self, path: &Path, file: &File, metadata: &fs::Metadata) -> io::Result<FileStanding> {
+        let (Some(known), Some(name)) = (&self.known, self.name_of(path)) else { return Ok(FileStanding::Unchecked) };
+        let same = match known.checked.is_unchanged(&name, file, metadata) {
             Some(same) => same?,
             None => match known.record(&self.dir, &name)? {
-                None => return Ok(Standing::Unknown),
+                None => return Ok(FileStanding::Unknown),
                 Some(record) => {
                     let mut reader = file;
                     reader.rewind()?;
@@ -61,25 +61,25 @@ impl Startable {
                 }
             },
         };
-        Ok(if same { Standing::Installed } else { Standing::Replaced })
+        Ok(if same { FileStanding::Installed } else { FileStanding::Replaced })
     }
 
     /// What the list says of the file called `name` with these `bytes`, which are all that is used of it.
-    pub fn standing_of_bytes(&self, name: &str, bytes: &[u8]) -> io::Result<Standing> {
-        let Some(known) = &self.known else { return Ok(Standing::Unchecked) };
+    pub fn standing_of_bytes(&self, name: &str, bytes: &[u8]) -> io::Result<FileStanding> {
+        let Some(known) = &self.known else { return Ok(FileStanding::Unchecked) };
         let digest = match known.checked.digest(name) {
             Some(digest) => Some(digest),
             None => known.record(&self.dir, name)?.map(|record| record.sha256),
         };
         Ok(match digest {
-            None => Standing::Unknown,
-            Some(digest) if digest == Sha256Digest::of(bytes) => Standing::Installed,
-            Some(_) => Standing::Replaced,
+            None => FileStanding::Unknown,
+            Some(digest) if digest == Sha256Digest::of(bytes) => FileStanding::Installed,
+            Some(_) => FileStanding::Replaced,
         })
     }
 
     /// Whether the list is about the file at `path`.
-    pub(crate) fn speaks_of(&self, path: &Path) -> bool {
+    pub(crate) fn covers(&self, path: &Path) -> bool {
         self.known.is_some() && self.name_of(path).is_some()
     }
 
@@ -111,9 +111,9 @@ impl Startable {
 
     /// `path` relative to the plugin's directory, with `/`; nothing where it is not in there.
     fn name_of(&self, path: &Path) -> Option<String> {
-        let path = folded(&std::path::absolute(path).ok()?);
+        let path = normalized(&std::path::absolute(path).ok()?);
         let mut name = String::new();
-        for part in path.strip_prefix(folded(&self.dir)).ok()?.components() {
+        for part in path.strip_prefix(normalized(&self.dir)).ok()?.components() {
             if !name.is_empty() {
                 name.push('/');
             }
@@ -131,7 +131,7 @@ const MAX_NAMED: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotListed;
 
-impl Known {
+impl KnownFiles {
     /// What the receipt knows of the file called `name`, beyond what the gate compares: all of it is read for that.
     fn record(&self, dir: &Path, name: &str) -> io::Result<Option<FileRecord>> {
         let file = ReceiptFile::read(&self.receipt).map_err(io::Error::other)?;
@@ -141,7 +141,7 @@ impl Known {
 }
 
 /// `path` without `.` and `..`, by its text alone.
-fn folded(path: &Path) -> PathBuf {
+fn normalized(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

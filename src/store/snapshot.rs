@@ -11,11 +11,11 @@ use crate::digest::Sha256Digest;
 use crate::manifest::{MODULE_NAME, Metadata, RuntimeConfig};
 
 use super::receipt::Receipt;
-use super::tree::{self, Stamp};
+use super::tree::{self, FileStamp};
 
 /// What the gate looks at of one plugin, and what all of it looked like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Watch {
+pub(super) struct GateSnapshot {
     /// Paths in the plugin's directory beside the directory itself.
     paths: Vec<String>,
     /// The digest of all stamps.
@@ -24,7 +24,7 @@ pub(super) struct Watch {
     newest: i64,
 }
 
-impl Watch {
+impl GateSnapshot {
     /// Looks at what the gate would look at of the plugin in `dir`: what its receipt and its commands name, and the directories in which
     /// something that they name could appear.
     pub(super) fn new(dir: &Path, metadata: &Metadata, receipt: Option<&Receipt>) -> Self {
@@ -43,28 +43,28 @@ impl Watch {
             }
         }
         let paths: Vec<String> = paths.into_iter().collect();
-        let (seen, newest) = look(dir, &paths);
+        let (seen, newest) = read_stamps(dir, &paths);
         Self { paths, seen, newest }
     }
 
     /// The same, never to be believed again: something counted that is not among it.
-    pub(super) fn forgotten(self) -> Self {
+    pub(super) fn invalidated(self) -> Self {
         Self { newest: i64::MAX, ..self }
     }
 
     /// Whether all of it still looks as it did.
-    pub(super) fn is_still(&self, dir: &Path) -> bool {
-        look(dir, &self.paths).0 == self.seen
+    pub(super) fn is_current(&self, dir: &Path) -> bool {
+        read_stamps(dir, &self.paths).0 == self.seen
     }
 
     /// Whether a change after `now` would show.
     pub(super) fn shows_changes_after(&self, now: i64) -> bool {
-        Stamp { modified: self.newest, changed: self.newest, inode: 0 }.shows_changes_after(now)
+        FileStamp { modified: self.newest, changed: self.newest, inode: 0 }.shows_changes_after(now)
     }
 }
 
 /// The digest of the stamps of `dir` itself, which may be a link, and of what lies at `paths` in it, and when the last of them changed.
-fn look(dir: &Path, paths: &[String]) -> (Sha256Digest, i64) {
+fn read_stamps(dir: &Path, paths: &[String]) -> (Sha256Digest, i64) {
     let mut text = Vec::with_capacity(32 * (paths.len() + 1));
     let mut newest = 0;
     let all = std::iter::once(fs::symlink_metadata(dir)).chain(paths.iter().map(|path| fs::metadata(dir.join(path))));
@@ -73,7 +73,7 @@ fn look(dir: &Path, paths: &[String]) -> (Sha256Digest, i64) {
             text.push(0);
             continue;
         };
-        let Stamp { modified, changed, inode } = Stamp::of(&metadata);
+        let FileStamp { modified, changed, inode } = FileStamp::of(&metadata);
         newest = newest.max(modified).max(changed);
         text.push(1);
         for number in [metadata.len(), modified.cast_unsigned(), changed.cast_unsigned(), inode] {
