@@ -1,14 +1,10 @@
 //! plugsmith gives any command-line program a plugin system that people can trust.
 //!
-//! A plugin is a directory with a `plugin.yaml`, or a signed tarball of one. It comes into the house by one way, and every
-//! arrow of that way is one module whose noun only the arrow before it can make:
+//! A plugin is a directory with a `plugin.yaml`, or a signed tarball of one.
 //!
-//! ```text
-//! use      argument -> Source -> FetchedPackage -> VerifiedPackage -> StagedPlugin -> InstalledPlugin -> Plugin -> run
-//!             parse      fetch     verify     unpack     commit      gate
-//! publish  directory -> Metadata -> Package (.tgz) -> Provenance (.prov)
-//!             load         pack           sign
-//! ```
+#![doc = include_str!("../docs/flow.md")]
+//!
+//! # Modules
 //!
 //! | module | what it decides |
 //! |---|---|
