@@ -1,5 +1,5 @@
-//! The audit log: one line of JSON for every change of what is installed and trusted, and for every refusal (settings, audit
-//! record). It answers "since when, from where, by whom" long after receipts have been replaced.
+//! The audit log: one line of JSON for every change of what is installed and trusted, and for every refusal
+//! (`docs/using.md#the-audit-log`). It answers "since when, from where, by whom" long after receipts have been replaced.
 //!
 //! A line is appended in one write to a file that only grows, so that writers need not wait for each other. Where the file has grown
 //! past its limit, whoever notices puts it aside as `.1`, under a lock that writers do not take. What is worth a line, and whether

@@ -245,7 +245,7 @@ pub struct ChosenDirectory {
     pub origin: SettingOrigin,
 }
 
-/// The host's directories (life cycle, section 2). None of them need exist.
+/// The host's directories (`docs/spec/store.md`, section 1). None of them need exist.
 #[derive(Debug, Clone)]
 pub struct Homes {
     /// `<data>`: plugins and the audit log.

@@ -1,4 +1,4 @@
-//! What the user trusts: `<config>/trust.yaml` (settings).
+//! What the user trusts: `<config>/trust.yaml` (`docs/using.md#whom-you-trust-and-for-what`).
 //!
 //! Which names and sources a key may sign for, who signed a plugin when it was first installed, and which changes of installed
 //! files were accepted. The file is written by the program, private to the user, and may be edited by hand: an unknown key

@@ -1,4 +1,4 @@
-//! What an organisation allows: `policy.yaml` (settings, policy).
+//! What an organisation allows: `policy.yaml` (`docs/spec/policy.md`).
 //!
 //! Up to three files count, and all that exist count together: `<config>/policy.yaml`, `/etc/<host>/policy.yaml`, and the one that
 //! `<HOST>_POLICY` names. Every rule of every file must be kept, so that adding a file can only tighten; no flag, setting or

@@ -1,4 +1,4 @@
-//! Changes of the store that a `kill -9` cannot halve (life cycle, sections 3 to 5).
+//! Changes of the store that a `kill -9` cannot halve (`docs/spec/store.md`, section 5).
 //!
 //! A directory and its receipt cannot change in one step, so the receipt is written ahead:
 //!

@@ -1,4 +1,4 @@
-//! The gate (life cycle, section 8): the one function that every run, hook, help and completion gets its plugin from.
+//! The gate (`docs/spec/gate.md`): the one function that every run, hook, help and completion gets its plugin from.
 //!
 //! It looks at the name, at who may write to the directory and the program, where there is a receipt at the files that can be
 //! executed, and where there is a policy at its rules. A file is read again only where its size or stamp is another than when its digest was taken. One
@@ -152,7 +152,7 @@ impl GateError {
         matches!(self, Self::NotInstalled { .. } | Self::Name(_))
     }
 
-    /// Whether the plugin was refused for what was found of it: exit code 3 rather than 1.
+    /// Whether the plugin was refused for what was found of it, rather than for what it is called or for its receipt.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Changed { .. } | Self::WorldWritable { .. } | Self::ForeignOwner { .. })
     }

@@ -43,7 +43,7 @@ pub struct Listing {
     pub warnings: Vec<String>,
 }
 
-/// One installed plugin, as `plugin list -o json` shows it (cli, JSON).
+/// One installed plugin, as `plugin list -o json` shows it (`schema/list.schema.json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedPlugin {

@@ -148,7 +148,7 @@ impl Store {
         self.find(name)?.ok_or_else(|| self.not_installed(name).into())
     }
 
-    /// Finds the installed plugin `name` (life cycle, section 2): by the directory of that name, with one look; only where
+    /// Finds the installed plugin `name` (`docs/spec/store.md`, section 2): by the directory of that name, with one look; only where
     /// none has it, or it holds another name, by the manifests of all.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Receipts: what is written down of an installed plugin in `.state/<directory>.json` (life cycle, section 2).
+//! Receipts: what is written down of an installed plugin in `.state/<directory>.json` (`docs/spec/store.md`, section 3).
 //!
 //! The file is an envelope, `{schemaVersion, change, next, current}`. At rest it holds `current` alone. While a change is
 //! under way it holds the receipts of both trees and, in `change`, what the next writer needs to finish or undo it; see

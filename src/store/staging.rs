@@ -216,7 +216,7 @@ impl StoreLock<'_> {
         Ok((absolute, real, metadata))
     }
 
-    /// A built-in command keeps its name (cli, dispatch), and a module that needs more than this host has is of no use here.
+    /// A built-in command keeps its name, and a module that needs more than this host has is of no use here.
     fn check_fit(&self, metadata: &Metadata) -> Result<(), StoreError> {
         let name = metadata.name.as_str();
         if self.store.host.is_reserved(name) {

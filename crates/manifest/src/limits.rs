@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::text::Sanitized;
 
-/// Bounds on archives and documents of others (plugin format, section 2.1).
+/// Bounds on archives and documents of others (`docs/spec/package.md`, section 4.5).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a mapping")]
 pub struct Limits {

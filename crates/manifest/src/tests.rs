@@ -180,7 +180,7 @@ fn m4_files_are_bounded() {
 }
 
 #[test]
-fn m5_v1_keys_are_strict_but_for_those_of_the_runtime() {
+fn m5_keys_of_the_v1_form_are_strict_but_for_those_of_the_runtime() {
     let base = "type: cli/v1\nruntime: subprocess\n";
     assert_eq!(problems(&v1(&format!("{base}usage: u\ndescription: d\n"))).len(), 2);
     assert_eq!(

@@ -9,7 +9,7 @@ use std::io;
 use super::foreign::Foreign;
 use crate::text::Sanitized;
 
-/// Why an archive, or a directory that should become one, is refused as a whole (plugin format, section 2.1).
+/// Why an archive, or a directory that should become one, is refused as a whole (`docs/spec/package.md`, section 4).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageFault {

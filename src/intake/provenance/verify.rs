@@ -1,4 +1,4 @@
-//! Turns a fetched package into a verified one, in the order that the plugin format sets: the form of the message, a
+//! Turns a fetched package into a verified one, in the order of `docs/spec/provenance.md`, section 4: the form of the message, a
 //! signature that counts, and only then what the signed text says. That its name and version are the package's own is
 //! checked by [`VerifiedPackage::check_manifest`], once somebody has looked into the package. What was made from a git commit has no
 //! provenance of its own: there the signature of the tag or commit counts.

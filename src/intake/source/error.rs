@@ -306,7 +306,7 @@ impl SourceError {
     }
 
     /// What it means that the provenance at `at` could not be had. A server that says there is none is no matter for this:
-    /// taking any other failure for that is how verification fails open (threats 2.2, 9).
+    /// taking any other failure for that is how verification fails open (`docs/spec/provenance.md`, section 4).
     pub(super) fn provenance(at: String, error: HttpError) -> Self {
         match error {
             HttpError::Unauthorized { .. } => Self::ProvenanceForbidden { at, status: 401, logged_in: false },

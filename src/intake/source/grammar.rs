@@ -1,4 +1,4 @@
-//! What an install argument means. One order decides (life cycle, section 1), and `plugin install --explain` prints it:
+//! What an install argument means. One order decides (`docs/spec/sources.md`, section 1), and `plugin install --explain` prints it:
 //! nothing is tried, guessed again or resolved over the network here, so that the same argument in the same place always
 //! means the same.
 

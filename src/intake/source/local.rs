@@ -1,5 +1,5 @@
 //! A package from a local file: opened once, copied into the spool while it is hashed, so that what is verified is what is
-//! installed even where somebody swaps the file in between (threats I1). Links, pipes and devices are looked at by the opened
+//! installed even where somebody swaps the file in between (case I1). Links, pipes and devices are looked at by the opened
 //! handle, never by the path.
 
 use std::fs::{File, OpenOptions};

@@ -1,6 +1,6 @@
 //! Where packages come from: what an install argument means, and how its bytes get into a private spool.
 //!
-//! [`Source::parse`] decides by one grammar (life cycle, section 1), in one order, what an argument is; [`fetch`] brings the
+//! [`Source::parse`] decides by one grammar (`docs/spec/sources.md`, section 1), in one order, what an argument is; [`fetch`] brings the
 //! package's bytes into a directory that only this user can enter, hashing them on the way, with the provenance that lies
 //! beside them. Nothing here decides whether a package may be installed: that is [`crate::intake::provenance`]'s.
 

@@ -1,4 +1,4 @@
-//! The lock file itself (life cycle, section 6): TOML, sorted by name, the same bytes for the same plugins.
+//! The lock file itself (`docs/spec/lock.md`, section 1): TOML, sorted by name, the same bytes for the same plugins.
 //! `schema/lock.schema.json` describes it.
 //!
 //! It is read as what somebody else wrote: every name, version, digest and commit is checked before anything is done with it.

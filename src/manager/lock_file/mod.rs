@@ -1,4 +1,4 @@
-//! `plugin lock`, `plugin sync` and `plugin export` (life cycle, section 6): how a fleet of machines gets one set of plugins.
+//! `plugin lock`, `plugin sync` and `plugin export` (`docs/spec/lock.md`): how a fleet of machines gets one set of plugins.
 //!
 //! What is locked is read from the receipts: no network is asked.
 

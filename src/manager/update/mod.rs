@@ -1,4 +1,4 @@
-//! `plugin update` and `plugin outdated` (life cycle, section 4): from the receipt's source and constraint to a newer version,
+//! `plugin update` and `plugin outdated` (`docs/using.md#keep-plugins-up-to-date`): from the receipt's source and constraint to a newer version,
 //! verified as the first one was and by the same signer. The old version stays until the new one and its update hook
 //! succeeded, and is kept for a rollback.
 

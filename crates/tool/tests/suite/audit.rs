@@ -1,4 +1,4 @@
-//! The audit log: what is written down, where, and what is not (settings, audit record).
+//! The audit log: what is written down, where, and what is not (`docs/using.md#the-audit-log`).
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -1,5 +1,5 @@
 //! SIGKILL at many moments of install, replacement, uninstall, update and sync: the next command finds the old state or the new
-//! one, never a third, and works (case A11, life cycle section 3).
+//! one, never a third, and works (case A11; `docs/spec/store.md`, section 5).
 
 use std::collections::BTreeMap;
 use std::fs;

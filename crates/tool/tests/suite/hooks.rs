@@ -1,4 +1,4 @@
-//! Hooks: when they run, in what surroundings, for how long, and what an interrupt does (life cycle, section 7; case I2).
+//! Hooks: when they run, in what surroundings, for how long, and what an interrupt does (`docs/spec/store.md`, section 7; case I2).
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;

@@ -1,4 +1,4 @@
-//! Hooks under control: shown and agreed to on a terminal, confined, forbidden (settings, hooks; policy).
+//! Hooks under control: shown and agreed to on a terminal, confined, forbidden (`docs/security.md#confined-hooks`).
 
 use std::fs;
 use std::process::Command;

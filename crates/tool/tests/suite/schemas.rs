@@ -168,7 +168,7 @@ fn m_legacy_manifests() {
 }
 
 #[test]
-fn m5_v1_manifests() {
+fn m5_manifests_of_the_v1_form() {
     let v1 = |rest: &str| format!("apiVersion: v1\nname: p\nversion: 1.2.3\n{rest}\n");
     let good = [
         "type: cli/v1\nruntime: subprocess",

@@ -1,4 +1,4 @@
-//! Archives that are refused, and those that look odd and are fine (threats A1 to A9).
+//! Archives that are refused, and those that look odd and are fine (cases A1 to A9).
 
 use super::*;
 

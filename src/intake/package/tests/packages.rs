@@ -1,4 +1,4 @@
-//! Directories to packages and back (threats K1 to K5).
+//! Directories to packages and back (cases K1 to K5).
 
 use super::pack::pack_with;
 use super::*;
