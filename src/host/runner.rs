@@ -67,7 +67,7 @@ pub struct ModuleFile {
 pub enum ModuleStreams {
     /// Ours: it is a command.
     Inherited,
-    /// No input; output goes nowhere, and the end of what it says about errors comes back in [`Ended::stderr`].
+    /// No input; output goes nowhere, and the end of what it says about errors comes back in [`CallResult::stderr`].
     Captured,
 }
 
@@ -144,7 +144,7 @@ pub struct CallResult {
     pub output: Vec<u8>,
     /// What the module gave as the reason of its failure.
     pub error: Option<String>,
-    /// The end of what it said about errors, if the streams were [`Streams::Kept`].
+    /// The end of what it said about errors, if the streams were [`ModuleStreams::Captured`].
     pub stderr: String,
 }
 

@@ -1,5 +1,5 @@
 //! The `extism/v1` runtime as far as it is ours: what a module is told, what becomes of its answer, and what it is given. Running it is the host's
-//! [`Runner`](crate::host::Runner)'s part.
+//! [`Runner`]'s part.
 
 use std::ffi::OsString;
 use std::fs::File;

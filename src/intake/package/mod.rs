@@ -59,7 +59,7 @@ pub fn looks_like_gzip(bytes: &[u8]) -> bool {
 
 /// A package's bytes in a private place, hashed while they came, and what lay beside them: nobody has verified it yet.
 ///
-/// Only [`crate::intake::source`] makes one, and only [`crate::intake::provenance`] turns it into a [`crate::intake::provenance::Verified`].
+/// Only [`crate::intake::source`] makes one, and only [`crate::intake::provenance`] turns it into a [`crate::intake::provenance::VerifiedPackage`].
 #[derive(Debug)]
 pub struct FetchedPackage {
     /// The file, in a directory that only this user can enter: what is verified here is what is unpacked later.

@@ -1,6 +1,6 @@
 //! Signing through GnuPG, for keys that only its agent or a smart card holds: they never leave it.
 //!
-//! What `gpg` writes is not trusted: [`super::sign`] reads and verifies it like anybody's.
+//! What `gpg` writes is not trusted: [`mod@super::sign`] reads and verifies it like anybody's.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};

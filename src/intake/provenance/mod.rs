@@ -1,5 +1,5 @@
 //! Where a package comes from: the signed message beside it, the keys that may sign, the policy, and the one place that turns
-//! a [`crate::intake::package::Fetched`] into a [`VerifiedPackage`].
+//! a [`crate::intake::package::FetchedPackage`] into a [`VerifiedPackage`].
 //!
 //! | file | what it decides |
 //! |---|---|

@@ -216,7 +216,7 @@ impl Source {
         }
     }
 
-    /// Whether it may be verified by something that needs no keyring: see [`crate::intake::package::Fetched::is_vouched_for`].
+    /// Whether it may be verified by something that needs no keyring: see [`crate::intake::package::FetchedPackage::has_trusted_digest`].
     pub fn may_give_digest(&self, version: Option<&str>) -> bool {
         self.is_exact(version) || matches!(self, Self::GitHub { .. })
     }
