@@ -19,16 +19,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::manifest::{self, Metadata};
-use crate::text::{quoted, without_credentials};
-use crate::trust::{AcceptedFile, InstalledFile};
+use crate::text::without_credentials;
 
 use super::copy_up::{self, CopyUpTarget};
-use super::difference::{self, Comparison, Difference};
 use super::error::StoreError;
 use super::interrupt;
 use super::lock::{Spool, StoreLock};
@@ -38,11 +35,8 @@ use super::receipt::{
 };
 use super::recover::{finalize, finish_removal, has_previous, recover};
 use super::staging::StagedPlugin;
-use super::tree::{self, CLOCK_TICK_NS, FileAuthor, FileRecord, TreeId};
+use super::tree::{self, FileAuthor, FileRecord, TreeId};
 use super::{InstalledPlugin, disk};
-
-/// Bytes that the gate may have to hash again before every run rather than have the install wait for the clock.
-const REHASH_LIMIT: u64 = 256 << 10;
 
 /// What the receipt says of an arrival beyond what the staged plugin itself knows.
 #[derive(Debug, Clone, Default)]
@@ -76,82 +70,51 @@ pub struct StoreTransaction<'l> {
     _interrupts_wait: interrupt::InterruptGuard,
 }
 
-/// What [`StoreLock::trust`] accepted.
-#[derive(Debug, Clone, Default)]
-pub struct TrustChanges {
-    /// How the files differed from the receipt.
-    pub differences: Vec<Difference>,
-    /// Each of them as it is now, and as it was in the receipt.
-    pub files: Vec<ChangedFile>,
+/// A tree that is about to change place with that of a plugin.
+struct Exchange {
+    kind: ChangeKind,
+    /// The name of the plugin's directory.
+    dir: String,
+    /// The tree that comes, below `.state`.
+    tree: PathBuf,
+    new: TreeId,
+    /// What its manifest says.
+    metadata: Metadata,
+    /// Whether what is replaced becomes the version before.
+    keep_old: bool,
+    current: Option<Receipt>,
+    next: Option<Receipt>,
+    /// What was staged, sorted by path.
+    files: Vec<FileRecord>,
+    /// Where it was staged, which keeps the old tree.
+    scratch: Option<Spool>,
 }
 
-/// What was taken back of accepted changes.
-#[derive(Debug, Clone, Default)]
-pub struct WithdrawnChanges {
-    /// The paths whose changes are no longer accepted.
-    pub files: Vec<String>,
-    /// Those whose changes still are: nobody knows what was installed there.
-    pub unknown: Vec<String>,
-}
-
-impl WithdrawnChanges {
-    /// Takes the changes of `files` out of `receipt`, which is at `path` and speaks of the plugin with this `metadata`.
-    fn withdraw_from(
-        &mut self,
-        path: &Path,
-        mut receipt: Receipt,
-        files: &[AcceptedFile],
-        metadata: impl FnOnce() -> Result<Metadata, StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut records: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
-        let (taken, unknown) = std::mem::take(&mut receipt.accepted)
-            .into_iter()
-            .partition(|path| files.iter().filter(|file| file.path == *path).any(|file| restore_record(&mut records, file)));
-        receipt.accepted = unknown;
-        self.unknown.extend(receipt.accepted.iter().cloned());
-        let taken: Vec<String> = taken;
-        if !taken.is_empty() {
-            records.sort_by(|a, b| a.path.cmp(&b.path));
-            (receipt.executables, receipt.files) = tree::split(records, &metadata()?);
-            ReceiptFile::at_rest(receipt).write(path)?;
+impl Exchange {
+    /// A staged plugin that comes into `dir` with the receipt `next`.
+    fn of_staged(
+        dir: String,
+        staged: StagedPlugin,
+        new: TreeId,
+        keep_old: bool,
+        current: Option<Receipt>,
+        next: Receipt,
+    ) -> Self {
+        let tree = staged.tree();
+        let StagedPlugin { scratch, metadata, files, .. } = staged;
+        Self {
+            kind: ChangeKind::Install,
+            dir,
+            tree,
+            new,
+            metadata,
+            keep_old,
+            current,
+            next: Some(next),
+            files,
+            scratch: Some(scratch),
         }
-        self.files.extend(taken);
-        Ok(())
     }
-}
-
-/// Puts into `records` what was installed where `file` was accepted. Says whether it was accepted as it is there: another version
-/// may have been installed since.
-fn restore_record(records: &mut Vec<FileRecord>, file: &AcceptedFile) -> bool {
-    let now = records.iter().position(|record| record.path == file.path);
-    let record = now.and_then(|now| records.get(now));
-    let is_it = record.map(|record| record.sha256) == file.sha256
-        && record.is_none_or(|record| record.made_by == Some(FileAuthor::User));
-    if !is_it {
-        return false;
-    }
-    if let Some(now) = now {
-        records.remove(now);
-    }
-    records.extend(file.installed.as_ref().map(|installed| FileRecord {
-        path: file.path.clone(),
-        sha256: installed.sha256,
-        size: installed.size,
-        mode: installed.mode,
-        link: installed.link,
-        made_by: None,
-        stamp: None,
-    }));
-    true
-}
-
-/// A file whose change was accepted.
-#[derive(Debug, Clone)]
-pub struct ChangedFile {
-    /// What it is now, and what was installed, as far as the receipt knew.
-    pub file: AcceptedFile,
-    /// Whether the receipt spoke of an earlier change that had been accepted: then it knows no more what was installed.
-    pub again: bool,
 }
 
 /// What [`StoreLock::remove`] removed.
@@ -183,18 +146,10 @@ impl StoreLock<'_> {
         hook: bool,
     ) -> Result<StoreTransaction<'_>, StoreError> {
         let dir = staged.metadata.name.as_str().to_owned();
-        let place = self.root().plugin(&dir);
         let there = self.check_place(&dir, replace)?;
-        let interrupts_wait = interrupt::InterruptGuard::begin();
-
         let current = match &there {
             Some(_) => self.current_receipt(&dir)?,
             None => None,
-        };
-        let staged_tree = staged.tree();
-        let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
-        let Some(new) = id(&staged_tree)? else {
-            return Err(StoreError::io("find", &staged_tree, io::ErrorKind::NotFound.into()));
         };
         let version = staged.metadata.version_text();
         let digest = staged.package_digest();
@@ -207,29 +162,9 @@ impl StoreLock<'_> {
             (None, Some(Some(found))) => found.version_text() != version,
             (None, _) => false,
         };
-        let change = PendingChange {
-            kind: ChangeKind::Install,
-            plugin: dir.clone(),
-            staged: self.relative_to_state(&staged_tree)?,
-            new: Some(new),
-            old: id(&place)?,
-            keep_old,
-        };
+        let new = staged.tree_id()?;
         let next = self.new_receipt(&staged, details, new, current.as_ref(), hook);
-        let StagedPlugin { scratch, metadata, files, .. } = staged;
-        let mut transaction = StoreTransaction {
-            lock: self,
-            dir,
-            metadata,
-            change,
-            current,
-            next: Some(next),
-            files,
-            pending: true,
-            _scratch: Some(scratch),
-            _interrupts_wait: interrupts_wait,
-        };
-        transaction.exchange()?;
+        let mut transaction = self.exchange(Exchange::of_staged(dir, staged, new, keep_old, current, next))?;
         if !hook {
             transaction.finalize()?;
         }
@@ -244,35 +179,40 @@ impl StoreLock<'_> {
         current: Receipt,
         mut next: Receipt,
     ) -> Result<(), StoreError> {
-        let (tree, place) = (staged.tree(), self.root().plugin(dir));
-        let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
-        let Some(new) = id(&tree)? else { return Err(StoreError::io("find", &tree, io::ErrorKind::NotFound.into())) };
-        next.tree = new;
+        let new = staged.tree_id()?;
         next.stamped_at = now_ns();
+        self.exchange(Exchange::of_staged(dir.to_owned(), staged, new, false, Some(current), next))?.finalize()
+    }
+
+    /// Begins a change: writes it ahead and lets the trees change place. It is not final yet.
+    fn exchange(&self, exchange: Exchange) -> Result<StoreTransaction<'_>, StoreError> {
+        let Exchange { kind, dir, tree, new, metadata, keep_old, current, mut next, files, scratch } = exchange;
         let interrupts_wait = interrupt::InterruptGuard::begin();
+        if let Some(next) = &mut next {
+            next.tree = new;
+        }
         let change = PendingChange {
-            kind: ChangeKind::Install,
-            plugin: next.name.clone(),
+            kind,
+            plugin: metadata.name.as_str().to_owned(),
             staged: self.relative_to_state(&tree)?,
             new: Some(new),
-            old: id(&place)?,
-            keep_old: false,
+            old: tree::id_at(&self.root().plugin(&dir))?,
+            keep_old,
         };
-        let StagedPlugin { scratch, metadata, files, .. } = staged;
         let mut transaction = StoreTransaction {
             lock: self,
-            dir: dir.to_owned(),
+            dir,
             metadata,
             change,
-            current: Some(current),
-            next: Some(next),
+            current,
+            next,
             files,
             pending: true,
-            _scratch: Some(scratch),
+            _scratch: scratch,
             _interrupts_wait: interrupts_wait,
         };
         transaction.exchange()?;
-        transaction.finalize()
+        Ok(transaction)
     }
 
     /// Puts the version before back in its place; the present one becomes the version before.
@@ -282,10 +222,9 @@ impl StoreLock<'_> {
     /// [`StoreError::Policy`], [`StoreError::Io`].
     pub fn rollback(&self, name: &str) -> Result<StoreTransaction<'_>, StoreError> {
         let found = self.installed(name)?;
-        let dir = found.dir.clone();
+        let dir = found.dir;
         let previous = self.root().previous(&dir);
-        let id = |path: &Path| TreeId::of(path).map_err(|source| StoreError::io("look at", path, source));
-        let Some(new) = id(&previous)?.filter(|_| has_previous(&dir)) else {
+        let Some(new) = tree::id_at(&previous)?.filter(|_| has_previous(&dir)) else {
             return Err(StoreError::NoPrevious { name: name.to_owned() });
         };
         let mut next = ReceiptFile::read(&self.root().previous_receipt(&dir))?.and_then(|file| file.current);
@@ -295,56 +234,27 @@ impl StoreLock<'_> {
         self.store
             .judge_installed(metadata.name.as_str(), next.as_ref())
             .map_err(|source| StoreError::Policy { name: name.to_owned(), source: Box::new(source) })?;
-        let interrupts_wait = interrupt::InterruptGuard::begin();
         let current = self.current_receipt(&dir)?;
         if let Some(next) = &mut next {
-            next.tree = new;
             next.updated_at = Timestamp::now();
             next.hook = None;
             // That it is held speaks of the plugin, not of one version of it.
             next.held = current.as_ref().map_or(next.held, |current| current.held);
         }
-        let change = PendingChange {
+        let mut transaction = self.exchange(Exchange {
             kind: ChangeKind::Rollback,
-            plugin: metadata.name.as_str().to_owned(),
-            staged: self.relative_to_state(&previous)?,
-            new: Some(new),
-            old: id(&found.directory)?,
-            keep_old: true,
-        };
-        let mut transaction = StoreTransaction {
-            lock: self,
             dir,
+            tree: previous,
+            new,
             metadata,
-            change,
+            keep_old: true,
             current,
             next,
             files: Vec::new(),
-            pending: true,
-            _scratch: None,
-            _interrupts_wait: interrupts_wait,
-        };
-        transaction.exchange()?;
+            scratch: None,
+        })?;
         transaction.finalize()?;
         Ok(transaction)
-    }
-
-    /// Refuses a version before whose files are not as they were: the gate would not run it.
-    fn check_previous(&self, name: &str, directory: &Path, receipt: Option<&Receipt>) -> Result<(), StoreError> {
-        let Some(receipt) = receipt else { return Ok(()) };
-        let differences = difference::of_all(directory, receipt, self.store.limits())?.differences;
-        if differences.is_empty() {
-            return Ok(());
-        }
-        let host = self.store.host.name();
-        let next = match (&receipt.archive, &receipt.version) {
-            (Some(archive), _) if archive.file.is_some() => format!("`{}` restores it", self.store.restore_command(name)),
-            (_, Some(version)) => {
-                format!("`{host} plugin update {} --to {}` gets it from its source", quoted(name), quoted(version))
-            }
-            (_, None) => format!("`{}` installs it", self.store.reinstall_command(receipt)),
-        };
-        Err(StoreError::PreviousChanged { name: name.to_owned(), differences, next })
     }
 
     /// Removes the plugin `name`, by its name or, where it no longer loads, by its directory's: with its receipt, its
@@ -375,7 +285,7 @@ impl StoreLock<'_> {
             plugin,
             staged: self.relative_to_state(&away)?,
             new: None,
-            old: TreeId::of(&found.directory).map_err(|source| StoreError::io("look at", &found.directory, source))?,
+            old: tree::id_at(&found.directory)?,
             keep_old: false,
         };
         match self.move_out_and_remove(&found.dir, &change, current.clone()) {
@@ -420,77 +330,8 @@ impl StoreLock<'_> {
         Ok(true)
     }
 
-    /// Accepts the files of the plugin `name` as they are now, and says how they differed from its receipt, and what was there
-    /// before.
-    ///
-    /// # Errors
-    /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Tree`],
-    /// [`StoreError::Receipt`].
-    pub fn trust(&self, name: &str) -> Result<TrustChanges, StoreError> {
-        let found = self.installed(name)?;
-        let path = found.receipt_path();
-        let Some(mut receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
-            return Err(self.store().no_receipt(name));
-        };
-        if receipt.kind == InstallKind::Link {
-            return Ok(TrustChanges::default());
-        }
-        let limits = self.store.limits();
-        let metadata = found.metadata?;
-        // What the plugin makes when it runs is as little accepted as it is refused.
-        let Comparison { differences, made } = difference::of_all(&found.directory, &receipt, limits)?;
-        if differences.is_empty() {
-            return Ok(TrustChanges::default());
-        }
-        let stamped_at = now_ns();
-        let mut known: Vec<FileRecord> = receipt.all_files().into_iter().cloned().collect();
-        // Without stamps every digest is taken again.
-        known.iter_mut().for_each(|file| file.stamp = None);
-        let mut files = tree::records(&found.directory, &known, Some(FileAuthor::User), limits)?;
-        files.retain(|file| !made.contains(&file.path));
-        let changed = differences.iter().filter(|difference| !difference.path.is_empty());
-        let changed = changed.map(|difference| changed_file(&difference.path, &known, &files)).collect();
-        (receipt.executables, receipt.files) = tree::split(files, &metadata);
-        receipt.accepted.extend(differences.iter().map(|difference| difference.path.clone()));
-        receipt.accepted.sort_unstable();
-        receipt.accepted.dedup();
-        receipt.stamped_at = stamped_at;
-        receipt.version = metadata.version.as_ref().map(ToString::to_string);
-        if let Some(tree) =
-            TreeId::of(&found.directory).map_err(|source| StoreError::io("look at", &found.directory, source))?
-        {
-            receipt.tree = tree;
-        }
-        ReceiptFile::at_rest(receipt).write(&path)?;
-        Ok(TrustChanges { differences, files: changed })
-    }
-
-    /// Takes accepted changes of files of the plugin `name` back, those of the version before too: its receipt says again what was
-    /// installed, so that the gate or a rollback notices the difference. That is done for those that were accepted as they are in `files`.
-    ///
-    /// # Errors
-    /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Manifest`], [`StoreError::Receipt`].
-    pub fn withdraw_accepted(&self, name: &str, files: &[AcceptedFile]) -> Result<WithdrawnChanges, StoreError> {
-        let found = self.installed(name)?;
-        let path = found.receipt_path();
-        let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) else {
-            return Err(self.store().no_receipt(name));
-        };
-        let mut taken = WithdrawnChanges::default();
-        taken.withdraw_from(&path, receipt, files, || Ok(found.metadata?))?;
-        let (path, previous) = (self.root().previous_receipt(&found.dir), self.root().previous(&found.dir));
-        if let Some(receipt) = ReceiptFile::read(&path)?.and_then(|file| file.current) {
-            let mut before = WithdrawnChanges::default();
-            before.withdraw_from(&path, receipt, files, || Ok(manifest::load(&previous, self.store.limits())?))?;
-            // What is not known of it counts when it comes back.
-            before.files.retain(|path| !taken.files.contains(path));
-            taken.files.append(&mut before.files);
-        }
-        Ok(taken)
-    }
-
     /// The plugin `name` in the directory that is written to.
-    fn installed(&self, name: &str) -> Result<InstalledPlugin, StoreError> {
+    pub(super) fn installed(&self, name: &str) -> Result<InstalledPlugin, StoreError> {
         let found = self.store.installed(name)?;
         if &found.root != self.root() {
             return Err(StoreError::ReadOnlyRoot {
@@ -742,7 +583,7 @@ impl StoreTransaction<'_> {
     fn finalize(&mut self) -> Result<(), StoreError> {
         self.pending = false;
         if let Some(next) = &mut self.next {
-            wait_for_the_clock(next);
+            tree::wait_for_the_clock(&next.executables, now_ns());
             next.stamped_at = now_ns();
         }
         finalize(self.lock.root(), &self.dir, &self.change, self.current.as_ref(), self.next.as_ref())
@@ -753,44 +594,5 @@ impl Drop for StoreTransaction<'_> {
     fn drop(&mut self) {
         // An early return or a panic between the exchange and the end of the hook; what fails here the next writer mends.
         let _ = self.roll_back();
-    }
-}
-
-/// The file at `path` in the records `before` and `after` a change.
-fn changed_file(path: &str, before: &[FileRecord], after: &[FileRecord]) -> ChangedFile {
-    let find = |records: &[FileRecord]| records.iter().find(|record| record.path == path).cloned();
-    let (before, after) = (find(before), find(after));
-    let again = before.as_ref().is_some_and(|record| record.made_by == Some(FileAuthor::User));
-    let installed = before.filter(|_| !again);
-    ChangedFile {
-        file: AcceptedFile {
-            path: path.to_owned(),
-            sha256: after.map(|record| record.sha256),
-            installed: installed.map(|FileRecord { sha256, size, mode, link, .. }| InstalledFile {
-                sha256,
-                size,
-                mode,
-                link,
-            }),
-        },
-        again,
-    }
-}
-
-/// Where much was written only just now, waits until a later change of it would show in its stamps: a moment now rather than
-/// a digest before every run.
-fn wait_for_the_clock(receipt: &Receipt) {
-    let now = now_ns();
-    let (mut bytes, mut newest) = (0, i64::MIN);
-    for file in &receipt.executables {
-        if let Some(stamp) = file.stamp.filter(|stamp| !stamp.shows_changes_after(now)) {
-            bytes += file.size;
-            newest = newest.max(stamp.modified.max(stamp.changed));
-        }
-    }
-    if bytes > REHASH_LIMIT {
-        // A stamp from the future, of a wrong clock, is not waited for.
-        let wait = newest.saturating_add(CLOCK_TICK_NS + 1).saturating_sub(now).clamp(0, CLOCK_TICK_NS + 1);
-        std::thread::sleep(Duration::from_nanos(wait.unsigned_abs()));
     }
 }

@@ -370,17 +370,19 @@ impl Store {
     /// [`GateError::NotInstalled`], [`GateError::Receipt`], [`GateError::Tree`]. A plugin that does not load is compared all
     /// the same.
     pub fn check_all_files(&self, name: &str) -> Result<Comparison, GateError> {
-        let mut retry = ReadRetry::new(self, name);
-        loop {
-            let found = self.find(name).map_err(Box::new)?;
-            let found = found.ok_or_else(|| self.not_installed(name))?;
-            let Some(receipt) = self.receipt(&found).map_err(Box::new)? else { return Ok(Comparison::default()) };
-            match difference::of_all(&found.directory, &receipt, &self.limits) {
-                Ok(found) if found.differences.is_empty() => return Ok(found),
-                _ if retry.should_retry() => {}
-                found => return Ok(found?),
-            }
-        }
+        // A difference is looked at again as an error is: it may come of a change that is under way.
+        let looked = self.read_with_retries(name, || match self.compare_all_files(name) {
+            Ok(found) if found.differences.is_empty() => Ok(found),
+            found => Err(found),
+        });
+        looked.or_else(|found| found)
+    }
+
+    fn compare_all_files(&self, name: &str) -> Result<Comparison, GateError> {
+        let found = self.find(name).map_err(Box::new)?;
+        let found = found.ok_or_else(|| self.not_installed(name))?;
+        let Some(receipt) = self.receipt(&found).map_err(Box::new)? else { return Ok(Comparison::default()) };
+        Ok(difference::of_all(&found.directory, &receipt, &self.limits)?)
     }
 }
 

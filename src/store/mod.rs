@@ -18,6 +18,7 @@
 //! Deciding whether a package may come in is [`crate::intake::provenance`]'s; starting what the gate hands out is
 //! [`crate::runtime`]'s.
 
+mod accept;
 mod allowlist;
 mod commit;
 mod copy_up;
@@ -52,10 +53,11 @@ use crate::manifest::{self, FILE_NAME, ManifestError, Metadata};
 use crate::policy::Policy;
 use crate::settings::Limits;
 
+pub use accept::{ChangedFile, TrustChanges, WithdrawnChanges};
 pub use allowlist::FileStanding;
 pub(crate) use allowlist::NotListed;
 pub use allowlist::StartAllowlist;
-pub use commit::{ChangedFile, InstallDetails, RemovedPlugin, StoreTransaction, TrustChanges, WithdrawnChanges};
+pub use commit::{InstallDetails, RemovedPlugin, StoreTransaction};
 pub use difference::{Comparison, Difference, DifferenceKind, compare_with_package};
 pub use error::StoreError;
 pub use gate::{GateError, Plugin};

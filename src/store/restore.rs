@@ -11,7 +11,7 @@ use super::difference::{self, Difference, DifferenceKind};
 use super::error::StoreError;
 use super::receipt::{InstallKind, Receipt, ReceiptFile, VerificationMethod, VerifiedBy};
 use super::staging::{PACKAGE, StagedPlugin};
-use super::tree::{self, FileAuthor, FileRecord, TreeId};
+use super::tree::{self, FileAuthor, FileRecord};
 use super::{InstalledPlugin, Root, Store, StoreLock, copy_up, disk, interrupt, is_one_part, is_package_of, prov};
 use crate::digest::Sha256Digest;
 
@@ -63,7 +63,7 @@ impl Store {
     /// [`StoreError::NotInstalled`], [`StoreError::NoReceipt`], [`StoreError::Receipt`], [`StoreError::Tree`], [`StoreError::Io`].
     pub fn damage(&self, name: &str) -> Result<Damage, StoreError> {
         let (root, dir, directory, receipt) = self.receipt_for(name)?;
-        let mut differences = match TreeId::of(&directory).map_err(|source| StoreError::io("look at", &directory, source))? {
+        let mut differences = match tree::id_at(&directory)? {
             Some(_) => difference::of_all(&directory, &receipt, &self.limits)?.differences,
             None => vec![Difference { path: String::new(), kind: DifferenceKind::Missing }],
         };
@@ -190,6 +190,24 @@ impl StoreLock<'_> {
         receipt.verified = verified;
         ReceiptFile::at_rest(receipt).write(&path)?;
         Ok(true)
+    }
+
+    /// Refuses a version before whose files are not as they were: the gate would not run it.
+    pub(super) fn check_previous(&self, name: &str, directory: &Path, receipt: Option<&Receipt>) -> Result<(), StoreError> {
+        let Some(receipt) = receipt else { return Ok(()) };
+        let differences = difference::of_all(directory, receipt, self.store.limits())?.differences;
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let host = self.store.host.name();
+        let next = match (&receipt.archive, &receipt.version) {
+            (Some(archive), _) if archive.file.is_some() => format!("`{}` restores it", self.store.restore_command(name)),
+            (_, Some(version)) => {
+                format!("`{host} plugin update {} --to {}` gets it from its source", quoted(name), quoted(version))
+            }
+            (_, None) => format!("`{}` installs it", self.store.reinstall_command(receipt)),
+        };
+        Err(StoreError::PreviousChanged { name: name.to_owned(), differences, next })
     }
 
     /// Refuses files that are not those of `receipt`. Of a directory that was copied, what has come since stays behind.

@@ -17,7 +17,7 @@ use crate::settings::Limits;
 use super::error::StoreError;
 use super::lock::{Spool, StoreLock};
 use super::receipt::{InstallKind, RecordedSource};
-use super::tree::{self, FileRecord, FileStamp, TreeError};
+use super::tree::{self, FileRecord, FileStamp, TreeError, TreeId};
 use super::{disk, prov};
 use crate::text::{Sanitized, without_credentials};
 
@@ -80,6 +80,12 @@ impl StagedPlugin {
     /// Its directory (or link) in staging.
     pub fn tree(&self) -> PathBuf {
         self.scratch.path().join(self.metadata.name.as_str())
+    }
+
+    /// Which tree that is.
+    pub(super) fn tree_id(&self) -> Result<TreeId, StoreError> {
+        let tree = self.tree();
+        tree::id_at(&tree)?.ok_or_else(|| StoreError::io("find", &tree, io::ErrorKind::NotFound.into()))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::manifest::platform::{self, Platform};
 use crate::manifest::{FILE_NAME, MODULE_NAME, Metadata, PlatformCommand};
 use crate::settings::Limits;
 
+use super::error::StoreError;
 pub(super) use crate::stamp::CLOCK_TICK_NS;
 pub use crate::stamp::FileStamp;
 
@@ -293,6 +294,31 @@ fn add_named_paths(text: &str, paths: &mut BTreeSet<String>) {
                 None => break,
             }
         }
+    }
+}
+
+/// Which tree is at `path`.
+pub(super) fn id_at(path: &Path) -> Result<Option<TreeId>, StoreError> {
+    TreeId::of(path).map_err(|source| StoreError::io("look at", path, source))
+}
+
+/// Bytes that the gate may have to hash again before every run rather than have the install wait for the clock.
+const REHASH_LIMIT: u64 = 256 << 10;
+
+/// Where much was written only just now, waits until a later change of it would show in its stamps: a moment now rather than
+/// a digest before every run.
+pub(super) fn wait_for_the_clock(files: &[FileRecord], now: i64) {
+    let (mut bytes, mut newest) = (0, i64::MIN);
+    for file in files {
+        if let Some(stamp) = file.stamp.filter(|stamp| !stamp.shows_changes_after(now)) {
+            bytes += file.size;
+            newest = newest.max(stamp.modified.max(stamp.changed));
+        }
+    }
+    if bytes > REHASH_LIMIT {
+        // A stamp from the future, of a wrong clock, is not waited for.
+        let wait = newest.saturating_add(CLOCK_TICK_NS + 1).saturating_sub(now).clamp(0, CLOCK_TICK_NS + 1);
+        std::thread::sleep(std::time::Duration::from_nanos(wait.unsigned_abs()));
     }
 }
 
