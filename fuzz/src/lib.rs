@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use plugsmith::intake::package;
-use plugsmith::intake::provenance::{self, Evidence, Keyring, Message, Requirement, VerifiedPackage};
+use plugsmith::intake::provenance::{self, Evidence, Instead, Keyring, Message, Requirement, VerifiedPackage};
 use plugsmith::intake::source::{self, FetchOptions};
 use plugsmith::policy::PolicyFile;
 use plugsmith::report::NoReport;
@@ -112,7 +112,7 @@ fn requirement(keys: &[&[u8]]) -> Requirement {
     for key in keys {
         keyring.merge(Keyring::from_bytes(key, Path::new("keyring")).expect("a key"));
     }
-    Requirement::Signature { keyring, allow_expired_key: true }
+    Requirement::Signature { keyring, allow_expired_key: true, instead: Instead::ObjectId }
 }
 
 /// Verifies the package with `provenance` beside it.
@@ -122,7 +122,7 @@ fn verify(provenance: &[u8], requirement: &Requirement) -> Result<VerifiedPackag
     let package = dir.path().join("p-1.0.0.tgz");
     fs::write(&package, PACKAGE).expect("the directory can be written");
     fs::write(dir.path().join("p-1.0.0.tgz.prov"), provenance).expect("the directory can be written");
-    let options = FetchOptions { want_provenance: true, limits: limits.clone(), ..FetchOptions::default() };
+    let options = FetchOptions { limits: limits.clone(), ..FetchOptions::default() };
     let fetched = source::examine(&package, &options, &NoReport).map_err(drop)?;
     assert_eq!(fetched.digest().to_string(), DIGEST);
     provenance::verify(fetched, requirement, &limits).map_err(drop)

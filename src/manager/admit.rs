@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::{Manager, VerificationMode};
 use crate::intake::package::{FetchedPackage, PackageOrigin};
 use crate::intake::provenance::{
-    self, Alternatives, Evidence, Keyring, KeyringError, Requirement, Signature, SignerState, VerifiedPackage, VerifyError,
+    self, Alternatives, Evidence, Instead, Keyring, KeyringError, Requirement, Signature, SignerState, VerifiedPackage,
+    VerifyError,
 };
 use crate::intake::source::{FetchOptions, GitUrl, Source};
 use crate::policy::{Policy, PolicyRequest, Proof, Refusal, RulePosition, SourceLocation, VerificationLevel};
@@ -425,16 +426,17 @@ impl Manager<'_> {
 
     /// The options of a fetch, with the provenance that a policy may ask for.
     pub(super) fn options_under_policy(&self, options: &FetchOptions, source: &Source) -> FetchOptions {
-        let wanted = options.want_provenance || self.policy.may_ask_for_a_signature(&self.locations_of(source));
+        let asked = self.policy.may_ask_for_a_signature(&self.locations_of(source));
+        let wanted = if asked { options.wanted.and_provenance() } else { options.wanted };
         let refuse_git_redirects = self.policy.judges_sources();
-        FetchOptions { want_provenance: wanted, refuse_git_redirects, ..options.clone() }
+        FetchOptions { wanted, refuse_git_redirects, ..options.clone() }
     }
 
     /// Verifies a package as `requirement` asks, and as the policy does where that asks for more: `--verify=false`, a digest
     /// that the user names and a lock file make no less of it. `name` is the plugin's, where it is known already.
     pub(super) fn verify_under_policy(
         &self,
-        mut fetched: FetchedPackage,
+        fetched: FetchedPackage,
         requirement: &Requirement,
         source: &Source,
         name: Option<&str>,
@@ -457,7 +459,10 @@ impl Manager<'_> {
         let locations = self.locations_of_fetched(source, &fetched.origin);
         let Some(rule) = self.policy.required_level(name, &locations) else { return Ok(verify(fetched, requirement)?) };
         let enough = match requirement {
-            Requirement::Signature { .. } => rule.value < VerificationLevel::Signature || !fetched.origin.exact,
+            Requirement::Signature { instead: Instead::Nothing, .. } => true,
+            Requirement::Signature { instead: Instead::ObjectId, .. } => {
+                rule.value < VerificationLevel::Signature || !fetched.is_named_by_id()
+            }
             Requirement::Digest(digest) => rule.value < VerificationLevel::Signature || *digest != fetched.digest(),
             Requirement::Bytes(digest) => *digest != fetched.digest(),
             Requirement::Nothing => false,
@@ -466,25 +471,21 @@ impl Manager<'_> {
             return Ok(verify(fetched, requirement)?);
         }
         // A commit or a manifest that is named by its id is as good as a digest, and no better.
-        fetched.origin.exact &= rule.value < VerificationLevel::Signature;
+        let instead = if rule.value < VerificationLevel::Signature { Instead::ObjectId } else { Instead::Nothing };
         let raised = |source| AdmitError::Raised { at: rule.at.clone(), least: rule.value, source: Box::new(source) };
         let signature = match requirement {
             Requirement::Signature { .. } => requirement.clone(),
-            _ => self.requirement(&VerificationMode::signature()).map_err(|e| raised(e.into()))?,
+            Requirement::Digest(_) | Requirement::Bytes(_) | Requirement::Nothing => {
+                self.requirement(&VerificationMode::signature()).map_err(|e| raised(e.into()))?
+            }
         };
+        let signature = signature.with_instead(instead);
         let otherwise =
             if rule.value == VerificationLevel::Signature { Alternatives::Nothing } else { Alternatives::Digest };
         verify(fetched, &signature).map_err(|error| match error {
             UnverifiedError::Verify(error) => raised(error.with_alternatives(otherwise).into()),
             error => raised(error),
         })
-    }
-}
-
-impl VerificationMode {
-    /// A signature by a key of the default keyring, which has not expired.
-    pub fn signature() -> Self {
-        Self::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::intake::package::FetchedPackage;
-use crate::intake::source::{self, FetchOptions, Source, SourceContext, SourceError};
+use crate::intake::source::{self, FetchOptions, Source, SourceContext, SourceError, Wanted};
 use crate::policy::SourceLocation;
 use crate::report::Report;
 use crate::runtime::{self, Environment, InvokeError, InvokeInput};
@@ -142,7 +142,7 @@ impl Manager<'_> {
         };
         judge(&self.locations_of(&source))?;
         let spool = Spool::within(directory)?;
-        let fetched = self.fetch_any(&source, options, spool.path(), self.report)?;
+        let fetched = self.fetch_any(&source, &options.wanting(Wanted::package()), spool.path(), self.report)?;
         judge(&self.locations_of_fetched(&source, &fetched.origin))?;
         Ok(DownloadedFile { fetched, _spool: spool })
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::audit::{AuditError, AuditEvent};
 use crate::digest::Sha256Digest;
-use crate::intake::provenance::{Alternatives, Evidence, Keyring, KeyringError, Requirement, VerifyError};
+use crate::intake::provenance::{Alternatives, Evidence, Instead, Keyring, KeyringError, Requirement, VerifyError};
 use crate::intake::source::version::Range;
-use crate::intake::source::{FetchOptions, Source, SourceError};
+use crate::intake::source::{FetchOptions, Source, SourceError, Wanted};
 use crate::manifest::PluginName;
 use crate::policy::SourceLocation;
 use crate::runtime::{HookError, HookEvent};
@@ -57,6 +57,22 @@ pub enum VerificationMode {
     Digest(Sha256Digest),
     /// The user's word.
     Nothing,
+}
+
+impl VerificationMode {
+    /// A signature by a key of the default keyring, which has not expired.
+    pub fn signature() -> Self {
+        Self::Signature { keyrings: Vec::new(), allowed_signers: None, allow_expired_key: false }
+    }
+
+    /// What must be fetched to verify a package like this.
+    pub(super) fn wanted(&self) -> Wanted {
+        match self {
+            Self::Signature { .. } => Wanted::default(),
+            Self::Digest(digest) => Wanted::with_digest(*digest),
+            Self::Nothing => Wanted::package(),
+        }
+    }
 }
 
 /// How an install ended.
@@ -167,8 +183,9 @@ impl Manager<'_> {
         let staged;
         let lock;
         let mut locations = self.locations_of(&source);
+        let fetch = request.fetch.wanting(request.trust.wanted());
         if let Source::Directory(directory) = &source {
-            request.fetch.check(&source)?;
+            fetch.check(&source)?;
             self.admit_source(&source)?;
             lock = store.lock(self.report)?;
             staged =
@@ -180,7 +197,7 @@ impl Manager<'_> {
             let requirement = if may_vouch { None } else { Some(self.requirement(&request.trust)?) };
             lock = store.lock(self.report)?;
             let spool = lock.spool()?;
-            let fetched = self.fetch(&source, &request.fetch, spool.path(), self.report)?;
+            let fetched = self.fetch(&source, &fetch, spool.path(), self.report)?;
             let requirement = match requirement {
                 Some(requirement) => requirement,
                 // Its source vouches for the digest of what came, by an id that the user gave or by its checksums.
@@ -214,6 +231,7 @@ impl Manager<'_> {
                 Requirement::Signature {
                     keyring: keyring.with_allowed_signers(allowed_signers),
                     allow_expired_key: *allow_expired_key,
+                    instead: Instead::ObjectId,
                 }
             }
             VerificationMode::Digest(digest) => Requirement::Digest(*digest),

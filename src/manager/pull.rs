@@ -85,6 +85,7 @@ impl Manager<'_> {
         let may_vouch =
             matches!(trust, VerificationMode::Signature { .. }) && source.may_give_digest(fetch.version.as_deref());
         let requirement = if may_vouch { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
+        let fetch = &fetch.wanting(trust.wanted());
         let scratch = scratch().map_err(|e| failed(e.into()))?;
         let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
         note.about.digest = Some(format!("sha256:{}", fetched.digest()));

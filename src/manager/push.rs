@@ -78,7 +78,7 @@ impl Manager<'_> {
         let PushRequest { file, fetch: options, .. } = request;
         let reference = OciReference::from_argument(&request.reference)?;
         let shown = || sanitized(&file.to_string_lossy()).into_owned();
-        let wanted = FetchOptions { want_provenance: true, limits: options.limits.clone(), ..FetchOptions::default() };
+        let wanted = FetchOptions { limits: options.limits.clone(), ..FetchOptions::default() };
         let fetched = source::examine(file, &wanted, self.report)?;
         let metadata =
             package::inspect(file, &self.settings.limits).map_err(|source| PushError::Package { file: shown(), source })?;

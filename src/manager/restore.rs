@@ -169,7 +169,7 @@ impl Manager<'_> {
     /// The package that is kept at `path`, which must have `digest`: it came in under the policy, and was verified then.
     fn stage_kept(&self, lock: &StoreLock<'_>, path: &Path, digest: Sha256Digest) -> Result<StagedPlugin, RestoreError> {
         let spool = lock.spool()?;
-        let options = FetchOptions { want_provenance: true, ..self.default_fetch_options() };
+        let options = self.default_fetch_options();
         let fetched = source::fetch(&Source::Archive(path.to_owned()), &options, spool.path(), self.report)?;
         let verified = provenance::verify(fetched, &Requirement::Digest(digest), &self.settings.limits);
         Ok(lock.stage(verified.map_err(StoreError::from)?, self.report)?)

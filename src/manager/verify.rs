@@ -135,11 +135,8 @@ impl Manager<'_> {
         trust: &VerificationMode,
         note: &mut AuditNote,
     ) -> Result<PackageVerification, VerifyPackageError> {
-        let options = FetchOptions {
-            want_provenance: matches!(trust, VerificationMode::Signature { .. }),
-            limits: self.settings.limits.clone(),
-            ..FetchOptions::default()
-        };
+        let options =
+            FetchOptions { wanted: trust.wanted(), limits: self.settings.limits.clone(), ..FetchOptions::default() };
         let fetched = source::examine(file, &options, self.report)?;
         let digest = fetched.digest();
         note.about.digest = Some(format!("sha256:{digest}"));

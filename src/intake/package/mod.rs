@@ -76,6 +76,20 @@ pub struct FetchedPackage {
     pub(crate) provenance_at: String,
     /// Where the bytes came from, for the receipt.
     pub(crate) origin: PackageOrigin,
+    /// What its source vouches for. Only [`crate::intake::source`] says so.
+    pub(in crate::intake) vouched: Vouched,
+}
+
+/// What the source of a package vouches for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Vouched {
+    /// Nothing: only a digest or a signature does.
+    #[default]
+    Nothing,
+    /// All bytes hang on an id that the user gave: that of a commit, or the digest of a manifest.
+    ObjectId,
+    /// The checksums file of the release gives this digest.
+    Checksum,
 }
 
 /// Where a package came from, as the receipt keeps it: without user names and passwords, but with the query of a URL, which
@@ -90,8 +104,6 @@ pub struct PackageOrigin {
     pub revision: Option<String>,
     /// What tells a web server's version of the package from another: an entity tag, else a date.
     pub validator: Option<String>,
-    /// Whether the user named exactly this commit or manifest by its digest, which counts as verified by digest.
-    pub exact: bool,
     /// What vouches for a git commit, where the package was made from one.
     pub git: Option<GitOrigin>,
     /// The release that it is a file of, where it is one.
@@ -103,8 +115,6 @@ pub struct PackageOrigin {
 pub struct ReleaseOrigin {
     /// The tag of the release.
     pub tag: String,
-    /// The checksums file of the release that gives this package its digest, where somebody looked and there is one.
-    pub checksums: Option<String>,
 }
 
 /// What is known of the git commit that a package was made from.
@@ -140,6 +150,7 @@ impl FetchedPackage {
             provenance: None,
             provenance_at: String::new(),
             origin: PackageOrigin::default(),
+            vouched: Vouched::default(),
         }
     }
 
@@ -154,8 +165,16 @@ impl FetchedPackage {
     /// Whether its source vouches for its digest, so that it counts as verified by digest without a signature: all bytes hang on
     /// an id that the user gave, or there is no provenance in its release and the release's checksums give this digest.
     pub fn has_trusted_digest(&self) -> bool {
-        let by_release = self.origin.release.as_ref().is_some_and(|release| release.checksums.is_some());
-        self.origin.exact || (by_release && self.provenance.is_none())
+        match self.vouched {
+            Vouched::ObjectId => true,
+            Vouched::Checksum => self.provenance.is_none(),
+            Vouched::Nothing => false,
+        }
+    }
+
+    /// Whether all bytes hang on an id that the user gave, of a commit or of a manifest.
+    pub fn is_named_by_id(&self) -> bool {
+        self.vouched == Vouched::ObjectId
     }
 
     /// Whether there is a signature, of whomever: nobody has looked at it.

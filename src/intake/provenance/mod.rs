@@ -54,7 +54,7 @@ pub use sign::{Passphrase, SignError, SigningKey, sign};
 pub use signers::{FullFingerprint, NotAFingerprint, Signer, SignerState};
 pub use ssh::SshError;
 pub use statement::StatementError;
-pub use verify::{Alternatives, Requirement, VerifyError, verify};
+pub use verify::{Alternatives, Instead, Requirement, VerifyError, verify};
 pub(crate) use verify::{check_provenance, expect_digest};
 
 /// A package that may be staged, with the reason why.

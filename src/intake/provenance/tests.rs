@@ -32,7 +32,7 @@ fn fetched(file_name: &str, digest: Sha256Digest, provenance: Option<Vec<u8>>) -
 }
 
 fn requirement(keyring: &Path) -> Requirement {
-    Requirement::Signature { keyring: Keyring::load(keyring).unwrap(), allow_expired_key: false }
+    Requirement::Signature { keyring: Keyring::load(keyring).unwrap(), allow_expired_key: false, instead: Instead::ObjectId }
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum Requirement {
         keyring: Keyring,
         /// Whether a key may have expired after it signed.
         allow_expired_key: bool,
+        /// What else counts.
+        instead: Instead,
     },
     /// It has this digest, by which it is trusted.
     Digest(Sha256Digest),
@@ -34,6 +36,26 @@ pub enum Requirement {
     Bytes(Sha256Digest),
     /// Nothing: the user said so.
     Nothing,
+}
+
+/// What counts instead of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// The id of a commit or a manifest, where the user named the package by it: everything in it hangs on that.
+    ObjectId,
+    /// Nothing: whoever asks wants to know who signed it.
+    Nothing,
+}
+
+impl Requirement {
+    /// The same, where no more than `others` counts instead of a signature.
+    #[must_use]
+    pub fn with_instead(mut self, others: Instead) -> Self {
+        if let Self::Signature { instead, .. } = &mut self {
+            *instead = others;
+        }
+        self
+    }
 }
 
 /// What else than a signature whoever asks may name: only that is advised.
@@ -280,11 +302,10 @@ pub fn verify(fetched: FetchedPackage, requirement: &Requirement, limits: &Limit
             let fetched = expect_digest(fetched, expected)?;
             Ok(VerifiedPackage { fetched, evidence: Evidence::Skipped, signed: None })
         }
-        Requirement::Signature { keyring, allow_expired_key } => {
+        Requirement::Signature { keyring, allow_expired_key, instead } => {
             let policy = SignatureChecker::new(*allow_expired_key);
             match &fetched.origin.git {
-                // The user named the commit or the manifest by its digest, and everything in it hangs on that.
-                _ if fetched.origin.exact => {
+                _ if *instead == Instead::ObjectId && fetched.is_named_by_id() => {
                     let evidence = Evidence::Digest(fetched.digest);
                     Ok(VerifiedPackage { fetched, evidence, signed: None })
                 }

@@ -36,7 +36,7 @@ pub(super) fn fetch(
     };
     let mut fetched = FetchedPackage::new(path, url.file_name(), digest, size);
     let provenance = url.with_path_suffix(".prov");
-    if options.want_provenance {
+    if options.wanted.provenance() {
         fetched.provenance = get_provenance(&client, &provenance, options.limits.provenance_bytes)?;
     }
     fetched.provenance_at = provenance.to_string();

@@ -76,7 +76,7 @@ pub fn fetch_by_getter<E: From<SourceError>>(
     request.url = provenance_of(&resolved);
     fetched.provenance_at = request.shown();
     fetched.origin = PackageOrigin { asked: source.asked(), resolved, ..PackageOrigin::default() };
-    if options.want_provenance {
+    if options.wanted.provenance() {
         request.is_provenance = true;
         request.max_bytes = options.limits.provenance_bytes;
         let mut bytes = Vec::new();
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn f_the_same_getter_fetches_package_and_provenance() {
-        let options = FetchOptions { want_provenance: true, ca_file: Some("ca.pem".into()), ..FetchOptions::default() };
+        let options = FetchOptions { ca_file: Some("ca.pem".into()), ..FetchOptions::default() };
         let (fetched, seen) = fetch("s3://ann:p%40w@bucket/a/foo-1.0.0.tgz?v=1#f", &options);
         assert_eq!(fetched.digest(), Sha256Digest::of(b"package"));
         assert_eq!((fetched.file_name(), fetched.provenance.as_deref()), ("foo-1.0.0.tgz", Some(&b"signed"[..])));

@@ -58,7 +58,7 @@ pub(super) fn fetch(
 
     let mut fetched = FetchedPackage::new(copied, file_name, digest, size);
     let provenance = beside(path);
-    if options.want_provenance {
+    if options.wanted.provenance() {
         fetched.provenance = read_provenance(&provenance, options.limits.provenance_bytes)?;
     }
     fetched.provenance_at = provenance.to_string_lossy().into_owned();
@@ -85,7 +85,7 @@ pub(super) fn examine(path: &Path, options: &FetchOptions, report: &dyn Report) 
     report.event(ReportEvent::Finished);
     let mut fetched = FetchedPackage::new(path.to_path_buf(), file_name, digest, size);
     let provenance = beside(path);
-    if options.want_provenance {
+    if options.wanted.provenance() {
         fetched.provenance = read_provenance(&provenance, options.limits.provenance_bytes)?;
     }
     fetched.provenance_at = provenance.to_string_lossy().into_owned();
@@ -135,7 +135,7 @@ mod tests {
     use crate::report::NoReport;
 
     fn options() -> FetchOptions {
-        FetchOptions { want_provenance: true, ..FetchOptions::default() }
+        FetchOptions::default()
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use github::{GitHubAccess, GitHubError, TokenState as GitHubToken};
 pub use grammar::{GetterUrl, GitUrl, OciReference, Source, SourceContext};
 pub use http::{HttpError, ServerMessage, TlsCause};
 pub use oci::{OciError, Publication, Pushed, push};
-pub use options::{FetchOptions, Secret};
+pub use options::{FetchOptions, Secret, Wanted};
 pub use suggestion::Suggestion;
 pub use suggestion::{is_package, similar_paths};
 pub use weburl::WebUrl;

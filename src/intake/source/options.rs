@@ -44,16 +44,55 @@ pub(crate) struct Credentials {
     pub(crate) password: Secret,
 }
 
+/// What a fetch is to bring. As long as nobody says otherwise it is a package with the provenance beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    provenance: bool,
+    digest: Option<Sha256Digest>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { provenance: true, digest: None }
+    }
+}
+
+impl Wanted {
+    /// The package alone.
+    pub fn package() -> Self {
+        Self { provenance: false, digest: None }
+    }
+
+    /// The package with this digest: [`crate::intake::provenance`] compares it; for a source it says that there must be one archive.
+    pub fn with_digest(digest: Sha256Digest) -> Self {
+        Self { provenance: false, digest: Some(digest) }
+    }
+
+    /// The same, and the provenance beside it.
+    #[must_use]
+    pub fn and_provenance(self) -> Self {
+        Self { provenance: true, ..self }
+    }
+
+    /// Whether the provenance beside the package is to come.
+    pub(crate) fn provenance(self) -> bool {
+        self.provenance
+    }
+
+    /// Which package it must be, where that is known.
+    pub(crate) fn digest(self) -> Option<Sha256Digest> {
+        self.digest
+    }
+}
+
 /// What the user asked of a fetch.
 #[derive(Debug, Clone, Default)]
 pub struct FetchOptions {
     /// `--version`: an exact version, a range, or a git reference. An archive can only be checked against it, once its
     /// manifest has been read: the caller does that.
     pub version: Option<String>,
-    /// Whether the provenance beside the package is wanted.
-    pub want_provenance: bool,
-    /// `--digest`: compared by [`crate::intake::provenance`]; here it says only that the source must have one archive.
-    pub digest: Option<Sha256Digest>,
+    /// What is to come; a verb decides that by what makes the package trusted.
+    pub wanted: Wanted,
     /// `--username`.
     pub username: Option<String>,
     /// `--password-stdin`.
@@ -116,7 +155,7 @@ impl FetchOptions {
                     if self.version.is_some() {
                         return refuse("--version", "a local directory has the version that its `plugin.yaml` says");
                     }
-                    if self.digest.is_some() {
+                    if self.wanted.digest().is_some() {
                         return refuse("--digest", "a local directory has no archive whose digest could be taken");
                     }
                 }
@@ -127,7 +166,7 @@ impl FetchOptions {
                 }
             }
             Source::Git(url) => {
-                if self.digest.is_some() {
+                if self.wanted.digest().is_some() {
                     return refuse(
                         "--digest",
                         "a git repository has no archive; pin it with a full commit id as `--version`",
@@ -169,6 +208,12 @@ impl FetchOptions {
             }
         }
         Ok(())
+    }
+
+    /// The same options for what is `wanted`.
+    #[must_use]
+    pub fn wanting(&self, wanted: Wanted) -> Self {
+        Self { wanted, ..self.clone() }
     }
 
     /// Compares the version of a package's manifest with `--version`, where the source had only one package to give: what came

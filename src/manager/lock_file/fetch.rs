@@ -9,7 +9,7 @@ use crate::intake::package::FetchedPackage;
 use crate::intake::provenance::Alternatives;
 use crate::intake::provenance::expect_digest;
 use crate::intake::source::version::Range;
-use crate::intake::source::{FetchOptions, OciReference, Source};
+use crate::intake::source::{FetchOptions, OciReference, Source, Wanted};
 use crate::manager::network::{network_settings, with_network_settings};
 use crate::manager::{AdmitError, InstallError, Manager, VerificationMode};
 use crate::report::Report;
@@ -47,7 +47,7 @@ pub(super) struct FetchedLocked {
 impl FetchedLocked {
     /// Whether the file says which bytes it is.
     pub(super) fn has_known_digest(&self, locked: &LockedPlugin) -> bool {
-        locked.archive().is_some() || self.fetched.origin.exact
+        locked.archive().is_some() || self.fetched.is_named_by_id()
     }
 }
 
@@ -219,7 +219,7 @@ impl Manager<'_> {
         report: &dyn Report,
     ) -> Result<FetchedLocked, FetchLockedError> {
         let digest = locked.archive().ok_or_else(|| no_digest(locked))?;
-        let options = FetchOptions { want_provenance: true, ..local_options(context.fetch) };
+        let options = local_options(context.fetch);
         let mirror = Source::Archive(path);
         let fetched = self.fetch(&mirror, &options, spool, report).map_err(|e| fetch_failed(locked, e.into()))?;
         let fetched = expect_digest(fetched, &digest).map_err(|e| fetch_failed(locked, e.into()))?;
@@ -258,13 +258,13 @@ impl Manager<'_> {
         if !has_digest && context.frozen {
             return Err(no_digest(locked));
         }
-        options.digest = None;
-        options.want_provenance = is_signed || (!has_digest && matches!(context.trust, VerificationMode::Signature { .. }));
+        let by_signature = !has_digest && matches!(context.trust, VerificationMode::Signature { .. });
+        options.wanted = if is_signed || by_signature { Wanted::default() } else { Wanted::package() };
         options.version = version;
         let fetched = self.fetch(&source, &options, spool, report).map_err(|e| fetch_failed(locked, e.into()))?;
         let fetched = match digest {
             // Every byte hangs on the commit; how it is packed may differ between versions of this program.
-            Some(digest) if !(fetched.origin.exact && fetched.origin.git.is_some()) => {
+            Some(digest) if !(fetched.is_named_by_id() && fetched.origin.git.is_some()) => {
                 expect_digest(fetched, &digest).map_err(|e| fetch_failed(locked, e.into()))?
             }
             _ => fetched,

@@ -3,7 +3,7 @@
 
 use super::fetch::{FetchContext, FetchLockedError, FetchedLocked, fetch_failed, no_digest};
 use super::{LockedPlugin, LockedSigner, LockedVerification};
-use crate::intake::provenance::{Evidence, KeyringError, Requirement, VerifiedPackage};
+use crate::intake::provenance::{Evidence, Instead, KeyringError, Requirement, VerifiedPackage};
 use crate::manager::admit::{ACCEPT_SIGNER, SignerIdentity, source_identity};
 use crate::manager::{AdmitError, InstallError, Manager, VerificationMode};
 use crate::report::Report;
@@ -112,11 +112,10 @@ impl Manager<'_> {
         package: FetchedLocked,
         context: &FetchContext<'_>,
     ) -> Result<VerifiedPackage, FetchLockedError> {
-        let FetchedLocked { mut fetched, source, .. } = package;
+        let FetchedLocked { fetched, source, .. } = package;
         let failed = |error: InstallError| fetch_failed(locked, error);
-        let requirement = self.signature_requirement(context).map_err(|e| failed(e.into()))?;
         // That the file names a commit or a manifest says which it is, and not who signed it.
-        fetched.origin.exact = false;
+        let requirement = self.signature_requirement(context).map_err(|e| failed(e.into()))?.with_instead(Instead::Nothing);
         let name = Some(locked.name.as_str());
         self.verify_under_policy(fetched, &requirement, &source, name).map_err(|e| failed(e.into()))
     }
@@ -153,11 +152,10 @@ impl Manager<'_> {
             let name = locked.name.to_string();
             return Err(AdmitError::SignerMissing { name, old: old.to_string(), way: ACCEPT_SIGNER.to_owned() }.into());
         }
-        let (exact, source, from_mirror) = (package.fetched.origin.exact, package.source.clone(), package.from_mirror);
+        let (source, from_mirror) = (package.source.clone(), package.from_mirror);
         let signed = self.verify_signed(locked, package, context)?;
         let evidence = signed.evidence().clone();
-        let mut fetched = signed.into_fetched();
-        fetched.origin.exact = exact;
+        let fetched = signed.into_fetched();
         let verified = self.verify_as_locked(locked, FetchedLocked { fetched, source, from_mirror }, context)?;
         Ok(VerifiedLocked { verified, evidence })
     }

@@ -8,9 +8,9 @@ use super::tracked::{TrackedSource, options_for, with_pre_releases};
 use super::{Unchanged, UpdateError, UpdateRequest, UpdateTarget};
 use crate::intake::package::{self, FetchedPackage};
 use crate::intake::source::version::{Range, tag_version};
-use crate::intake::source::{self, FetchOptions, ResolvedVersion, Source};
+use crate::intake::source::{self, FetchOptions, ResolvedVersion, Source, Wanted};
 use crate::manager::network::with_network_settings;
-use crate::manager::{InstallError, Manager, VerificationMode};
+use crate::manager::{InstallError, Manager};
 use crate::manifest::Metadata;
 use crate::store::{self, Receipt, StoreError, VerificationMethod};
 
@@ -134,9 +134,10 @@ impl Manager<'_> {
             self.wanted_version(origin, request),
             request.all,
         );
-        options.want_provenance = match (&request.trust, receipt.verified.by) {
-            (Some(trust), _) => matches!(trust, VerificationMode::Signature { .. }),
-            (None, by) => matches!(by, VerificationMethod::Signature | VerificationMethod::Digest),
+        options.wanted = match (&request.trust, receipt.verified.by) {
+            (Some(trust), _) => trust.wanted(),
+            (None, VerificationMethod::Signature | VerificationMethod::Digest) => Wanted::default(),
+            (None, VerificationMethod::None | VerificationMethod::Local) => Wanted::package(),
         };
         options
     }

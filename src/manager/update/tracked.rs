@@ -122,8 +122,7 @@ pub(super) fn options_for(options: &FetchOptions, source: &Source, version: Opti
     if lenient && !source.is_remote() {
         return FetchOptions {
             version,
-            want_provenance: options.want_provenance,
-            digest: options.digest,
+            wanted: options.wanted,
             http: options.http.clone(),
             limits: options.limits.clone(),
             ..FetchOptions::default()

@@ -15,7 +15,7 @@ impl Manager<'_> {
     pub(super) fn verify_as_before(
         &self,
         receipt: &Receipt,
-        mut fetched: FetchedPackage,
+        fetched: FetchedPackage,
         source: &Source,
         request: &UpdateRequest,
     ) -> Result<(VerifiedPackage, Admission), UpdateError> {
@@ -27,12 +27,13 @@ impl Manager<'_> {
             allowed_signers: None,
             allow_expired_key: request.allow_expired_key,
         };
-        if let (Some(_), Some(release)) = (&before.fingerprint, &mut fetched.origin.release) {
-            // Whoever can put a package into a release can put its checksum there too: what was signed stays signed.
-            release.checksums = None;
-        }
+        // Whoever can put a package into a release can put its checksum there too: what was signed stays signed.
+        let has_trusted_digest = match &before.fingerprint {
+            Some(_) => fetched.is_named_by_id(),
+            None => fetched.has_trusted_digest(),
+        };
         let by_digest = request.trust.is_none() && before.by == VerificationMethod::Digest;
-        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !fetched.has_trusted_digest() {
+        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !has_trusted_digest {
             // Said before a keyring is asked for: there is nothing that it could verify.
             return Err(UpdateError::NeedsDigest {
                 name: name.to_owned(),
@@ -46,7 +47,7 @@ impl Manager<'_> {
             (None, VerificationMethod::None | VerificationMethod::Local) => VerificationMode::Nothing,
         };
         let requirement = match &trust {
-            VerificationMode::Signature { .. } if fetched.has_trusted_digest() => Requirement::Digest(fetched.digest()),
+            VerificationMode::Signature { .. } if has_trusted_digest => Requirement::Digest(fetched.digest()),
             trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
         let locations = self.locations_of_fetched(source, &fetched.origin);

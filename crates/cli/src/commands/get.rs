@@ -10,7 +10,7 @@ use super::install::FetchArguments;
 use crate::Context;
 use crate::error::{CommandFailure, Result, code};
 use crate::output::OutputError;
-use plugsmith::manager::{GetError, VerificationMode};
+use plugsmith::manager::GetError;
 use plugsmith::runtime::{InvokeError, end_by_signal};
 use plugsmith::text::Sanitized;
 
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     crate::clear_up_on_interrupt();
-    let options = arguments.fetch.options(&VerificationMode::Nothing, context)?;
+    let options = arguments.fetch.options(context)?;
     let target = arguments.output.as_deref().filter(|path| path.as_os_str() != "-");
     // What comes whole is renamed into its place, so it is downloaded where that is; else nothing of a broken download is shown.
     let directory = match target {

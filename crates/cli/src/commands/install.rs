@@ -11,7 +11,7 @@ use crate::error::{CommandFailure, Result, code};
 use crate::verb::{Action, OutputArguments, VerbRow, VerbRows, run_each, verified_by};
 use plugsmith::digest::Sha256Digest;
 use plugsmith::intake::provenance::Evidence;
-use plugsmith::intake::source::{FetchOptions, GitHubAccess, Secret};
+use plugsmith::intake::source::{FetchOptions, GitHubAccess, Secret, Wanted};
 use plugsmith::manager::{InstallRequest, Installation, VerificationMode};
 use plugsmith::settings::parse_duration;
 use plugsmith::text::Sanitized;
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     }
     run_each(arguments.output.output, context, |acts| {
         let trust = arguments.trust.trust(context)?;
-        let fetch = arguments.fetch.options(&trust, context)?;
+        let fetch = arguments.fetch.options(context)?;
         acts.each(
             &arguments.sources,
             |source| VerbRow::of_source(source),
@@ -198,8 +198,8 @@ impl KeyringArguments {
 
 impl FetchArguments {
     /// What the arguments and the settings say; reads the password where it was announced.
-    pub(crate) fn options(&self, trust: &VerificationMode, context: &Context<'_>) -> Result<FetchOptions> {
-        self.network.options(self.version.clone(), Some(trust), context)
+    pub(crate) fn options(&self, context: &Context<'_>) -> Result<FetchOptions> {
+        self.network.options(self.version.clone(), context)
     }
 }
 
@@ -209,18 +209,12 @@ impl NetworkArguments {
         self.username.is_some()
     }
 
-    /// The options to fetch `version` so that it can be verified as `trust` says; reads the password where it was announced.
-    pub(crate) fn options(
-        &self,
-        version: Option<String>,
-        trust: Option<&VerificationMode>,
-        context: &Context<'_>,
-    ) -> Result<FetchOptions> {
+    /// The options to fetch `version`; reads the password where it was announced.
+    pub(crate) fn options(&self, version: Option<String>, context: &Context<'_>) -> Result<FetchOptions> {
         let password = if self.password_stdin { Some(read_password()?) } else { None };
         Ok(FetchOptions {
             version,
-            want_provenance: matches!(trust, Some(VerificationMode::Signature { .. })),
-            digest: if let Some(VerificationMode::Digest(digest)) = trust { Some(*digest) } else { None },
+            wanted: Wanted::default(),
             username: self.username.clone(),
             password,
             ca_file: self.ca_file.clone(),

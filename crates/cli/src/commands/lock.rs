@@ -43,7 +43,7 @@ pub(crate) fn lock(arguments: &LockArguments, context: &Context<'_>) -> Result {
 pub(crate) fn export(arguments: &ExportArguments, context: &Context<'_>) -> Result {
     let directory = &arguments.directory;
     run_each(arguments.output.output, context, |acts| {
-        let fetch = arguments.network.options(None, None, context)?;
+        let fetch = arguments.network.options(None, context)?;
         let exported = context.manager().export(directory, &fetch)?;
         warn_of(&exported.left_out, &exported.unverified, context);
         let text = format!("Exported {} to {}", count(exported.packages), sanitized(&shown(directory)));

@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         context.output.notice("no plugins are installed");
     }
     let request = UpdateRequest {
-        fetch: arguments.network.options(None, None, context)?,
+        fetch: arguments.network.options(None, context)?,
         trust: arguments.keyring.is_given().then(|| arguments.keyring.trust()),
         allow_expired_key: arguments.keyring.allows_expired_keys(),
         pre: arguments.pre,

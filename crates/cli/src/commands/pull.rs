@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     run_one(arguments.output.output, context, VerbRow::of_source(&arguments.source), |acts| {
         let trust = arguments.trust.trust(context)?;
-        let fetch = arguments.fetch.options(&trust, context)?;
+        let fetch = arguments.fetch.options(context)?;
         let pulled = context.manager().pull(&PullRequest {
             source: arguments.source.clone(),
             fetch,

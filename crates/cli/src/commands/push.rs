@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         let pushed = context.manager().push(&PushRequest {
             file: arguments.package.clone(),
             reference: arguments.reference.clone(),
-            fetch: arguments.network.options(None, None, context)?,
+            fetch: arguments.network.options(None, context)?,
             force: arguments.force,
             unsigned: arguments.unsigned,
         })?;

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         return Err(CommandFailure::text(code::USAGE, "`--username` is about one plugin, and several are to be restored"));
     }
     crate::clear_up_on_interrupt();
-    let fetch = arguments.network.options(None, None, context)?;
+    let fetch = arguments.network.options(None, context)?;
     let names = if arguments.all { context.manager().names_to_restore()? } else { arguments.names.clone() };
     run_each(arguments.output.output, context, |acts| {
         acts.each(&names, |name| VerbRow::of_name(name), |acts, name| restore(acts, name, &fetch, context));

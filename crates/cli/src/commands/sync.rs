@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         frozen: arguments.frozen,
         prune: arguments.prune,
         hooks: !arguments.no_hooks,
-        fetch: arguments.network.options(None, None, context)?,
+        fetch: arguments.network.options(None, context)?,
         trust,
         accept_signer: arguments.accept_signer,
         check: arguments.check,

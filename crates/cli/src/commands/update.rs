@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 fn request(arguments: &Arguments, context: &Context<'_>) -> Result<UpdateRequest> {
     let trust = arguments.trust.given()?;
     Ok(UpdateRequest {
-        fetch: arguments.network.options(None, trust.as_ref(), context)?,
+        fetch: arguments.network.options(None, context)?,
         trust,
         allow_expired_key: arguments.trust.allow_expired_key(),
         accept_signer: arguments.accept_signer,

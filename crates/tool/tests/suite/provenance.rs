@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use plugsmith::digest::Sha256Digest;
 use plugsmith::host::{Homes, Host};
 use plugsmith::intake::provenance::{
-    Evidence, Keyring, KeyringError, MessageError, Requirement, Signature, SignatureProblem, StatementError,
+    Evidence, Instead, Keyring, KeyringError, MessageError, Requirement, Signature, SignatureProblem, StatementError,
     VerifiedPackage, VerifyError, verify,
 };
 use plugsmith::intake::source::{self, FetchOptions, Source};
@@ -32,14 +32,14 @@ fn verify_as(file_name: &str, provenance: Option<&[u8]>, requirement: &Requireme
         std::fs::write(dir.path().join(format!("{file_name}.prov")), provenance).unwrap();
     }
     let source = Source::parse(package.to_str().unwrap(), &Default::default()).unwrap();
-    let options = FetchOptions { want_provenance: true, ..Default::default() };
+    let options = FetchOptions::default();
     let fetched = source::fetch(&source, &options, spool.path(), &NoReport).unwrap();
     verify(fetched, requirement, &Limits::default())
 }
 
 fn verify_with(case: &str, key: &str, allow_expired_key: bool) -> Result<Signature, VerifyError> {
     let provenance = std::fs::read(testdata("provenance").join(format!("{case}.prov"))).unwrap();
-    let requirement = Requirement::Signature { keyring: keyring(key), allow_expired_key };
+    let requirement = Requirement::Signature { keyring: keyring(key), allow_expired_key, instead: Instead::ObjectId };
     let verified = verify_as("foo-1.0.0.tgz", Some(&provenance), &requirement)?;
     let Evidence::Signature(signature) = verified.evidence() else { panic!("{:?}", verified.evidence()) };
     Ok(signature.clone())
@@ -143,7 +143,11 @@ fn p8_a_revoked_key_is_refused_whatever_the_reason_and_date() {
     // The revocation lies in a block of its own, or in another keyring.
     check!(reason("rev", "revoked-apart.asc"), SignatureProblem::Revoked { .. });
     let paths = ["not-yet-revoked.pgp", "revoked.pgp"].map(|name| testdata("keys").join(name));
-    let requirement = Requirement::Signature { keyring: Keyring::open(&paths).unwrap(), allow_expired_key: true };
+    let requirement = Requirement::Signature {
+        keyring: Keyring::open(&paths).unwrap(),
+        allow_expired_key: true,
+        instead: Instead::ObjectId,
+    };
     let provenance = std::fs::read(testdata("provenance/rev.prov")).unwrap();
     let error = verify_as("foo-1.0.0.tgz", Some(&provenance), &requirement).unwrap_err();
     check!(error, VerifyError::NoValidSignature { .. });
@@ -242,7 +246,8 @@ fn p22_the_signed_name_and_version_must_be_the_packages_own() {
     let metadata = manifest::parse(manifest, Path::new("plugin.yaml")).unwrap();
     let checked = |case: &str, key: &str| {
         let provenance = std::fs::read(testdata("provenance").join(format!("{case}.prov"))).unwrap();
-        let requirement = Requirement::Signature { keyring: keyring(key), allow_expired_key: false };
+        let requirement =
+            Requirement::Signature { keyring: keyring(key), allow_expired_key: false, instead: Instead::ObjectId };
         verify_as("foo-1.0.0.tgz", Some(&provenance), &requirement).unwrap().check_manifest(&metadata)
     };
     checked("good", "rsa.pgp").unwrap();
@@ -344,7 +349,8 @@ fn p24_weak_keys_are_refused_and_sha1_self_signatures_are_not() {
 
 #[test]
 fn p25_missing_empty_and_malformed_are_three_errors() {
-    let requirement = Requirement::Signature { keyring: keyring("rsa.pgp"), allow_expired_key: false };
+    let requirement =
+        Requirement::Signature { keyring: keyring("rsa.pgp"), allow_expired_key: false, instead: Instead::ObjectId };
     let error = verify_as("foo-1.0.0.tgz", None, &requirement).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, VerifyError::Missing { .. }));
@@ -370,7 +376,8 @@ fn p26_unknown_issuers_alone_are_a_failure() {
 
 #[test]
 fn p27_a_large_provenance_is_refused() {
-    let requirement = Requirement::Signature { keyring: keyring("rsa.pgp"), allow_expired_key: false };
+    let requirement =
+        Requirement::Signature { keyring: keyring("rsa.pgp"), allow_expired_key: false, instead: Instead::ObjectId };
     let spool = tempfile::tempdir().unwrap();
     let package = spool.path().join("foo-1.0.0.tgz");
     std::fs::copy(testdata("provenance/foo-1.0.0.tgz"), &package).unwrap();
@@ -378,7 +385,7 @@ fn p27_a_large_provenance_is_refused() {
     large.resize(10 << 20, b' ');
     std::fs::write(spool.path().join("foo-1.0.0.tgz.prov"), large).unwrap();
     let source = Source::parse(package.to_str().unwrap(), &Default::default()).unwrap();
-    let options = FetchOptions { want_provenance: true, ..Default::default() };
+    let options = FetchOptions::default();
     let into = tempfile::tempdir().unwrap();
     // Whoever reads it first refuses it.
     if let Ok(fetched) = source::fetch(&source, &options, into.path(), &NoReport) {

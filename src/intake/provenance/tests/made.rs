@@ -19,7 +19,7 @@ use super::super::checker::SignatureChecker;
 use super::super::*;
 use super::super::{message, packets, verify as verifying};
 use super::fetched;
-use crate::intake::package::{GitOrigin, SignedObject};
+use crate::intake::package::{GitOrigin, SignedObject, Vouched};
 use crate::settings::Limits;
 
 type SecretKey = Key<key::SecretParts, key::UnspecifiedRole>;
@@ -273,9 +273,13 @@ fn git_tags_and_commits_are_verified_by_their_own_signatures() {
             signature: signature.as_bytes().to_vec(),
         });
         fetched.origin.git = Some(GitOrigin { commit: commit.to_owned(), reference: Some("v1".to_owned()), signed });
-        fetched.origin.exact = exact;
+        fetched.vouched = if exact { Vouched::ObjectId } else { Vouched::Nothing };
         let keyring = Keyring::of(std::slice::from_ref(&cert));
-        verify(fetched, &Requirement::Signature { keyring, allow_expired_key: false }, &Limits::default())
+        verify(
+            fetched,
+            &Requirement::Signature { keyring, allow_expired_key: false, instead: Instead::ObjectId },
+            &Limits::default(),
+        )
     };
     assert!(matches!(judge(payload, Some(&armored), false).unwrap().evidence, Evidence::Signature(_)));
     assert!(matches!(judge(b"other", Some(&armored), false), Err(VerifyError::GitNoValidSignature { .. })));

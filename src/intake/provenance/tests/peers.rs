@@ -151,7 +151,8 @@ fn k4_we_verify_what_helm_signs() {
     assert!(output.status.success(), "{output:?}");
     let (digest, _) = Sha256Digest::of_file(&home.0.path().join("foo-1.0.0.tgz")).unwrap();
     let provenance = std::fs::read(home.0.path().join("foo-1.0.0.tgz.prov")).unwrap();
-    let requirement = Requirement::Signature { keyring: keys(&["rsa.pgp"]), allow_expired_key: false };
+    let requirement =
+        Requirement::Signature { keyring: keys(&["rsa.pgp"]), allow_expired_key: false, instead: Instead::ObjectId };
     let verified = verify(fetched("foo-1.0.0.tgz", digest, Some(provenance)), &requirement, &Limits::default()).unwrap();
     verified.check_manifest(&manifest::parse(MANIFEST.as_bytes(), Path::new("plugin.yaml")).unwrap()).unwrap();
 }

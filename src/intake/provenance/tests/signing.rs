@@ -39,7 +39,7 @@ pub(super) fn none(_: &str) -> io::Result<Passphrase> {
 
 /// Verifies what was signed with the public keys of `names`.
 pub(super) fn verified(provenance: Vec<u8>, keyring: Keyring) -> Signature {
-    let requirement = Requirement::Signature { keyring, allow_expired_key: false };
+    let requirement = Requirement::Signature { keyring, allow_expired_key: false, instead: Instead::ObjectId };
     let verified = verify(fetched(FILE_NAME, digest(), Some(provenance)), &requirement, &Limits::default()).unwrap();
     verified.check_manifest(&metadata()).unwrap();
     let Evidence::Signature(signature) = verified.evidence else { panic!() };

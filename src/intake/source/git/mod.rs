@@ -25,7 +25,7 @@ use super::error::SourceError;
 use super::grammar::{GitUrl, Source};
 use super::options::FetchOptions;
 use super::spool::SpoolFile;
-use crate::intake::package::{FetchedPackage, GitOrigin, PackageOrigin};
+use crate::intake::package::{FetchedPackage, GitOrigin, PackageOrigin, Vouched};
 use crate::report::{Report, ReportEvent};
 use crate::text;
 
@@ -68,10 +68,12 @@ pub(super) fn fetch(
         asked: source.asked(),
         resolved,
         revision: Some(commit.clone()),
-        exact: choice.exact,
         git: Some(GitOrigin { commit, reference: choice.reference.map(Reference::into_short), signed }),
         ..PackageOrigin::default()
     };
+    if choice.exact {
+        fetched.vouched = Vouched::ObjectId;
+    }
     Ok(fetched)
 }
 

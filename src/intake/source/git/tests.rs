@@ -163,7 +163,7 @@ fn v_the_highest_release_is_taken_and_ranges_move() {
     ] {
         let (files, origin, fetched) = repo.fetch(version).unwrap_or_else(|e| panic!("{version:?}: {e}"));
         assert_eq!(
-            (&origin.commit, origin.reference.as_deref(), fetched.origin.exact),
+            (&origin.commit, origin.reference.as_deref(), fetched.is_named_by_id()),
             (commit, reference, exact),
             "{version:?}"
         );

@@ -33,7 +33,7 @@ use super::version::{Range, nearest, tag_version};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
 use crate::host::Host;
-use crate::intake::package::{FetchedPackage, PackageOrigin, ReleaseOrigin, is_archive_name};
+use crate::intake::package::{FetchedPackage, PackageOrigin, ReleaseOrigin, Vouched, is_archive_name};
 use crate::manifest::platform::Platform;
 use crate::report::Report;
 use crate::text;
@@ -216,13 +216,12 @@ fn from_release(
     }
 
     let mut fetched = FetchedPackage::new(path, package.name.clone(), digest, size);
-    let mut vouched = None;
     let provenance = format!("{}.prov", package.name);
     fetched.provenance_at = format!(
         "`{provenance}` in release {} of {owner}/{repo}, or a checksums file there that lists it,",
         release.tag_name
     );
-    if options.want_provenance {
+    if options.wanted.provenance() {
         if let Some(asset) = release.asset(&provenance) {
             let url = repository.url(asset)?;
             let bytes = client.get(&url, options.limits.provenance_bytes);
@@ -231,19 +230,19 @@ fn from_release(
         }
         if let Some((called, expected)) = repository.checksum(&release, &package.name)? {
             check(&format!("`{called}`"), expected)?;
-            vouched = Some(called);
-        }
-        if let (Some(called), None) = (&vouched, &fetched.provenance) {
-            report.notice(&format!(
-                "{} has no provenance; `{called}` of the same release finds damage, but not whoever may publish there",
-                package.name
-            ));
+            fetched.vouched = Vouched::Checksum;
+            if fetched.provenance.is_none() {
+                report.notice(&format!(
+                    "{} has no provenance; `{called}` of the same release finds damage, but not whoever may publish there",
+                    package.name
+                ));
+            }
         }
     }
     fetched.origin = PackageOrigin {
         asked: source.asked(),
         resolved: package.browser_download_url.clone(),
-        release: Some(ReleaseOrigin { tag: release.tag_name.clone(), checksums: vouched }),
+        release: Some(ReleaseOrigin { tag: release.tag_name.clone() }),
         ..PackageOrigin::default()
     };
     Ok(fetched)

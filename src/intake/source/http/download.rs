@@ -113,7 +113,7 @@ impl Client<'_> {
         recognise: bool,
         expected: Option<Sha256Digest>,
     ) -> Result<Download, SourceError> {
-        let expected = expected.or(self.options.digest);
+        let expected = expected.or(self.options.wanted.digest());
         let mut progress = DownloadState { name: name.to_owned(), limit, expected, ..DownloadState::default() };
         let outcome = self.retrying(url, || self.attempt(url, &mut file, &mut progress, recognise));
         if progress.reported {

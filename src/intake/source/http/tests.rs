@@ -58,8 +58,7 @@ fn f_a_package_comes_with_its_provenance_and_its_query() {
         "/p/foo-1.0.0.tgz.prov?token=abc" => answer(to, "200 OK", &[], b"signed"),
         _ => answer(to, "404 Not Found", &[], b""),
     });
-    let mut options = options();
-    options.want_provenance = true;
+    let options = options();
     let fetched = get(&server.url("/p/foo-1.0.0.tgz?token=abc#frag"), &options).unwrap();
     assert_eq!(fetched.digest, Sha256Digest::of(&body()));
     assert_eq!(fetched.file_name, "foo-1.0.0.tgz");
@@ -107,7 +106,6 @@ fn f_what_a_server_packs_on_the_way_is_unpacked_and_what_it_only_calls_packed_is
         _ => answer(to, "404 x", &[], b""),
     });
     let mut options = options();
-    options.want_provenance = true;
     options.http.retries = 0;
     for path in ["/plain.tgz", "/label.tgz", "/label", "/coded.tgz", "/coded", "/typed", "/wrong.tgz"] {
         let fetched = get(&server.url(path), &options).unwrap();
@@ -136,7 +134,6 @@ fn f_nothing_packed_grows_beyond_its_limit() {
     let error = http(get(&server.url("/foo.tgz"), &options));
     assert!(matches!(error, HttpError::TooLarge { limit: 100, .. }), "{error:?}");
     options.http.max_bytes = 1 << 20;
-    options.want_provenance = true;
     assert!(matches!(get(&server.url("/small.tgz"), &options), Err(SourceError::ProvenanceTooLarge { .. })));
 }
 
@@ -320,7 +317,6 @@ fn f_the_four_ways_not_to_get_a_provenance_are_four_errors() {
         _ => answer(to, "404 x", &[], b""),
     });
     let mut options = options();
-    options.want_provenance = true;
     options.http.retries = 1;
     assert_eq!(get(&server.url("/404.tgz"), &options).unwrap().provenance, None);
     let error = |path: &str| {
@@ -347,8 +343,7 @@ fn f_credentials_are_asked_for_only_where_none_were_given() {
         path if path.ends_with(".tgz") => answer(to, "200 OK", &[], &body()),
         path => answer(to, path.get(1..4).unwrap(), &[], b""),
     });
-    let mut options = options();
-    options.want_provenance = true;
+    let options = options();
     for server in [&server, &provenance] {
         for (status, user) in [("401", false), ("401", true), ("403", false), ("403", true)] {
             let url = server.url(&format!("/{status}.tgz"));

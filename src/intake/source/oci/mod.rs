@@ -28,7 +28,7 @@ use super::spool::SpoolFile;
 use super::version::{Range, nearest, tag_version};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
-use crate::intake::package::{FetchedPackage, PackageOrigin};
+use crate::intake::package::{FetchedPackage, PackageOrigin, Vouched};
 use crate::manifest::platform::Platform;
 use crate::report::Report;
 use crate::text;
@@ -74,7 +74,7 @@ pub(super) fn fetch(
     let at = found.digest;
     let mut fetched = FetchedPackage::new(path, package.title.clone(), digest, size);
     fetched.provenance_at = format!("layer `{}.prov` of {reference}", package.title);
-    if let Some(layer) = package.provenance.filter(|_| options.want_provenance) {
+    if let Some(layer) = package.provenance.filter(|_| options.wanted.provenance()) {
         fetched.provenance = Some(get_provenance(&mut registry, &layer, &options)?);
     }
     let bare = OciReference { tag: None, digest: Some(at), ..reference.clone() };
@@ -82,9 +82,11 @@ pub(super) fn fetch(
         asked: reference.to_string(),
         resolved: OciReference { tag: found.tag, ..bare }.to_string(),
         revision: Some(format!("sha256:{at}")),
-        exact: reference.digest.is_some(),
         ..PackageOrigin::default()
     };
+    if reference.digest.is_some() {
+        fetched.vouched = Vouched::ObjectId;
+    }
     Ok(fetched)
 }
 

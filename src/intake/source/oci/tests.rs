@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use crate::digest::Sha256Digest;
 use crate::intake::package::FetchedPackage;
 use crate::intake::source::http_server::{Connection, Request, Server, answer, redirect};
-use crate::intake::source::{FetchOptions, OciError, Secret, Source, SourceContext, SourceError, fetch, resolve};
+use crate::intake::source::{FetchOptions, OciError, Secret, Source, SourceContext, SourceError, Wanted, fetch, resolve};
 use crate::report::NoReport;
 use crate::settings::RegistrySettings;
 
@@ -83,7 +83,7 @@ impl Content {
 }
 
 fn options() -> FetchOptions {
-    FetchOptions { plain_http: true, want_provenance: true, ..FetchOptions::default() }
+    FetchOptions { plain_http: true, ..FetchOptions::default() }
 }
 
 fn version(version: &str) -> FetchOptions {
@@ -120,11 +120,11 @@ fn o_a_package_comes_with_its_provenance_and_its_digest() {
     assert_eq!(fetched.provenance.as_deref(), Some(&b"signed"[..]));
     assert_eq!(fetched.origin.asked, format!("oci://{}/plugins/foo:1.0.0", host(&server)));
     assert_eq!(fetched.origin.resolved, format!("oci://{}/plugins/foo:1.0.0@{digest}", host(&server)));
-    assert_eq!((fetched.origin.revision.as_ref(), fetched.origin.exact), (Some(&digest), false));
+    assert_eq!((fetched.origin.revision.as_ref(), fetched.is_named_by_id()), (Some(&digest), false));
     let (_, exact) = pull(&server, &format!("@{digest}"), &options()).unwrap();
-    assert!(exact.origin.exact);
+    assert!(exact.is_named_by_id());
     assert_eq!(pull(&server, ":1.0.0+b.1", &options()).unwrap().0, "1.0.0+b.1", "`+` is stored as `_`");
-    let silent = FetchOptions { want_provenance: false, ..options() };
+    let silent = FetchOptions { wanted: Wanted::package(), ..options() };
     assert_eq!(pull(&server, ":1.0.0", &silent).unwrap().1.provenance, None);
 }
 
