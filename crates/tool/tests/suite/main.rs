@@ -18,6 +18,7 @@ mod corpus; // real manifests and corners of YAML, with Helm's verdicts
 mod crashes; // SIGKILL at many moments: case A11
 mod creating; // plugin create
 mod doctor; // plugin doctor: what it finds, mends and explains
+mod documents; // links, references, tables and the session of the README
 mod embedding; // other programs with the same command: the examples
 mod full_disk; // no room left: case K5 for install and update
 mod fuzz_corpora; // the fuzzers' corpora, replayed
