@@ -413,7 +413,7 @@ impl Manager<'_> {
         locations
     }
 
-    fn admit_locations(&self, locations: &[SourceLocation], source: &Source) -> Result<(), AdmitError> {
+    pub(super) fn admit_locations(&self, locations: &[SourceLocation], source: &Source) -> Result<(), AdmitError> {
         self.ask_policy(&PolicyRequest { locations, ..PolicyRequest::default() }, || format!("the source `{source}`"))
     }
 

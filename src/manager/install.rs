@@ -9,17 +9,14 @@ use crate::intake::source::version::Range;
 use crate::intake::source::{FetchOptions, Source, SourceError, Wanted};
 use crate::manifest::PluginName;
 use crate::policy::SourceLocation;
-use crate::runtime::{HookError, HookEvent};
-use crate::store::{
-    GateError, InstallDetails, InstalledPlugin, Receipt, ReceiptError, StagedPlugin, StoreError, StoreLock,
-    VerificationMethod,
-};
+use crate::runtime::HookError;
+use crate::store::{GateError, InstallDetails, InstalledPlugin, Receipt, ReceiptError, StagedPlugin, StoreError, StoreLock};
 
-use super::admit::{AdmissionRequest, Voucher, source_identity};
 use super::audit::AuditNote;
 use super::conflict::InstallConflict;
-use super::hooks::HookFailure;
+use super::intake::{Intake, VerifiedIntake};
 use super::network::network_settings;
+use super::place::{PlaceError, Replaces};
 use super::{AdmitError, GetError, Manager};
 
 /// What to install, and how.
@@ -149,6 +146,16 @@ pub enum InstallError {
 }
 
 impl InstallError {
+    /// Why the plugin `name` did not take its place.
+    pub(super) fn placed(name: &PluginName, error: PlaceError) -> Self {
+        let name = name.clone();
+        match error {
+            PlaceError::Store(error) => Self::Store(error),
+            PlaceError::Gate(source) => Self::Gate { name, source },
+            PlaceError::Hook(source) => Self::Hook { name, source },
+        }
+    }
+
     /// The same where no more than `others` may be named instead of a signature.
     pub(super) fn with_alternatives(self, others: Alternatives) -> Self {
         match self {
@@ -180,41 +187,23 @@ impl Manager<'_> {
     fn fetch_and_install(&self, request: &InstallRequest, note: &mut AuditNote) -> Result<Installation, InstallError> {
         let source = self.parse_source(&request.source)?;
         let store = self.store();
-        let staged;
-        let lock;
-        let mut locations = self.locations_of(&source);
-        let fetch = request.fetch.wanting(request.trust.wanted());
+        let intake = self.intake(&source, &request.fetch, &request.trust)?;
         if let Source::Directory(directory) = &source {
-            fetch.check(&source)?;
-            self.admit_source(&source)?;
-            lock = store.lock(self.report)?;
-            staged =
+            intake.fetch.check(&source)?;
+            let locations = self.locations_of(&source);
+            self.admit_locations(&locations, &source)?;
+            let lock = store.lock(self.report)?;
+            let staged =
                 if request.copy { lock.stage_directory_copy(directory, self.report)? } else { lock.stage_link(directory)? };
-        } else {
-            // A keyring that is not there is said before anything is locked or fetched, where one will be needed.
-            let signed = matches!(request.trust, VerificationMode::Signature { .. });
-            let may_vouch = signed && source.may_give_digest(request.fetch.version.as_deref());
-            let requirement = if may_vouch { None } else { Some(self.requirement(&request.trust)?) };
-            lock = store.lock(self.report)?;
-            let spool = lock.spool()?;
-            let fetched = self.fetch(&source, &fetch, spool.path(), self.report)?;
-            let requirement = match requirement {
-                Some(requirement) => requirement,
-                // Its source vouches for the digest of what came, by an id that the user gave or by its checksums.
-                None if fetched.has_trusted_digest() => Requirement::Digest(fetched.digest()),
-                None => self.requirement(&request.trust)?,
-            };
-            let origin = fetched.origin.clone();
-            note.about.digest = Some(format!("sha256:{}", fetched.digest()));
-            locations = self.locations_of_fetched(&source, &origin);
-            let verified = self.verify_under_policy(fetched, &requirement, &source, None)?;
-            if matches!(verified.evidence(), Evidence::Skipped) {
-                self.report.warning(&format!("{source} is not verified, as you asked"));
-            }
-            staged = lock.stage(verified, self.report)?;
-            request.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
+            return self.admit_and_commit(&lock, staged, request, &intake, &locations, note);
         }
-        self.admit_and_commit(&lock, staged, request, &source, &locations, note)
+        let lock = store.lock(self.report)?;
+        let spool = lock.spool()?;
+        let VerifiedIntake { package, locations } = self.fetch_and_verify(&intake, spool.path(), note)?;
+        let origin = package.fetched().origin.clone();
+        let staged = lock.stage(package, self.report)?;
+        intake.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
+        self.admit_and_commit(&lock, staged, request, &intake, &locations, note)
     }
 
     /// What `trust` asks of a package.
@@ -245,10 +234,11 @@ impl Manager<'_> {
         lock: &StoreLock<'_>,
         staged: StagedPlugin,
         request: &InstallRequest,
-        source: &Source,
+        intake: &Intake<'_>,
         locations: &[SourceLocation],
         note: &mut AuditNote,
     ) -> Result<Installation, InstallError> {
+        let source = intake.source;
         note.staged(&staged);
         let metadata = staged.metadata().clone();
         let name = metadata.name.clone();
@@ -256,15 +246,9 @@ impl Manager<'_> {
         let evidence = staged.evidence().cloned();
         let installed = lock.store().find(name.as_str())?;
         let replaced = self.replaced_receipt(installed.as_ref())?;
-        let admission = self.admit(&AdmissionRequest {
-            name: name.as_str(),
-            locations,
-            source: source_identity(source),
-            evidence: evidence.as_ref(),
-            voucher: Voucher::of(&request.trust, source, request.fetch.version.as_deref()),
-            replaced: replaced.as_ref().filter(|_| request.force),
-            accept_signer: request.accept_signer,
-        })?;
+        let replaced_by_force = replaced.as_ref().filter(|_| request.force);
+        let asked = intake.admission(name.as_str(), locations, evidence.as_ref(), replaced_by_force, request.accept_signer);
+        let admission = self.admit(&asked)?;
         if let (Some(found), false) = (&installed, request.force) {
             let there =
                 self.resolve_conflict(lock, &InstallConflict { found, receipt: replaced.as_ref(), staged, source }, note)?;
@@ -273,37 +257,12 @@ impl Manager<'_> {
         }
         let was_there = installed.map(|found| found.version_text()).filter(|version| !version.is_empty());
         let details = install_details(request, source, &staged, replaced);
-        let directory = self.commit_new(lock, staged, details, request.force, request.hooks, note)?;
+        let replaces = if request.force { Replaces::Anything } else { Replaces::Nothing };
+        let directory = self
+            .place(lock, staged, details, replaces, request.hooks, note)
+            .map_err(|error| InstallError::placed(&name, error))?;
         self.remember_signer(admission);
         Ok(Installation { name, version, directory, evidence, already_there: false, replaced: was_there })
-    }
-
-    /// Puts a staged plugin in place as a new one, runs its install hook, and says where it is.
-    pub(super) fn commit_new(
-        &self,
-        lock: &StoreLock<'_>,
-        staged: StagedPlugin,
-        details: InstallDetails,
-        replace: bool,
-        hooks: bool,
-        note: &mut AuditNote,
-    ) -> Result<PathBuf, InstallError> {
-        let name = staged.metadata().name.clone();
-        let hook = self
-            .agreed_hook(staged.metadata(), HookEvent::Install, VerificationMethod::of(staged.evidence()), hooks)
-            .map_err(|source| InstallError::Hook { name: name.clone(), source })?;
-        let transaction = lock.commit(staged, details, replace, hook)?;
-        let directory = transaction.directory();
-        transaction.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
-        if hook && let Err(failure) = self.run_hook(lock.store(), name.as_str(), HookEvent::Install) {
-            transaction.undo()?;
-            return Err(match failure {
-                HookFailure::Gate(source) => InstallError::Gate { name, source },
-                HookFailure::Hook(source) => InstallError::Hook { name, source },
-            });
-        }
-        transaction.finish()?;
-        Ok(directory)
     }
 
     /// The receipt of what is replaced.

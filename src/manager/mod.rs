@@ -11,10 +11,13 @@ mod getter;
 mod hooks;
 mod install;
 mod installed;
+mod intake;
 mod keyring;
 mod lock_file;
 mod network;
+mod package;
 mod parallel;
+mod place;
 mod pull;
 mod push;
 mod restore;
@@ -40,6 +43,7 @@ pub use lock_file::{
     LockedSigner, LockedVerification, SyncChange, SyncError, SyncRequest, SyncResults, Synced, UnlockablePlugin,
     WriteLockFileError,
 };
+pub use package::Packaged;
 pub use pull::{PullError, PullRequest, Pulled};
 pub use push::{PushError, PushRequest};
 pub use restore::{RestoreError, Restored};
@@ -56,23 +60,35 @@ use crate::report::Report;
 use crate::settings::Settings;
 use crate::store::Store;
 
-/// What every verb needs: who the host is, where its files are, what the user set, and who listens.
+/// The verbs, with what each of them needs: who the host is, where its files are, what the user set, and who listens.
 pub struct Manager<'a> {
-    /// The program with plugins.
-    pub host: &'a Host,
-    /// Its directories.
-    pub homes: &'a Homes,
-    /// Its settings.
-    pub settings: &'a Settings,
-    /// The rules of the organisation: [`Policy::load`] reads them.
-    pub policy: &'a Policy,
-    /// Who hears of progress and warnings.
-    pub report: &'a dyn Report,
-    /// Whether plugins are told to say everything.
-    pub debug: bool,
+    host: &'a Host,
+    homes: &'a Homes,
+    settings: &'a Settings,
+    policy: &'a Policy,
+    report: &'a dyn Report,
+    debug: bool,
 }
 
-impl Manager<'_> {
+impl<'a> Manager<'a> {
+    /// The verbs for `host`, whose files are in `homes`, with the `settings` of its user and under the `policy` of the organisation,
+    /// which [`Policy::load`] reads. Progress and warnings go to `report`.
+    pub fn new(
+        host: &'a Host,
+        homes: &'a Homes,
+        settings: &'a Settings,
+        policy: &'a Policy,
+        report: &'a dyn Report,
+    ) -> Self {
+        Self { host, homes, settings, policy, report, debug: false }
+    }
+
+    /// The same; with `debug`, plugins are told to say everything.
+    #[must_use]
+    pub fn with_debug(self, debug: bool) -> Self {
+        Self { debug, ..self }
+    }
+
     /// The plugins on disk.
     pub fn store(&self) -> Store {
         Store::open(self.host, self.homes, self.settings.limits.clone()).with_policy(self.policy.clone())

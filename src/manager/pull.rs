@@ -4,14 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::admit::{AdmissionRequest, Voucher, source_identity};
 use super::audit::AuditNote;
 use super::install::InstallError;
+use super::intake::VerifiedIntake;
 use super::update::scratch;
 use super::{Manager, VerificationMode};
 use crate::files;
 use crate::intake::package::{self, UnpackError, is_archive_name};
-use crate::intake::provenance::{Evidence, Requirement};
+use crate::intake::provenance::Evidence;
 use crate::intake::source::FetchOptions;
 
 /// What to pull, and how.
@@ -79,42 +79,21 @@ impl Manager<'_> {
     }
 
     fn fetch_and_write(&self, request: &PullRequest, note: &mut AuditNote) -> Result<Pulled, PullError> {
-        let PullRequest { source: argument, fetch, trust, directory, .. } = request;
-        let failed = |e: InstallError| PullError::Fetch(e);
-        let source = self.parse_source(argument).map_err(|e| failed(e.into()))?;
-        let may_vouch =
-            matches!(trust, VerificationMode::Signature { .. }) && source.may_give_digest(fetch.version.as_deref());
-        let requirement = if may_vouch { None } else { Some(self.requirement(trust).map_err(|e| failed(e.into()))?) };
-        let fetch = &fetch.wanting(trust.wanted());
-        let scratch = scratch().map_err(|e| failed(e.into()))?;
-        let fetched = self.fetch(&source, fetch, scratch.path(), self.report).map_err(|e| failed(e.into()))?;
-        note.about.digest = Some(format!("sha256:{}", fetched.digest()));
-        let requirement = match requirement {
-            Some(requirement) => requirement,
-            None if fetched.has_trusted_digest() => Requirement::Digest(fetched.digest()),
-            None => self.requirement(trust).map_err(|e| failed(e.into()))?,
-        };
-        let locations = self.locations_of_fetched(&source, &fetched.origin);
-        let verified = self.verify_under_policy(fetched, &requirement, &source, None).map_err(|e| failed(e.into()))?;
-        if matches!(verified.evidence(), Evidence::Skipped) {
-            self.report.warning(&format!("{source} is not verified, as you asked"));
-        }
+        let directory = &request.directory;
+        // Until the package is written, everything is as it is for an install.
+        let source = self.parse_source(&request.source).map_err(InstallError::from)?;
+        let intake = self.intake(&source, &request.fetch, &request.trust).map_err(InstallError::from)?;
+        let scratch = scratch().map_err(InstallError::from)?;
+        let VerifiedIntake { package: verified, locations } = self.fetch_and_verify(&intake, scratch.path(), note)?;
         let fetched = verified.fetched();
         let metadata = package::inspect(&fetched.path, &self.settings.limits)
             .map_err(|e| PullError::Package { source_text: source.to_string(), source: e })?;
-        verified.check_manifest(&metadata).map_err(|e| failed(e.into()))?;
-        let arriving = AdmissionRequest {
-            name: metadata.name.as_str(),
-            locations: &locations,
-            source: source_identity(&source),
-            evidence: Some(verified.evidence()),
-            voucher: Voucher::of(trust, &source, fetch.version.as_deref()),
-            replaced: None,
-            accept_signer: request.accept_signer,
-        };
+        verified.check_manifest(&metadata).map_err(InstallError::from)?;
+        let name = metadata.name.as_str();
+        let asked = intake.admission(name, &locations, Some(verified.evidence()), None, request.accept_signer);
         // Nothing is installed, and so no signer is remembered.
-        drop(self.admit(&arriving).map_err(|e| failed(e.into()))?);
-        fetch.check_version(&fetched.origin, metadata.version.as_ref()).map_err(|e| failed(e.into()))?;
+        drop(self.admit(&asked).map_err(InstallError::from)?);
+        intake.fetch.check_version(&fetched.origin, metadata.version.as_ref()).map_err(InstallError::from)?;
 
         let version = metadata.version.as_ref().map(ToString::to_string);
         // The provenance lists the package by its name at the source; a repository or a bare URL has none to speak of.

@@ -49,14 +49,7 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     /// The verbs.
     pub(crate) fn manager(&self) -> Manager<'a> {
-        Manager {
-            host: self.host,
-            homes: self.homes,
-            settings: self.settings,
-            policy: self.policy,
-            report: self.output,
-            debug: self.globals.debug,
-        }
+        Manager::new(self.host, self.homes, self.settings, self.policy, self.output).with_debug(self.globals.debug)
     }
 
     /// The environment of plugins.

@@ -13,6 +13,7 @@ use crate::intake::source::FetchOptions;
 use crate::manager::admit::{AdmissionRequest, Voucher, source_identity};
 use crate::manager::audit::AuditNote;
 use crate::manager::parallel::{SharedProgress, for_each};
+use crate::manager::place::Replaces;
 use crate::manager::{AdmitError, InstallError, Manager, UninstallError, UpdateError, VerificationMode};
 use crate::policy::SourceLocation;
 use crate::report::Report;
@@ -355,13 +356,15 @@ impl Manager<'_> {
         let details = InstallDetails { source, constraint, network, held };
         let synced = match existing {
             Some(ExistingPlugin { version, .. }) => {
-                self.replace(lock, staged, details, version.as_deref(), hooks, note)
-                    .map_err(|e| SyncError::Update(Box::new(e)))?;
+                self.place(lock, staged, details, Replaces::Version, hooks, note)
+                    .map_err(|e| SyncError::Update(Box::new(UpdateError::placed(&name, version.as_deref(), e))))?;
                 Synced { name, from: version, to, change: SyncChange::Replaced }
             }
             None => {
-                self.commit_new(lock, staged, details, false, hooks, note)
-                    .map_err(|source| SyncError::Install { name: name.clone(), source: Box::new(source) })?;
+                self.place(lock, staged, details, Replaces::Nothing, hooks, note).map_err(|error| {
+                    let source = Box::new(InstallError::placed(&locked.name, error));
+                    SyncError::Install { name: name.clone(), source }
+                })?;
                 Synced { name, from: None, to, change: SyncChange::Installed }
             }
         };

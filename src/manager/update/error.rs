@@ -4,6 +4,7 @@ use super::InstallError;
 use crate::audit::AuditError;
 use crate::digest::Sha256Digest;
 use crate::intake::provenance::Alternatives;
+use crate::manager::place::PlaceError;
 use crate::runtime::HookError;
 use crate::store::{GateError, StoreError};
 use crate::text::Sanitized;
@@ -108,5 +109,18 @@ impl UpdateError {
     pub(in crate::manager) fn failed(name: &str, version: Option<&str>, source: InstallError) -> Self {
         let version = version.unwrap_or("what is installed").to_owned();
         Self::Failed { name: name.to_owned(), version, source: Box::new(source.with_alternatives(Alternatives::Update)) }
+    }
+
+    /// Why the new version of the plugin `name` did not take the place of the `version` that was installed.
+    pub(in crate::manager) fn placed(name: &str, version: Option<&str>, error: PlaceError) -> Self {
+        match error {
+            PlaceError::Store(error) => Self::failed(name, version, error.into()),
+            PlaceError::Gate(source) => Self::Gate { name: name.to_owned(), source: Box::new(source) },
+            PlaceError::Hook(source) => Self::Hook {
+                name: name.to_owned(),
+                version: version.unwrap_or("before").to_owned(),
+                source: Box::new(source),
+            },
+        }
     }
 }

@@ -17,9 +17,9 @@ use self::lookup::AvailableUpdate;
 use self::tracked::{TrackedSource, installed_version};
 use super::admit::Admission;
 use super::audit::AuditNote;
-use super::hooks::HookFailure;
 use super::install::InstallError;
 use super::network::network_settings;
+use super::place::Replaces;
 use super::{Manager, VerificationMode};
 use crate::audit::AuditEvent;
 use crate::digest::Sha256Digest;
@@ -28,8 +28,7 @@ use crate::intake::provenance::{Evidence, VerifiedPackage};
 use crate::intake::source::version::tag_version;
 use crate::intake::source::{FetchOptions, ResolvedVersion};
 use crate::manifest::{self, Metadata};
-use crate::runtime::HookEvent;
-use crate::store::{self, InstallDetails, Receipt, Spool, StagedPlugin, Status, StoreError, StoreLock, VerificationMethod};
+use crate::store::{self, InstallDetails, Receipt, Spool, StagedPlugin, Status, StoreError, StoreLock};
 use crate::text::Sanitized;
 
 pub use error::UpdateError;
@@ -341,7 +340,8 @@ impl Manager<'_> {
             let source = Some(store::RecordedSource { asked, ..arrived_from });
             let network = network_settings(&self.update_options(receipt, &origin, request), &origin.source);
             let details = InstallDetails { source, constraint, network, held: receipt.held };
-            self.replace(lock, *staged, details, receipt.version.as_deref(), request.hooks, note)?;
+            self.place(lock, *staged, details, Replaces::Version, request.hooks, note)
+                .map_err(|error| UpdateError::placed(name, receipt.version.as_deref(), error))?;
             self.remember_signer(admission);
         }
         Ok(Update { name: name.to_owned(), from: receipt.version.clone(), outcome })
@@ -372,39 +372,6 @@ impl Manager<'_> {
         let metadata = package::inspect(&verified.fetched().path, &self.settings.limits).map_err(StoreError::from)?;
         verified.check_manifest(&metadata)?;
         Ok(NewVersion::Preview { metadata: Box::new(metadata), evidence: Some(verified.evidence().clone()) })
-    }
-
-    /// Puts a staged plugin in the place of the installed one, of the version `before`, and runs its update hook.
-    pub(super) fn replace(
-        &self,
-        lock: &StoreLock<'_>,
-        staged: StagedPlugin,
-        details: InstallDetails,
-        before: Option<&str>,
-        hooks: bool,
-        note: &mut AuditNote,
-    ) -> Result<(), UpdateError> {
-        note.staged(&staged);
-        let name = staged.metadata().name.to_string();
-        let name = name.as_str();
-        let failed = |source: InstallError| UpdateError::failed(name, before, source);
-        let hook_failed = |source| UpdateError::Hook {
-            name: name.to_owned(),
-            version: before.unwrap_or("before").to_owned(),
-            source: Box::new(source),
-        };
-        let verified = VerificationMethod::of(staged.evidence());
-        let hook = self.agreed_hook(staged.metadata(), HookEvent::Update, verified, hooks).map_err(hook_failed)?;
-        let transaction = lock.commit(staged, details, true, hook).map_err(|e| failed(e.into()))?;
-        transaction.receipt().into_iter().for_each(|receipt| note.receipt(receipt));
-        if hook && let Err(failure) = self.run_hook(lock.store(), name, HookEvent::Update) {
-            transaction.undo().map_err(|e| failed(e.into()))?;
-            return Err(match failure {
-                HookFailure::Gate(source) => UpdateError::Gate { name: name.to_owned(), source: Box::new(source) },
-                HookFailure::Hook(source) => hook_failed(source),
-            });
-        }
-        transaction.finish().map_err(|e| failed(e.into()))
     }
 }
 

@@ -6,11 +6,9 @@ use clap::{Args, ValueEnum};
 
 use crate::Context;
 use crate::error::{CommandFailure, Result, code};
-use plugsmith::intake::package;
 use plugsmith::intake::source::is_package;
-use plugsmith::manifest::lint::{LintReport, lint};
+use plugsmith::manifest::lint::LintReport;
 use plugsmith::manifest::{Problem, Severity};
-use plugsmith::store::Spool;
 use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
@@ -42,8 +40,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
         let offered = |path: &Path| path.is_dir() || is_package(path);
         return Err(CommandFailure::not_there(path, offered, "give a plugin's directory, or a package"));
     }
-    let report =
-        if path.is_file() && is_package(path) { lint_package(path, context)? } else { lint(path, &context.settings.limits) };
+    crate::clear_up_on_interrupt();
+    let report = context.manager().lint(path)?;
     match arguments.output {
         LintFormat::Json => context.output.value(crate::output::OutputFormat::Json, &report, String::new)?,
         LintFormat::Sarif => context.output.value(crate::output::OutputFormat::Json, &report.to_sarif(), String::new)?,
@@ -51,28 +49,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
     }
     let errors = report.problems.iter().any(|problem| arguments.strict || problem.severity == Severity::Error);
     if errors { Err(CommandFailure::silent(code::FAILED)) } else { Ok(()) }
-}
-
-/// Lints what a package would install. Where it would not install at all, that is the one problem.
-fn lint_package(path: &Path, context: &Context<'_>) -> Result<LintReport> {
-    let limits = &context.settings.limits;
-    crate::clear_up_on_interrupt();
-    let scratch = Spool::within(&std::env::temp_dir())?;
-    let into = scratch.path().join("unpacked");
-    std::fs::create_dir(&into)
-        .map_err(|e| CommandFailure::text(code::FAILED, format!("cannot make a temporary directory: {e}")))?;
-    let shown = path.to_string_lossy().into_owned();
-    Ok(match package::unpack(path, path, &into, limits, context.output) {
-        Ok(unpacked) => LintReport { path: shown, ..lint(&unpacked.root, limits) },
-        Err(error) => {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-            let message = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            let help = "whoever installs it gets the same error; package the plugin again".to_owned();
-            let problem = Problem { severity: Severity::Error, code: "package-invalid", message, file, at: None, help };
-            LintReport { path: shown, ok: false, problems: vec![problem] }
-        }
-    })
 }
 
 fn text(report: &LintReport) -> String {

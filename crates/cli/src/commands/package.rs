@@ -1,5 +1,6 @@
 //! `plugin package`.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
@@ -8,8 +9,8 @@ use super::sign::KeyArguments;
 use crate::Context;
 use crate::error::{CommandFailure, Result};
 use crate::verb::{Action, OutputArguments, VerbRow, run_one, shown, signed_by};
-use plugsmith::intake::package;
-use plugsmith::manifest::lint::lint_programs;
+use plugsmith::digest::Sha256Digest;
+use plugsmith::manifest::Metadata;
 use plugsmith::text::Sanitized;
 
 #[derive(Debug, Args)]
@@ -40,41 +41,28 @@ fn package(arguments: &Arguments, context: &Context<'_>) -> Result<VerbRow> {
     if !arguments.directory.exists() {
         return Err(CommandFailure::not_there(&arguments.directory, Path::is_dir, "give a plugin's directory"));
     }
-    // The manifest before the key, since a directory that is no plugin needs none; the key before the packing, since to pack
-    // a large plugin and then find no key would be a waste.
-    package::packable(&arguments.directory, &context.settings.limits)?;
-    let key = if arguments.sign { Some(arguments.key.find(context)?) } else { None };
-    for problem in lint_programs(&arguments.directory, &context.settings.limits) {
-        context.output.warning(&format!("{}:{problem}", Sanitized(&problem.file)));
-    }
-    let unpublished = package::pack(&arguments.directory, &arguments.destination, &context.settings.limits, context.output)?;
-    let provenance = match &key {
-        Some(key) => {
-            Some(arguments.key.sign(key, &unpublished.metadata, &unpublished.file_name, &unpublished.digest, context)?)
+    let key = OnceCell::new();
+    let signer = || -> Result<_> {
+        if !arguments.sign {
+            return Ok(None);
         }
-        None => None,
+        let found = arguments.key.find(context)?;
+        let key = key.get_or_init(|| found);
+        Ok(Some(|metadata: &Metadata, file_name: &str, digest: &Sha256Digest| {
+            arguments.key.sign(key, metadata, file_name, digest, context)
+        }))
     };
+    let packaged = context.manager().package(&arguments.directory, &arguments.destination, signer)?;
     let mut row = VerbRow::new(Action::Packaged);
-    row.name = Some(unpublished.metadata.name.to_string());
-    row.version = unpublished.metadata.version.as_ref().map(ToString::to_string);
-    let digest = format!("sha256:{}", unpublished.digest);
-    let size = unpublished.size;
-    let published = unpublished.publish(provenance.as_deref())?;
-    if !arguments.sign {
-        context
-            .output
-            .warning("the package is not signed: whoever installs it has to name its digest, or to do without verification");
-    }
-    if published.removed_provenance {
-        let gone = format!("{}.prov", published.package.display());
-        context.output.warning(&format!("removed {}: it signed an older package", Sanitized(&gone)));
-    }
-    let mut lines = vec![format!("Package: {}", Sanitized(&shown(&published.package)))];
-    lines.extend(published.provenance.iter().map(|provenance| format!("Provenance: {}", Sanitized(&shown(provenance)))));
-    if let Some(key) = &key {
+    row.name = Some(packaged.metadata.name.to_string());
+    row.version = packaged.metadata.version.as_ref().map(ToString::to_string);
+    let mut lines = vec![format!("Package: {}", Sanitized(&shown(&packaged.package)))];
+    lines.extend(packaged.provenance.iter().map(|provenance| format!("Provenance: {}", Sanitized(&shown(provenance)))));
+    if let Some(key) = key.get() {
         lines.push(format!("Signed by: {}", Sanitized(&key.describe())));
         row.verified = signed_by(key.user_id(), &key.fingerprint());
     }
-    lines.extend([format!("Digest: {digest}"), format!("Size: {size} bytes")]);
-    Ok(VerbRow { digest: Some(digest), path: Some(shown(&published.package)), ..row.with_result(lines.join("\n")) })
+    let digest = format!("sha256:{}", packaged.digest);
+    lines.extend([format!("Digest: {digest}"), format!("Size: {} bytes", packaged.size)]);
+    Ok(VerbRow { digest: Some(digest), path: Some(shown(&packaged.package)), ..row.with_result(lines.join("\n")) })
 }

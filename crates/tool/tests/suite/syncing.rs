@@ -141,8 +141,7 @@ fn many_downloads_are_one_step_of_the_report() {
     };
     let (host, settings, report) = (Host::tool(), Settings::default(), Log::default());
     let policy = plugsmith::policy::Policy::none();
-    let manager =
-        Manager { host: &host, homes: &homes, settings: &settings, policy: &policy, report: &report, debug: false };
+    let manager = Manager::new(&host, &homes, &settings, &policy, &report);
     let request = SyncRequest {
         lock_file,
         mirror: None,
