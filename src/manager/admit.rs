@@ -445,18 +445,18 @@ impl Manager<'_> {
             let verified = provenance::verify(fetched, requirement, &self.settings.limits).map_err(UnverifiedError::from)?;
             self.report.step(&format!(
                 "verified {} ({}, sha256:{}): {}",
-                Sanitized(&verified.fetched().file_name),
-                Sanitized(&crate::text::masked_source(&verified.fetched().origin.resolved)),
+                Sanitized(verified.fetched().file_name()),
+                Sanitized(&crate::text::masked_source(&verified.fetched().origin().resolved)),
                 verified.fetched().digest(),
                 verified.evidence()
             ));
             if let Evidence::Signature(Signature { other_name: Some(name), .. }) = verified.evidence() {
-                let file_name = Sanitized(&verified.fetched().file_name);
+                let file_name = Sanitized(verified.fetched().file_name());
                 self.report.notice(&format!("the provenance of `{file_name}` lists it as `{}`", Sanitized(name)));
             }
             Ok::<_, UnverifiedError>(verified)
         };
-        let locations = self.locations_of_fetched(source, &fetched.origin);
+        let locations = self.locations_of_fetched(source, fetched.origin());
         let Some(rule) = self.policy.required_level(name, &locations) else { return Ok(verify(fetched, requirement)?) };
         let enough = match requirement {
             Requirement::Signature { instead: Instead::Nothing, .. } => true,

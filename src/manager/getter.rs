@@ -79,7 +79,7 @@ pub struct DownloadedFile {
 impl DownloadedFile {
     /// Where it is for now.
     pub fn path(&self) -> &Path {
-        &self.fetched.path
+        self.fetched.path()
     }
 
     /// How it is called at its source.
@@ -89,7 +89,7 @@ impl DownloadedFile {
 
     /// How many bytes it has.
     pub fn size(&self) -> u64 {
-        self.fetched.size
+        self.fetched.size()
     }
 
     /// Puts it at `path`, where others may read it as far as the user's umask lets them; a file that is there is replaced.
@@ -102,12 +102,12 @@ impl DownloadedFile {
         {
             use std::os::unix::fs::PermissionsExt as _;
             // The umask shows in what a new file gets; asking for it outright would change it for other threads.
-            let probe = self.fetched.path.with_file_name("mode");
+            let probe = self.fetched.path().with_file_name("mode");
             let mode = std::fs::File::create(&probe).and_then(|file| file.metadata()).map_err(failed)?.permissions().mode();
             let mode = std::fs::Permissions::from_mode(mode & 0o666);
-            std::fs::set_permissions(&self.fetched.path, mode).map_err(failed)?;
+            std::fs::set_permissions(self.fetched.path(), mode).map_err(failed)?;
         }
-        std::fs::rename(&self.fetched.path, path).map_err(failed)
+        std::fs::rename(self.fetched.path(), path).map_err(failed)
     }
 }
 
@@ -143,7 +143,7 @@ impl Manager<'_> {
         judge(&self.locations_of(&source))?;
         let spool = Spool::within(directory)?;
         let fetched = self.fetch_any(&source, &options.wanting(Wanted::package()), spool.path(), self.report)?;
-        judge(&self.locations_of_fetched(&source, &fetched.origin))?;
+        judge(&self.locations_of_fetched(&source, fetched.origin()))?;
         Ok(DownloadedFile { fetched, _spool: spool })
     }
 
@@ -161,7 +161,7 @@ impl Manager<'_> {
     ) -> Result<FetchedPackage, GetError> {
         self.admit_source(source)?;
         let fetched = self.fetch_any(source, &self.options_under_policy(options, source), spool, report)?;
-        self.admit_origin(source, &fetched.origin)?;
+        self.admit_origin(source, fetched.origin())?;
         Ok(fetched)
     }
 

@@ -200,7 +200,7 @@ impl Manager<'_> {
         let lock = store.lock(self.report)?;
         let spool = lock.spool()?;
         let VerifiedIntake { package, locations } = self.fetch_and_verify(&intake, spool.path(), note)?;
-        let origin = package.fetched().origin.clone();
+        let origin = package.fetched().origin().clone();
         let staged = lock.stage(package, self.report)?;
         intake.fetch.check_version(&origin, staged.metadata().version.as_ref())?;
         self.admit_and_commit(&lock, staged, request, &intake, &locations, note)

@@ -81,7 +81,7 @@ impl Manager<'_> {
             None if fetched.has_trusted_digest() => Requirement::Digest(fetched.digest()),
             None => self.requirement(trust)?,
         };
-        let locations = self.locations_of_fetched(source, &fetched.origin);
+        let locations = self.locations_of_fetched(source, fetched.origin());
         let package = self.verify_under_policy(fetched, &requirement, source, None)?;
         if matches!(package.evidence(), Evidence::Skipped) {
             self.report.warning(&format!("{source} is not verified, as you asked"));

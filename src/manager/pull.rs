@@ -86,20 +86,20 @@ impl Manager<'_> {
         let scratch = scratch().map_err(InstallError::from)?;
         let VerifiedIntake { package: verified, locations } = self.fetch_and_verify(&intake, scratch.path(), note)?;
         let fetched = verified.fetched();
-        let metadata = package::inspect(&fetched.path, &self.settings.limits)
+        let metadata = package::inspect(fetched.path(), &self.settings.limits)
             .map_err(|e| PullError::Package { source_text: source.to_string(), source: e })?;
         verified.check_manifest(&metadata).map_err(InstallError::from)?;
         let name = metadata.name.as_str();
         let asked = intake.admission(name, &locations, Some(verified.evidence()), None, request.accept_signer);
         // Nothing is installed, and so no signer is remembered.
         drop(self.admit(&asked).map_err(InstallError::from)?);
-        intake.fetch.check_version(&fetched.origin, metadata.version.as_ref()).map_err(InstallError::from)?;
+        intake.fetch.check_version(fetched.origin(), metadata.version.as_ref()).map_err(InstallError::from)?;
 
         let version = metadata.version.as_ref().map(ToString::to_string);
         // The provenance lists the package by its name at the source; a repository or a bare URL has none to speak of.
         let own = fetched.file_name();
         let file_name = match &version {
-            _ if is_archive_name(own) && fetched.origin.git.is_none() => own.to_owned(),
+            _ if is_archive_name(own) && fetched.origin().git.is_none() => own.to_owned(),
             Some(version) => format!("{}-{version}.tgz", metadata.name),
             None => format!("{}.tgz", metadata.name),
         };
@@ -110,8 +110,8 @@ impl Manager<'_> {
             move |source| PullError::Write { path, source }
         };
         fs::create_dir_all(directory).map_err(failed_to_write(directory))?;
-        files::copy_public(&fetched.path, &package).map_err(failed_to_write(&package))?;
-        let provenance = match &fetched.provenance {
+        files::copy_public(fetched.path(), &package).map_err(failed_to_write(&package))?;
+        let provenance = match fetched.provenance() {
             Some(bytes) => {
                 files::write_public(&prov, bytes).map_err(failed_to_write(&prov))?;
                 Some(prov)

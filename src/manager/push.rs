@@ -84,7 +84,7 @@ impl Manager<'_> {
             package::inspect(file, &self.settings.limits).map_err(|source| PushError::Package { file: shown(), source })?;
         let version = metadata.version.as_ref().ok_or_else(|| PushError::Unversioned { file: shown() })?;
         self.check_signed(&fetched, request)?;
-        if fetched.provenance.is_some() && fetched.file_name() != format!("{}-{version}.tgz", metadata.name) {
+        if fetched.provenance().is_some() && fetched.file_name() != format!("{}-{version}.tgz", metadata.name) {
             self.report.warning(&format!(
                 "{} was signed under that name and is called {}-{version}.tgz in the registry: Helm will not verify it",
                 shown(),
@@ -94,8 +94,8 @@ impl Manager<'_> {
         let publication = Publication {
             file,
             digest: fetched.digest(),
-            size: fetched.size,
-            provenance: fetched.provenance.as_deref(),
+            size: fetched.size(),
+            provenance: fetched.provenance(),
             name: metadata.name.as_str(),
             version,
             description: metadata.cli().map_or("", |cli| cli.short_help.as_str()),
@@ -109,7 +109,7 @@ impl Manager<'_> {
     fn check_signed(&self, fetched: &FetchedPackage, request: &PushRequest) -> Result<(), PushError> {
         let name = request.file.to_string_lossy();
         let file = sanitized(&name).into_owned();
-        if fetched.provenance.is_some() {
+        if fetched.provenance().is_some() {
             return provenance::check_provenance(fetched, &self.settings.limits)
                 .map_err(|source| PushError::Provenance { file, source: Box::new(source) });
         }

@@ -99,7 +99,7 @@ impl StoreLock<'_> {
         let into = scratch.path().join("unpack.d");
         create_dir(&into)?;
         let fetched = verified.fetched();
-        let unpacked = package::unpack(&fetched.path, &fetched.display_name(), &into, self.store.limits(), report)?;
+        let unpacked = package::unpack(fetched.path(), &fetched.display_name(), &into, self.store.limits(), report)?;
         verified.check_manifest(&unpacked.metadata)?;
         self.check_fit(&unpacked.metadata)?;
         let tree = scratch.path().join(unpacked.metadata.name.as_str());
@@ -125,8 +125,8 @@ impl StoreLock<'_> {
         let evidence = verified.evidence().clone();
         let fetched = verified.into_fetched();
         let kept = scratch.path().join(PACKAGE);
-        move_file(&fetched.path, &kept)?;
-        if let Some(bytes) = &fetched.provenance {
+        move_file(fetched.path(), &kept)?;
+        if let Some(bytes) = fetched.provenance() {
             let path = prov(&kept);
             files::write_new_private(&path, bytes)
                 .and_then(|()| files::publish(&path, 0o644))
@@ -134,8 +134,9 @@ impl StoreLock<'_> {
         }
         // It is kept beside the plugin, for whoever may read that.
         files::publish(&kept, 0o644).map_err(|source| StoreError::io("write", &kept, source))?;
-        let package = StagedPackage { digest: fetched.digest, size: fetched.size, provenance: fetched.provenance.is_some() };
-        let origin = &fetched.origin;
+        let package =
+            StagedPackage { digest: fetched.digest(), size: fetched.size(), provenance: fetched.provenance().is_some() };
+        let origin = fetched.origin();
         let source = RecordedSource {
             asked: without_credentials(&origin.asked),
             resolved: Some(without_credentials(&origin.resolved)).filter(|resolved| !resolved.is_empty()),

@@ -78,10 +78,10 @@ impl Fixture {
             tar.append_data(&mut header, format!("{name}/{file}"), content.as_bytes()).unwrap();
         }
         tar.into_inner().unwrap().finish().unwrap();
-        let (digest, size) = Sha256Digest::of_file(&path).unwrap();
-        let mut fetched = FetchedPackage::new(path, format!("{name}-{version}.tgz"), digest, size);
-        fetched.provenance = Some(format!("provenance of {name} {version}").into_bytes());
-        fetched.origin.asked = format!("https://ann:secret@example.com/{name}-{version}.tgz?token=abc");
+        let asked = format!("https://ann:secret@example.com/{name}-{version}.tgz?token=abc");
+        let provenance = format!("provenance of {name} {version}").into_bytes();
+        let fetched = FetchedPackage::made_up(path, format!("{name}-{version}.tgz"), asked, provenance);
+        let digest = fetched.digest();
         verify(fetched, &Requirement::Digest(digest), &Limits::default()).unwrap()
     }
 

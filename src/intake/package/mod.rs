@@ -32,7 +32,7 @@ mod pointer;
 mod unpack;
 mod walk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use fault::{PackageFault, PathRule, ShownName};
 pub use foreign::Foreign;
@@ -63,19 +63,19 @@ pub fn looks_like_gzip(bytes: &[u8]) -> bool {
 #[derive(Debug)]
 pub struct FetchedPackage {
     /// The file, in a directory that only this user can enter: what is verified here is what is unpacked later.
-    pub(crate) path: PathBuf,
+    pub(in crate::intake) path: PathBuf,
     /// The file's name at its source, such as `foo-1.0.0.tgz`.
-    pub(crate) file_name: String,
+    pub(in crate::intake) file_name: String,
     /// The file's digest, taken while it was copied or downloaded.
-    pub(crate) digest: Sha256Digest,
+    pub(in crate::intake) digest: Sha256Digest,
     /// The file's size in bytes.
-    pub(crate) size: u64,
+    pub(in crate::intake) size: u64,
     /// The bytes of `<file>.prov`, where somebody asked for them and they are there.
-    pub(crate) provenance: Option<Vec<u8>>,
+    pub(in crate::intake) provenance: Option<Vec<u8>>,
     /// Where a provenance was, or would have been: a path or a URL, for messages.
-    pub(crate) provenance_at: String,
+    pub(in crate::intake) provenance_at: String,
     /// Where the bytes came from, for the receipt.
-    pub(crate) origin: PackageOrigin,
+    pub(in crate::intake) origin: PackageOrigin,
     /// What its source vouches for. Only [`crate::intake::source`] says so.
     pub(in crate::intake) vouched: Vouched,
 }
@@ -141,7 +141,7 @@ pub struct SignedObject {
 
 impl FetchedPackage {
     /// A package at `path`, called `file_name` at its source, without a provenance and of unknown origin.
-    pub(crate) fn new(path: PathBuf, file_name: String, digest: Sha256Digest, size: u64) -> Self {
+    pub(in crate::intake) fn new(path: PathBuf, file_name: String, digest: Sha256Digest, size: u64) -> Self {
         Self {
             path,
             file_name,
@@ -180,6 +180,40 @@ impl FetchedPackage {
     /// Whether there is a signature, of whomever: nobody has looked at it.
     pub(crate) fn is_signed(&self) -> bool {
         self.provenance.is_some() || self.origin.git.as_ref().is_some_and(|git| git.signed.is_some())
+    }
+
+    /// Where the file is: a private place.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many bytes the file has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes of its provenance, where somebody asked for them and they are there.
+    pub fn provenance(&self) -> Option<&[u8]> {
+        self.provenance.as_deref()
+    }
+
+    /// Where a provenance was, or would have been: a path or a URL, for messages.
+    pub fn provenance_at(&self) -> &str {
+        &self.provenance_at
+    }
+
+    /// Where the bytes came from.
+    pub fn origin(&self) -> &PackageOrigin {
+        &self.origin
+    }
+
+    /// A package that nobody fetched, for the tests of other modules: from `asked`, with `provenance`.
+    #[cfg(test)]
+    pub(crate) fn made_up(path: PathBuf, file_name: String, asked: String, provenance: Vec<u8>) -> Self {
+        let (digest, size) = Sha256Digest::of_file(&path).unwrap();
+        let mut fetched = Self::new(path, file_name, digest, size);
+        (fetched.origin.asked, fetched.provenance) = (asked, Some(provenance));
+        fetched
     }
 
     /// The file's name at its source.

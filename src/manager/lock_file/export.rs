@@ -98,8 +98,8 @@ impl Manager<'_> {
         let context =
             FetchContext { fetch, mirror: None, offline: false, frozen: true, trust: &trust, accept_signer: false };
         let fetched = self.fetch_and_verify_locked(locked, &context, scratch.path(), self.report)?.verified.into_fetched();
-        copy(&fetched.path, to)?;
-        match &fetched.provenance {
+        copy(fetched.path(), to)?;
+        match fetched.provenance() {
             Some(bytes) => {
                 files::write_public(&prov, bytes).map_err(|source| ExportError::Write { path: prov.clone(), source })
             }

@@ -264,7 +264,7 @@ impl Manager<'_> {
         let fetched = self.fetch(&source, &options, spool, report).map_err(|e| fetch_failed(locked, e.into()))?;
         let fetched = match digest {
             // Every byte hangs on the commit; how it is packed may differ between versions of this program.
-            Some(digest) if !(fetched.is_named_by_id() && fetched.origin.git.is_some()) => {
+            Some(digest) if !(fetched.is_named_by_id() && fetched.origin().git.is_some()) => {
                 expect_digest(fetched, &digest).map_err(|e| fetch_failed(locked, e.into()))?
             }
             _ => fetched,

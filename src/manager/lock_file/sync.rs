@@ -294,7 +294,7 @@ impl Manager<'_> {
         let part = progress.part();
         let VerifiedLocked { verified, evidence } = self.fetch_and_verify_locked(locked, context, spool.path(), &part)?;
         // Where it is said to come from counts as much as where it was had.
-        let origin = &verified.fetched().origin;
+        let origin = verified.fetched().origin();
         let locations = match self.parse_source(&locked.source) {
             Ok(source) => self.locations_of_fetched(&source, origin),
             Err(_) => vec![SourceLocation::of(&locked.source), SourceLocation::of(&origin.resolved)],

@@ -93,7 +93,11 @@ impl Manager<'_> {
     ) -> Result<VerifiedLocked, FetchLockedError> {
         let name = locked.name.to_string();
         if !package.fetched.is_signed() {
-            return Err(FetchLockedError::Unsigned { name, signer: signer.to_string(), at: package.fetched.provenance_at });
+            return Err(FetchLockedError::Unsigned {
+                name,
+                signer: signer.to_string(),
+                at: package.fetched.provenance_at().to_owned(),
+            });
         }
         let verified = self.verify_signed(locked, package, context)?;
         match verified.evidence() {
@@ -134,7 +138,7 @@ impl Manager<'_> {
         if !package.has_known_digest(locked) {
             return Err(no_digest(locked));
         }
-        self.check_signer_state(name, &self.locations_of_fetched(&package.source, &package.fetched.origin), signer)?;
+        self.check_signer_state(name, &self.locations_of_fetched(&package.source, package.fetched.origin()), signer)?;
         let verified = self.verify_as_locked(locked, package, context)?;
         report.warning(&format!("plugin `{name}` is verified by the digest in the lock file alone: {why}"));
         Ok(verified.into())

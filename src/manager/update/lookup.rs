@@ -117,7 +117,7 @@ impl Manager<'_> {
         }
         let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
         if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
-            check_asked_version(receipt, &fetched.origin, installed.version.as_ref(), request)?;
+            check_asked_version(receipt, fetched.origin(), installed.version.as_ref(), request)?;
             return Ok(AvailableUpdate::Unchanged(Unchanged::Newest));
         }
         if let Some(why) = installed.rolled_back_from_package(fetched.digest()).filter(|_| request.all) {

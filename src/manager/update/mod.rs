@@ -315,7 +315,7 @@ impl Manager<'_> {
                 (self.next_from_directory(&directory, lock).map_err(&failed)?, None)
             }
             AvailableUpdate::Package(fetched) => {
-                let from = fetched.origin.clone();
+                let from = fetched.origin().clone();
                 note.about.digest = Some(format!("sha256:{}", fetched.digest()));
                 arrived_from.resolved = Some(from.resolved.clone()).filter(|resolved| !resolved.is_empty());
                 arrived_from.revision.clone_from(&from.revision);
@@ -369,7 +369,7 @@ impl Manager<'_> {
         if let Some(lock) = lock {
             return Ok(NewVersion::Staged(Box::new(lock.stage(verified, self.report)?), lock));
         }
-        let metadata = package::inspect(&verified.fetched().path, &self.settings.limits).map_err(StoreError::from)?;
+        let metadata = package::inspect(verified.fetched().path(), &self.settings.limits).map_err(StoreError::from)?;
         verified.check_manifest(&metadata)?;
         Ok(NewVersion::Preview { metadata: Box::new(metadata), evidence: Some(verified.evidence().clone()) })
     }

@@ -218,8 +218,8 @@ impl Manager<'_> {
                 if let Some(why) = installed.rolled_back_from_package(fetched.digest()) {
                     return Ok(UpdatePreview::Stays(why));
                 }
-                let metadata = package::inspect(&fetched.path, &self.settings.limits);
-                (metadata.map_err(|e| failed(StoreError::from(e).into()))?, Some(fetched.origin))
+                let metadata = package::inspect(fetched.path(), &self.settings.limits);
+                (metadata.map_err(|e| failed(StoreError::from(e).into()))?, Some(fetched.origin().clone()))
             }
         };
         let version = metadata.version.as_ref().map(ToString::to_string);

@@ -33,12 +33,12 @@ impl Manager<'_> {
             None => fetched.has_trusted_digest(),
         };
         let by_digest = request.trust.is_none() && before.by == VerificationMethod::Digest;
-        if by_digest && fetched.provenance.is_none() && fetched.origin.git.is_none() && !has_trusted_digest {
+        if by_digest && fetched.provenance().is_none() && fetched.origin().git.is_none() && !has_trusted_digest {
             // Said before a keyring is asked for: there is nothing that it could verify.
             return Err(UpdateError::NeedsDigest {
                 name: name.to_owned(),
                 found: fetched.digest(),
-                at: fetched.provenance_at,
+                at: fetched.provenance_at().to_owned(),
             });
         }
         let trust = match (&request.trust, before.by) {
@@ -50,7 +50,7 @@ impl Manager<'_> {
             VerificationMode::Signature { .. } if has_trusted_digest => Requirement::Digest(fetched.digest()),
             trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
         };
-        let locations = self.locations_of_fetched(source, &fetched.origin);
+        let locations = self.locations_of_fetched(source, fetched.origin());
         let verified = self.verify_under_policy(fetched, &requirement, source, Some(name)).map_err(|e| failed(e.into()))?;
         let admission = self
             .admit(&AdmissionRequest {
