@@ -6,7 +6,7 @@ use crate::digest::Sha256Digest;
 use crate::intake::provenance::Alternatives;
 use crate::manager::place::PlaceError;
 use crate::runtime::HookError;
-use crate::store::{GateError, StoreError};
+use crate::store::{GateError, Receipt, StoreError};
 use crate::text::Sanitized;
 
 /// Why a plugin was not updated. The version that was installed is in place.
@@ -122,5 +122,36 @@ impl UpdateError {
                 source: Box::new(source),
             },
         }
+    }
+}
+
+/// Why the way to a new version ended, before it is said of which plugin.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// The reason says that itself.
+    Update(Box<UpdateError>),
+    /// The new version could not be fetched, verified or put in place.
+    Failed(Box<InstallError>),
+}
+
+impl Stopped {
+    /// The same of the plugin of `receipt`.
+    pub(super) fn about(self, receipt: &Receipt) -> UpdateError {
+        match self {
+            Self::Update(error) => *error,
+            Self::Failed(error) => UpdateError::failed(&receipt.name, receipt.version.as_deref(), *error),
+        }
+    }
+}
+
+impl From<UpdateError> for Stopped {
+    fn from(error: UpdateError) -> Self {
+        Self::Update(Box::new(error))
+    }
+}
+
+impl<E: Into<InstallError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(Box::new(error.into()))
     }
 }

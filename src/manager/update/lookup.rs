@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 
+use super::error::Stopped;
 use super::tracked::{TrackedSource, options_for, with_pre_releases};
 use super::{Unchanged, UpdateError, UpdateRequest, UpdateTarget};
 use crate::intake::package::{self, FetchedPackage};
@@ -43,18 +44,17 @@ impl Manager<'_> {
         request: &UpdateRequest,
         options: &mut FetchOptions,
         spool: &Path,
-    ) -> Result<SourceState, UpdateError> {
+    ) -> Result<SourceState, Stopped> {
         let UpdateTarget { receipt, .. } = installed;
-        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         let to = request.to.as_deref();
         if let (None, Some(version), true) = (to, &origin.version, origin.is_exact()) {
             return Ok(SourceState::Unchanged(Unchanged::Exact(version.clone())));
         }
         let source = &origin.source;
-        self.admit_source(source).map_err(|e| failed(e.into()))?;
+        self.admit_source(source)?;
         if let Source::Directory(directory) = source {
-            options.check(source).map_err(|e| failed(e.into()))?;
-            let same = self.is_same_directory(directory, receipt).map_err(|e| failed(e.into()))?;
+            options.check(source)?;
+            let same = self.is_same_directory(directory, receipt)?;
             return Ok(if same {
                 SourceState::Unchanged(Unchanged::Newest)
             } else {
@@ -74,7 +74,7 @@ impl Manager<'_> {
             }
             resolved => resolved,
         };
-        let Some(resolved) = resolved.map_err(|e| failed(e.into()))? else { return Ok(SourceState::Unknown) };
+        let Some(resolved) = resolved? else { return Ok(SourceState::Unknown) };
         if resolved.exact && to.is_none() {
             return Ok(SourceState::Unchanged(Unchanged::Exact(origin.version.clone().unwrap_or_default())));
         }
@@ -106,18 +106,17 @@ impl Manager<'_> {
         origin: &TrackedSource,
         request: &UpdateRequest,
         spool: &Path,
-    ) -> Result<AvailableUpdate, UpdateError> {
+    ) -> Result<AvailableUpdate, Stopped> {
         let UpdateTarget { receipt, .. } = installed;
-        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         let mut options = self.update_options(receipt, origin, request);
         match self.query_source(installed, origin, request, &mut options, spool)? {
             SourceState::Unchanged(why) => return Ok(AvailableUpdate::Unchanged(why)),
             SourceState::Directory(directory) => return Ok(AvailableUpdate::Directory(directory)),
             SourceState::Changed(_) | SourceState::Unknown => {}
         }
-        let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
+        let fetched = self.fetch(&origin.source, &options, spool, self.report)?;
         if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
-            check_asked_version(receipt, fetched.origin(), installed.version.as_ref(), request)?;
+            check_asked_version(fetched.origin(), installed.version.as_ref(), request)?;
             return Ok(AvailableUpdate::Unchanged(Unchanged::Newest));
         }
         if let Some(why) = installed.rolled_back_from_package(fetched.digest()).filter(|_| request.all) {
@@ -171,14 +170,14 @@ impl Manager<'_> {
         fetched: Option<&package::PackageOrigin>,
         origin: &TrackedSource,
         request: &UpdateRequest,
-    ) -> Result<Option<Unchanged>, UpdateError> {
+    ) -> Result<Option<Unchanged>, Stopped> {
         let receipt = &installed.receipt;
         if offered.name.as_str() != receipt.name {
             let (name, offered) = (receipt.name.clone(), offered.name.to_string());
-            return Err(UpdateError::OtherName { name, offered });
+            return Err(UpdateError::OtherName { name, offered }.into());
         }
         if let Some(fetched) = fetched {
-            check_asked_version(receipt, fetched, offered.version.as_ref(), request)?;
+            check_asked_version(fetched, offered.version.as_ref(), request)?;
         }
         match &offered.version {
             Some(version) => self.compare_versions(installed, version, origin, request),
@@ -193,7 +192,7 @@ impl Manager<'_> {
         offered: &Version,
         origin: &TrackedSource,
         request: &UpdateRequest,
-    ) -> Result<Option<Unchanged>, UpdateError> {
+    ) -> Result<Option<Unchanged>, Stopped> {
         if request.to.is_some() {
             return Ok(None);
         }
@@ -219,7 +218,8 @@ impl Manager<'_> {
                 name: installed.receipt.name.clone(),
                 installed: present.to_string(),
                 offered: offered.to_string(),
-            });
+            }
+            .into());
         }
         Ok(None)
     }
@@ -227,14 +227,11 @@ impl Manager<'_> {
 
 /// Checks that what came is the version that `--to` asks for, where it is given: a source with one package has no other.
 fn check_asked_version(
-    receipt: &Receipt,
     fetched: &package::PackageOrigin,
     came: Option<&Version>,
     request: &UpdateRequest,
-) -> Result<(), UpdateError> {
+) -> Result<(), Stopped> {
     let Some(to) = &request.to else { return Ok(()) };
     let options = FetchOptions { version: Some(to.clone()), ..FetchOptions::default() };
-    options
-        .check_version(fetched, came)
-        .map_err(|e| UpdateError::failed(&receipt.name, receipt.version.as_deref(), e.into()))
+    Ok(options.check_version(fetched, came).map_err(InstallError::from)?)
 }

@@ -31,6 +31,7 @@ use crate::manifest::{self, Metadata};
 use crate::store::{self, InstallDetails, Receipt, Spool, StagedPlugin, Status, StoreError, StoreLock};
 use crate::text::Sanitized;
 
+use error::Stopped;
 pub use error::UpdateError;
 pub use outdated::{Outdated, OutdatedResult, UpdateBlocker};
 
@@ -229,20 +230,30 @@ impl Manager<'_> {
             Updatable::Yes(installed) => installed,
             Updatable::No(from, why) => return Ok(unchanged(name, from, why)),
         };
-        let failed = |source: InstallError| UpdateError::failed(name, installed.receipt.version.as_deref(), source);
         if request.dry_run {
-            let scratch = scratch().map_err(|e| failed(e.into()))?;
-            return self.fetch_and_replace(&installed, request, scratch.path(), None, note);
+            return self.preview_replacement(&installed, request, note).map_err(|stopped| stopped.about(&installed.receipt));
         }
         let store = self.store();
-        let lock = store.lock(self.report).map_err(|e| failed(e.into()))?;
+        let lock = store.lock(self.report).map_err(|e| Stopped::from(e).about(&installed.receipt))?;
         // Another program may have changed it while we waited.
         let installed = match self.updatable_unless_held(name, request.all)? {
             Updatable::Yes(installed) => installed,
             Updatable::No(from, why) => return Ok(unchanged(name, from, why)),
         };
-        let spool = lock.spool().map_err(|e| failed(e.into()))?;
+        let spool = lock.spool().map_err(|e| Stopped::from(e).about(&installed.receipt))?;
         self.fetch_and_replace(&installed, request, spool.path(), Some(&lock), note)
+            .map_err(|stopped| stopped.about(&installed.receipt))
+    }
+
+    /// Everything that an update does, but the change itself.
+    fn preview_replacement(
+        &self,
+        installed: &UpdateTarget,
+        request: &UpdateRequest,
+        note: &mut AuditNote,
+    ) -> Result<Update, Stopped> {
+        let scratch = scratch()?;
+        self.fetch_and_replace(installed, request, scratch.path(), None, note)
     }
 
     /// [`Self::updatable`], unless it is held.
@@ -297,13 +308,12 @@ impl Manager<'_> {
         spool: &Path,
         lock: Option<&'l StoreLock<'l>>,
         note: &mut AuditNote,
-    ) -> Result<Update, UpdateError> {
+    ) -> Result<Update, Stopped> {
         let UpdateTarget { receipt, .. } = installed;
         note.about.source = Some(receipt.source.asked.clone());
         let name = receipt.name.as_str();
-        let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
         let stays = |why| Ok(unchanged(name, receipt.version.clone(), why));
-        let source = self.parse_source(&receipt.source.asked).map_err(|e| failed(e.into()))?;
+        let source = self.parse_source(&receipt.source.asked)?;
         let origin = TrackedSource::new(source, receipt.constraint.as_deref());
 
         let mut arrived_from = store::RecordedSource::default();
@@ -311,8 +321,8 @@ impl Manager<'_> {
         let (next, fetched_from) = match self.fetch_update(installed, &origin, request, spool)? {
             AvailableUpdate::Unchanged(why) => return stays(why),
             AvailableUpdate::Directory(directory) => {
-                self.admit_package(name, &self.locations_of(&origin.source), None).map_err(|e| failed(e.into()))?;
-                (self.next_from_directory(&directory, lock).map_err(&failed)?, None)
+                self.admit_package(name, &self.locations_of(&origin.source), None)?;
+                (self.next_from_directory(&directory, lock)?, None)
             }
             AvailableUpdate::Package(fetched) => {
                 let from = fetched.origin().clone();
@@ -322,7 +332,7 @@ impl Manager<'_> {
                 arrived_from.validator.clone_from(&from.validator);
                 let verified;
                 (verified, admission) = self.verify_as_before(receipt, *fetched, &origin.source, request)?;
-                (self.next_from_package(verified, lock).map_err(&failed)?, Some(from))
+                (self.next_from_package(verified, lock)?, Some(from))
             }
         };
         let (metadata, evidence) = match &next {

@@ -1,9 +1,8 @@
 //! `plugin outdated`: what an update would bring, and what there is beyond that, without changing or verifying anything.
 
-use std::path::Path;
-
 use serde::Serialize;
 
+use super::error::Stopped;
 use super::lookup::SourceState;
 use super::tracked::with_pre_releases;
 use super::{TrackedSource, Unchanged, Updatable, UpdateError, UpdateRequest, UpdateTarget, scratch};
@@ -12,7 +11,7 @@ use crate::intake::source::version::tag_version;
 use crate::intake::source::{self, ResolvedVersion, Source};
 use crate::manager::audit::AuditNote;
 use crate::manager::parallel::{SharedProgress, for_each};
-use crate::manager::{InstallError, Manager, VerificationMode};
+use crate::manager::{Manager, VerificationMode};
 use crate::manifest;
 use crate::store::StoreError;
 use crate::text::quoted;
@@ -149,22 +148,19 @@ impl Manager<'_> {
         let receipt = &installed.receipt;
         row.installed.clone_from(&receipt.version);
         row.source = Some(receipt.shown_source());
-        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
-        let source = self.parse_source(&receipt.source.asked).map_err(|e| failed(e.into()))?;
+        let about = |stopped: Stopped| stopped.about(receipt);
+        let source = self.parse_source(&receipt.source.asked).map_err(|e| about(e.into()))?;
         let origin = TrackedSource::new(source, receipt.constraint.as_deref());
         // No provenance is fetched for a look.
         let look = UpdateRequest { trust: Some(VerificationMode::Nothing), all: true, ..request.clone() };
-        let spool = scratch().map_err(|e| failed(e.into()))?;
-        row.fill(&installed, &origin, self.preview_update(&installed, &origin, &look, spool.path()))?;
+        row.fill(&installed, &origin, self.preview_update(&installed, &origin, &look).map_err(about))?;
         if origin.version.is_some() {
-            let spool = scratch().map_err(|e| failed(e.into()))?;
-            row.latest = self.latest_version(&installed, &origin, &look, spool.path())?.or_else(|| row.latest.take());
+            row.latest = self.latest_version(&installed, &origin, &look).map_err(about)?.or_else(|| row.latest.take());
         }
         if verify && row.is_newer {
-            let spool = scratch().map_err(|e| failed(e.into()))?;
             let wanted = UpdateRequest { all: true, dry_run: true, ..request.clone() };
             // Nothing changes, so there is nothing to write down.
-            self.fetch_and_replace(&installed, &wanted, spool.path(), None, &mut AuditNote::default())?;
+            self.preview_replacement(&installed, &wanted, &mut AuditNote::default()).map_err(about)?;
         }
         Ok(())
     }
@@ -175,20 +171,19 @@ impl Manager<'_> {
         installed: &UpdateTarget,
         origin: &TrackedSource,
         request: &UpdateRequest,
-        spool: &Path,
-    ) -> Result<Option<String>, UpdateError> {
+    ) -> Result<Option<String>, Stopped> {
         let receipt = &installed.receipt;
-        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         if !matches!(origin.source, Source::Git(_) | Source::Oci(_) | Source::GitHub { .. }) {
             return Ok(None);
         }
-        self.admit_source(&origin.source).map_err(|e| failed(e.into()))?;
+        self.admit_source(&origin.source)?;
         let mut options = self.update_options(receipt, origin, request);
         options.version = request.pre.then(|| with_pre_releases(None));
-        match source::resolve(&origin.source, &options, spool, self.report) {
+        let spool = scratch()?;
+        match source::resolve(&origin.source, &options, spool.path(), self.report) {
             Ok(resolved) => Ok(resolved.and_then(|resolved| version_of(&resolved))),
             Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(failed(error.into())),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -198,20 +193,19 @@ impl Manager<'_> {
         installed: &UpdateTarget,
         origin: &TrackedSource,
         request: &UpdateRequest,
-        spool: &Path,
-    ) -> Result<UpdatePreview, UpdateError> {
+    ) -> Result<UpdatePreview, Stopped> {
         let receipt = &installed.receipt;
-        let failed = |source: InstallError| UpdateError::failed(&receipt.name, receipt.version.as_deref(), source);
         let mut options = self.update_options(receipt, origin, request);
-        let (metadata, fetched) = match self.query_source(installed, origin, request, &mut options, spool)? {
+        let spool = scratch()?;
+        let (metadata, fetched) = match self.query_source(installed, origin, request, &mut options, spool.path())? {
             SourceState::Unchanged(why) => return Ok(UpdatePreview::Stays(why)),
             SourceState::Changed(resolved) => return Ok(UpdatePreview::Newer(version_of(&resolved))),
             SourceState::Directory(directory) => {
                 let metadata = manifest::load(&directory, &self.settings.limits);
-                (metadata.map_err(|e| failed(StoreError::from(e).into()))?, None)
+                (metadata.map_err(StoreError::from)?, None)
             }
             SourceState::Unknown => {
-                let fetched = self.fetch(&origin.source, &options, spool, self.report).map_err(|e| failed(e.into()))?;
+                let fetched = self.fetch(&origin.source, &options, spool.path(), self.report)?;
                 if receipt.archive.as_ref().is_some_and(|archive| archive.sha256 == fetched.digest()) {
                     return Ok(UpdatePreview::Stays(Unchanged::Newest));
                 }
@@ -219,7 +213,7 @@ impl Manager<'_> {
                     return Ok(UpdatePreview::Stays(why));
                 }
                 let metadata = package::inspect(fetched.path(), &self.settings.limits);
-                (metadata.map_err(|e| failed(StoreError::from(e).into()))?, Some(fetched.origin().clone()))
+                (metadata.map_err(StoreError::from)?, Some(fetched.origin().clone()))
             }
         };
         let version = metadata.version.as_ref().map(ToString::to_string);

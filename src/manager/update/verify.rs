@@ -1,11 +1,12 @@
 //! Verifying a new version as the installed one was, and by the same signer.
 
+use super::error::Stopped;
 use super::{UpdateError, UpdateRequest};
 use crate::intake::package::FetchedPackage;
 use crate::intake::provenance::{Evidence, Requirement, VerifiedPackage};
 use crate::intake::source::Source;
 use crate::manager::admit::{Admission, AdmissionRequest, Voucher, source_identity};
-use crate::manager::{InstallError, Manager, VerificationMode};
+use crate::manager::{Manager, VerificationMode};
 use crate::store::{Receipt, VerificationMethod};
 use crate::text::Sanitized;
 
@@ -18,9 +19,8 @@ impl Manager<'_> {
         fetched: FetchedPackage,
         source: &Source,
         request: &UpdateRequest,
-    ) -> Result<(VerifiedPackage, Admission), UpdateError> {
+    ) -> Result<(VerifiedPackage, Admission), Stopped> {
         let name = receipt.name.as_str();
-        let failed = |source: InstallError| UpdateError::failed(name, receipt.version.as_deref(), source);
         let before = &receipt.verified;
         let signature = || VerificationMode::Signature {
             keyrings: Vec::new(),
@@ -39,7 +39,8 @@ impl Manager<'_> {
                 name: name.to_owned(),
                 found: fetched.digest(),
                 at: fetched.provenance_at().to_owned(),
-            });
+            }
+            .into());
         }
         let trust = match (&request.trust, before.by) {
             (Some(trust), _) => trust.clone(),
@@ -48,21 +49,19 @@ impl Manager<'_> {
         };
         let requirement = match &trust {
             VerificationMode::Signature { .. } if has_trusted_digest => Requirement::Digest(fetched.digest()),
-            trust => self.requirement(trust).map_err(|e| failed(e.into()))?,
+            trust => self.requirement(trust)?,
         };
         let locations = self.locations_of_fetched(source, fetched.origin());
-        let verified = self.verify_under_policy(fetched, &requirement, source, Some(name)).map_err(|e| failed(e.into()))?;
-        let admission = self
-            .admit(&AdmissionRequest {
-                name,
-                locations: &locations,
-                source: source_identity(source),
-                evidence: Some(verified.evidence()),
-                voucher: Voucher::of(&trust, source, request.to.as_deref()),
-                replaced: Some(receipt),
-                accept_signer: request.accept_signer,
-            })
-            .map_err(|e| failed(e.into()))?;
+        let verified = self.verify_under_policy(fetched, &requirement, source, Some(name))?;
+        let admission = self.admit(&AdmissionRequest {
+            name,
+            locations: &locations,
+            source: source_identity(source),
+            evidence: Some(verified.evidence()),
+            voucher: Voucher::of(&trust, source, request.to.as_deref()),
+            replaced: Some(receipt),
+            accept_signer: request.accept_signer,
+        })?;
         if matches!(verified.evidence(), Evidence::Skipped) && before.signed_by().is_none() {
             self.report.warning(&format!("the new version of {} is not verified", Sanitized(name)));
         }
