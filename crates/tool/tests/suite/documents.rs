@@ -236,8 +236,11 @@ fn tables_of_dependencies(manifest: &toml::Table) -> Vec<&toml::Table> {
 /// Packages by the names that manifests give them: those that every crate of the workspace asks for, and that are not in it.
 fn direct_dependencies() -> BTreeMap<String, String> {
     let manifests = texts(&["Cargo.toml"]);
-    let manifests: Vec<toml::Table> =
-        manifests.iter().filter(|(name, _)| !name.starts_with("fuzz/")).map(|(_, text)| text.parse().unwrap()).collect();
+    let manifests: Vec<toml::Table> = manifests
+        .iter()
+        .filter(|(name, _)| *name == "Cargo.toml" || name.starts_with("crates/"))
+        .map(|(_, text)| text.parse().unwrap())
+        .collect();
     let shared = manifests.iter().filter_map(|manifest| manifest.get("workspace")?.get("dependencies")?.as_table());
     let shared: Vec<(&String, &toml::Value)> = shared.flatten().collect();
     let mut found = BTreeMap::new();
