@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::error::{Classified, ErrorKind};
 use crate::files;
 use crate::host::Homes;
 use crate::settings::AuditSettings;
@@ -130,6 +131,12 @@ pub enum AuditError {
         /// Why it cannot.
         source: Box<Self>,
     },
+}
+
+impl Classified for AuditError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
 }
 
 /// Where records go.

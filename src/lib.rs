@@ -22,7 +22,7 @@
 //! | [`manager`] | the verbs: install, uninstall, list, verify |
 //!
 //! Who may know whom goes downwards only: `manager` > `source`, `store`, `runtime` > `trust` > `policy` > `package`,
-//! `provenance` > `host`, [`settings`] > [`manifest`]. The small modules [`audit`], [`interrupt`], [`report`], [`spelling`] and [`stamp`] serve all of
+//! `provenance` > `host`, [`settings`] > [`manifest`]. The small modules [`audit`], [`error`], [`interrupt`], [`report`], [`spelling`] and [`stamp`] serve all of
 //! them, and so do [`digest`], [`files`], [`text`] and [`yaml`] of `plugsmith-manifest`.
 //!
 //! Nothing here prints, reads a command line or runs WebAssembly: the crates `plugsmith-cli` and `plugsmith-wasm` do.
@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod error;
 pub mod host;
 pub mod intake;
 pub mod interrupt;

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::files::{self, AllowedWriters, UntrustedFile};
 use crate::policy::{Pattern, SourceLocation};
 use crate::text::Sanitized;
@@ -159,6 +160,12 @@ pub enum TrustFileError {
         /// What is wrong with it, and where.
         error: YamlError,
     },
+}
+
+impl Classified for TrustFileError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
 }
 
 impl TrustFileError {

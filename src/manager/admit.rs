@@ -9,6 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{Manager, VerificationMode};
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package::{FetchedPackage, PackageOrigin};
 use crate::intake::provenance::{
     self, Alternatives, Evidence, Instead, Keyring, KeyringError, Requirement, Signature, SignerState, VerifiedPackage,
@@ -108,6 +109,20 @@ pub enum AdmitError {
     Trusted(#[from] TrustFileError),
 }
 
+impl Classified for AdmitError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Policy { source, .. } => source.kind(),
+            Self::Raised { .. } => ErrorKind::PolicyVerification,
+            Self::Unverified(error) => error.kind(),
+            Self::Limited { .. } | Self::Revoked { .. } | Self::SignerMissing { .. } | Self::SignerChanged { .. } => {
+                ErrorKind::Unverified
+            }
+            Self::Trusted(error) => error.kind(),
+        }
+    }
+}
+
 impl AdmitError {
     /// The same where no more than `others` may be named instead of a signature.
     pub(super) fn with_alternatives(self, others: Alternatives) -> Self {
@@ -138,6 +153,15 @@ pub enum UnverifiedError {
     /// It is not what was required.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+}
+
+impl Classified for UnverifiedError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Keyring(error) => error.kind(),
+            Self::Verify(error) => error.kind(),
+        }
+    }
 }
 
 fn least_in_words(least: VerificationLevel) -> &'static str {

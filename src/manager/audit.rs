@@ -5,15 +5,11 @@
 use std::error::Error;
 
 use crate::audit::{AuditError, AuditEvent, AuditLog, AuditSubject};
+use crate::error::{Classified, ErrorKind};
 use crate::intake::provenance::Evidence;
-use crate::policy::Refusal;
-use crate::runtime::HookError;
 use crate::store::{GateError, Plugin, Receipt, StagedPlugin, StoreError, VerificationMethod};
 
-use super::{
-    AdmitError, FetchLockedError, GetError, InstallError, LimitError, Manager, OwnKeyringError, PullError, RestoreError,
-    SyncError, TrustError, UninstallError, UpdateError, VerifyInstalledError, VerifyPackageError,
-};
+use super::{AdmitError, Manager};
 
 /// Why a change failed of which there is nothing more to say than the store does, or that was not written down.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +24,16 @@ pub enum ChangeError {
     /// A policy wants it written down, and that cannot be.
     #[error(transparent)]
     Audit(#[from] AuditError),
+}
+
+impl Classified for ChangeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Admit(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+        }
+    }
 }
 
 /// What is known so far of what a verb does.
@@ -103,7 +109,7 @@ impl Manager<'_> {
     /// Does `work` and writes down how it ended. Where a policy wants a log, nothing is begun without.
     pub(super) fn with_audit<T, E>(&self, note: AuditNote, work: impl FnOnce(&mut AuditNote) -> Result<T, E>) -> Result<T, E>
     where
-        E: AuditedError + From<AuditError>,
+        E: Classified + From<AuditError> + 'static,
     {
         let mut note = note;
         if self.policy.audit_required().is_some() {
@@ -119,7 +125,7 @@ impl Manager<'_> {
     }
 
     /// As [`Self::with_audit`], for what changes nothing: only a refusal is written down.
-    pub(super) fn with_refusal_audit<T, E: AuditedError>(
+    pub(super) fn with_refusal_audit<T, E: Classified + 'static>(
         &self,
         note: AuditNote,
         work: impl FnOnce(&mut AuditNote) -> Result<T, E>,
@@ -173,20 +179,15 @@ impl Manager<'_> {
         }
     }
 
-    fn write_down(&self, note: &AuditNote, error: Option<&dyn AuditedError>) -> Result<(), AuditError> {
-        let event = match error.map(|error| (error.failure_class(), error.as_error())) {
+    fn write_down(&self, note: &AuditNote, error: Option<&(dyn Classified + 'static)>) -> Result<(), AuditError> {
+        let event = match error {
             None => note.event,
-            Some((_, error)) if has_cause::<Refusal>(error) => Some(AuditEvent::PolicyRefused),
-            Some((FailureClass::Failed, _)) => note.event,
-            Some((FailureClass::NotFound, _)) => None,
-            Some((FailureClass::Unverified, _)) => Some(AuditEvent::VerifyFailed),
-            Some((FailureClass::Gate, _)) => Some(AuditEvent::GateRefused),
-            Some((FailureClass::Policy, _)) => Some(AuditEvent::PolicyRefused),
+            Some(error) => event_of_failure(error.kind(), note.event),
         };
         let Some(event) = event else { return Ok(()) };
         let log = self.audit_log();
         let mut all = std::iter::once(&note.about).chain(&note.others);
-        all.try_for_each(|about| log.write(event, about, error.map(AuditedError::as_error)))
+        all.try_for_each(|about| log.write(event, about, error.map(|error| error as _)))
     }
 
     fn warn_about(&self, error: &AuditError) {
@@ -195,169 +196,137 @@ impl Manager<'_> {
     }
 }
 
-/// Whether a `T` is among the causes of `error`, boxed or not.
-fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<T>() || error.is::<Box<T>>() {
-            return true;
-        }
-        next = error.source();
+/// What is recorded of a failure of this `kind`, if the verb itself is recorded as `verb`; nothing if nothing was tried.
+fn event_of_failure(kind: ErrorKind, verb: Option<AuditEvent>) -> Option<AuditEvent> {
+    match kind {
+        ErrorKind::Failed | ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Unavailable | ErrorKind::Mismatch => verb,
+        ErrorKind::NotInstalled => None,
+        ErrorKind::Unverified | ErrorKind::KeyringNotFound | ErrorKind::ProofUnavailable => Some(AuditEvent::VerifyFailed),
+        ErrorKind::ChangedFiles | ErrorKind::UnsafeFiles => Some(AuditEvent::GateRefused),
+        ErrorKind::Policy | ErrorKind::PolicyVerification => Some(AuditEvent::PolicyRefused),
     }
-    false
 }
 
-/// What an error means to the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureClass {
-    /// The work failed.
-    Failed,
-    /// There was nothing to work on, so that nothing was tried.
-    NotFound,
-    /// Something is not what it should be by signature, digest or receipt.
-    Unverified,
-    /// The gate refused.
-    Gate,
-    /// A policy refused.
-    Policy,
-}
-
-/// An error that the log can tell from others.
-pub(super) trait AuditedError: Error + 'static {
-    /// What it means.
-    fn failure_class(&self) -> FailureClass;
-
-    /// Itself as an error.
-    fn as_error(&self) -> &(dyn Error + 'static);
-}
-
-macro_rules! audited_errors {
-    ($($error:ty => $classify:expr),+ $(,)?) => {
-        $(impl AuditedError for $error {
-            fn failure_class(&self) -> FailureClass {
-                let classify: fn(&$error) -> FailureClass = $classify;
-                classify(self)
-            }
-
-            fn as_error(&self) -> &(dyn Error + 'static) {
-                self
-            }
-        })+
+#[cfg(test)]
+mod tests {
+    use crate::audit::AuditEvent;
+    use crate::error::Classified;
+    use crate::intake::provenance::{KeyringError, VerifyError};
+    use crate::intake::source::{HttpError, OciError, ServerMessage, SourceError};
+    use crate::manager::{
+        AdmitError, ChangeError, GetError, InstallError, LimitError, LockFileError, OwnKeyringError, RestoreError,
+        SyncError, TrustError, UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
     };
-}
+    use crate::manifest::PluginName;
+    use crate::policy::Refusal;
+    use crate::runtime::{HookError, HookEvent, InvokeError, StartError};
+    use crate::store::{GateError, NotInstalled, StoreError};
 
-audited_errors! {
-    GateError => |error| match error {
-        error if error.is_not_found() => FailureClass::NotFound,
-        error if error.is_refusal() => FailureClass::Gate,
-        _ => FailureClass::Failed,
-    },
-    HookError => |error| match error {
-        HookError::Forbidden { .. } => FailureClass::Policy,
-        _ => FailureClass::Failed,
-    },
-    StoreError => |error| match error {
-        StoreError::Verify(_) | StoreError::OtherFiles { .. } | StoreError::PreviousChanged { .. } => FailureClass::Unverified,
-        StoreError::NotInstalled { .. } => FailureClass::NotFound,
-        _ => FailureClass::Failed,
-    },
-    GetError => |error| match error {
-        GetError::Admit(error) => error.failure_class(),
-        GetError::Source(error) if error.is_verification() => FailureClass::Unverified,
-        GetError::Provenance { .. } => FailureClass::Unverified,
-        GetError::Gate { source, .. } => nested_gate_failure(source),
-        _ => FailureClass::Failed,
-    },
-    InstallError => |error| match error {
-        InstallError::Source(error) if error.is_verification() => FailureClass::Unverified,
-        InstallError::Verify(_) | InstallError::Keyring(_) => FailureClass::Unverified,
-        InstallError::Get(error) => error.failure_class(),
-        InstallError::Admit(error) => error.failure_class(),
-        InstallError::Gate { source, .. } => nested_gate_failure(source),
-        InstallError::Hook { source, .. } => source.failure_class(),
-        InstallError::Store(StoreError::Verify(_)) => FailureClass::Unverified,
-        _ => FailureClass::Failed,
-    },
-    UpdateError => |error| match error {
-        UpdateError::Store(error) => error.failure_class(),
-        UpdateError::Failed { source, .. } | UpdateError::Unavailable { source, .. } => source.failure_class(),
-        UpdateError::NeedsDigest { .. } => FailureClass::Unverified,
-        UpdateError::Gate { source, .. } => nested_gate_failure(source),
-        UpdateError::Hook { source, .. } => source.failure_class(),
-        _ => FailureClass::Failed,
-    },
-    UninstallError => |error| match error {
-        UninstallError::Store(error) => error.failure_class(),
-        UninstallError::Gate { source, .. } => nested_gate_failure(source),
-        UninstallError::Hook { source, .. } => source.failure_class(),
-        _ => FailureClass::Failed,
-    },
-    FetchLockedError => |error| match error {
-        FetchLockedError::NoDigest { .. } | FetchLockedError::Unsigned { .. } | FetchLockedError::OtherSigner { .. } => {
-            FailureClass::Unverified
-        }
-        FetchLockedError::Admit(error) => error.failure_class(),
-        FetchLockedError::Failed { source, .. } => source.failure_class(),
-        _ => FailureClass::Failed,
-    },
-    SyncError => |error| match error {
-        SyncError::Fetch(error) => error.failure_class(),
-        SyncError::Admit(error) => error.failure_class(),
-        SyncError::OtherPlugin { .. } => FailureClass::Unverified,
-        SyncError::Install { source, .. } => source.failure_class(),
-        SyncError::Update(source) => source.failure_class(),
-        SyncError::Uninstall(source) => source.failure_class(),
-        _ => FailureClass::Failed,
-    },
-    RestoreError => |error| match error {
-        RestoreError::Store(error) => error.failure_class(),
-        RestoreError::Admit(error) => error.failure_class(),
-        RestoreError::Unavailable { source, .. } => source.failure_class(),
-        RestoreError::Source(error) if error.is_verification() => FailureClass::Unverified,
-        RestoreError::Source(_) | RestoreError::Audit(_) => FailureClass::Failed,
-    },
-    PullError => |error| match error {
-        PullError::Fetch(error) => error.failure_class(),
-        _ => FailureClass::Failed,
-    },
-    VerifyPackageError => |error| match error {
-        VerifyPackageError::Keyring(_) | VerifyPackageError::Verify(_) => FailureClass::Unverified,
-        VerifyPackageError::Source(error) if error.is_verification() => FailureClass::Unverified,
-        _ => FailureClass::Failed,
-    },
-    VerifyInstalledError => |error| match error {
-        VerifyInstalledError::NotThere { .. } => FailureClass::NotFound,
-        VerifyInstalledError::Changed { .. } | VerifyInstalledError::Nothing { .. } => FailureClass::Unverified,
-        VerifyInstalledError::Package { source, .. } => source.failure_class(),
-        _ => FailureClass::Failed,
-    },
-    ChangeError => |error| match error {
-        ChangeError::Store(error) => error.failure_class(),
-        ChangeError::Admit(error) => error.failure_class(),
-        ChangeError::Audit(_) => FailureClass::Failed,
-    },
-    OwnKeyringError => |_| FailureClass::Failed,
-    AdmitError => |error| match error {
-        AdmitError::Policy { .. } | AdmitError::Raised { .. } => FailureClass::Policy,
-        AdmitError::Unverified(_)
-        | AdmitError::Limited { .. }
-        | AdmitError::Revoked { .. }
-        | AdmitError::SignerMissing { .. }
-        | AdmitError::SignerChanged { .. } => FailureClass::Unverified,
-        AdmitError::Trusted(_) => FailureClass::Failed,
-    },
-    TrustError => |error| match error {
-        TrustError::Unknown { .. } => FailureClass::NotFound,
-        TrustError::Store(error) => error.failure_class(),
-        TrustError::NotKnown { .. } | TrustError::File(_) | TrustError::Audit(_) => FailureClass::Failed,
-    },
-    LimitError => |_| FailureClass::Failed,
-}
+    use super::event_of_failure;
 
-/// A gate that does not open within another verb: what is not there was expected to be.
-fn nested_gate_failure(error: &GateError) -> FailureClass {
-    match error.failure_class() {
-        FailureClass::NotFound => FailureClass::Failed,
-        verdict => verdict,
+    /// The event that is recorded if `AuditEvent::Install` was being done.
+    #[expect(clippy::needless_pass_by_value, reason = "every caller makes the error for this question")]
+    fn event(error: impl Classified) -> Option<AuditEvent> {
+        event_of_failure(error.kind(), Some(AuditEvent::Install))
+    }
+
+    fn text() -> String {
+        "x".to_owned()
+    }
+
+    fn name() -> PluginName {
+        PluginName::new("x").unwrap()
+    }
+
+    fn not_installed() -> NotInstalled {
+        NotInstalled { name: text(), host: text(), nearest: Vec::new() }
+    }
+
+    fn missing_keyring() -> KeyringError {
+        KeyringError::Missing { path: "k".into(), named_by: text() }
+    }
+
+    fn empty_provenance() -> VerifyError {
+        VerifyError::Empty { at: text() }
+    }
+
+    fn denied() -> Refusal {
+        let at = crate::policy::RulePosition { file: std::sync::Arc::from(std::path::Path::new("p")), line: 1 };
+        Refusal::PluginDenied { at, name: text() }
+    }
+
+    fn admission_denied() -> AdmitError {
+        AdmitError::Policy { what: text(), source: Box::new(denied()) }
+    }
+
+    fn no_version() -> SourceError {
+        OciError::UnknownVersion { reference: text(), version: text(), nearest: text() }.into()
+    }
+
+    fn no_server() -> Box<HttpError> {
+        Box::new(HttpError::Status { url: text(), status: 503, said: ServerMessage::default() })
+    }
+
+    fn changed() -> GateError {
+        GateError::Changed { name: text(), differences: Vec::new(), ways_out: text() }
+    }
+
+    #[test]
+    fn a_failure_is_recorded_as_the_event_it_failed_in() {
+        let failed = Some(AuditEvent::Install);
+        assert_eq!(event(InstallError::from(no_version())), failed);
+        assert_eq!(event(InstallError::from(SourceError::from(*no_server()))), failed);
+        assert_eq!(event(InstallError::Gate { name: name(), source: not_installed().into() }), failed);
+        assert_eq!(event(InstallError::from(StoreError::from(not_installed()))), failed);
+        assert_eq!(event(SyncError::from(StoreError::from(not_installed()))), failed);
+        assert_eq!(event(SyncError::from(LockFileError::Missing { path: "p".into(), host: text() })), failed);
+        let replaced = InvokeError::Start { plugin: name(), source: StartError::Replaced { path: "p".into() } };
+        assert_eq!(event(GetError::Getter { plugin: text(), url: text(), source: replaced.into() }), failed);
+        let unknown = OwnKeyringError::Unknown { selector: text(), path: text(), host: text() };
+        assert_eq!(event(LimitError::from(unknown)), failed);
+        assert_eq!(event(OwnKeyringError::OtherKey { from: text(), wanted: text(), found: Vec::new() }), failed);
+        assert_eq!(event(OwnKeyringError::from(missing_keyring())), failed);
+    }
+
+    #[test]
+    fn a_plugin_that_is_not_installed_is_not_recorded() {
+        assert_eq!(event(GateError::from(not_installed())), None);
+        assert_eq!(event(UpdateError::from(StoreError::from(not_installed()))), None);
+        assert_eq!(event(ChangeError::from(StoreError::from(not_installed()))), None);
+        assert_eq!(event(TrustError::Unknown { name: text(), host: text(), nearest: Vec::new() }), None);
+        assert_eq!(event(VerifyInstalledError::NotThere { name: text(), host: text(), nearest: Vec::new() }), None);
+    }
+
+    #[test]
+    fn what_is_not_verified_is_recorded_as_such() {
+        let unverified = Some(AuditEvent::VerifyFailed);
+        assert_eq!(event(InstallError::from(empty_provenance())), unverified);
+        assert_eq!(event(InstallError::from(missing_keyring())), unverified);
+        assert_eq!(event(InstallError::from(AdmitError::from(UnverifiedError::from(missing_keyring())))), unverified);
+        assert_eq!(event(InstallError::from(StoreError::from(empty_provenance()))), unverified);
+        let no_proof = || SourceError::ProvenanceUnreachable { at: text(), source: no_server() };
+        assert_eq!(event(InstallError::from(no_proof())), unverified);
+        assert_eq!(event(RestoreError::from(no_proof())), unverified);
+        assert_eq!(event(RestoreError::from(StoreError::from(empty_provenance()))), unverified);
+        let timed_out = InvokeError::TimedOut { plugin: name() };
+        assert_eq!(event(GetError::Provenance { plugin: text(), at: text(), source: timed_out.into() }), unverified);
+        assert_eq!(event(VerifyPackageError::from(missing_keyring())), unverified);
+        let package = Box::new(VerifyPackageError::from(no_proof()));
+        assert_eq!(event(VerifyInstalledError::Package { name: text(), source: package }), unverified);
+        assert_eq!(event(SyncError::OtherPlugin { name: text(), found: text(), locked: text() }), unverified);
+    }
+
+    #[test]
+    fn who_refuses_is_recorded() {
+        let (gate, policy) = (Some(AuditEvent::GateRefused), Some(AuditEvent::PolicyRefused));
+        assert_eq!(event(changed()), gate);
+        assert_eq!(event(GateError::WorldWritable { name: text(), path: "p".into() }), gate);
+        assert_eq!(event(UninstallError::Gate { name: text(), source: changed() }), gate);
+        assert_eq!(event(GateError::Policy { name: text(), source: Box::new(denied()) }), policy);
+        assert_eq!(event(StoreError::Policy { name: text(), source: Box::new(denied()) }), policy);
+        assert_eq!(event(InstallError::from(admission_denied())), policy);
+        assert_eq!(event(SyncError::from(admission_denied())), policy);
+        let forbidden = HookError::Forbidden { plugin: name(), event: HookEvent::Install, at: text() };
+        assert_eq!(event(InstallError::Hook { name: name(), source: forbidden }), policy);
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Manager;
+use crate::error::{Classified, ErrorKind};
 use crate::manifest::PluginName;
 use crate::report::ReportEvent;
 use crate::scaffold::{self, File, PluginType, Toolchain};
@@ -90,6 +91,15 @@ pub enum CreateError {
         /// What Cargo said.
         said: String,
     },
+}
+
+impl Classified for CreateError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Reserved { .. } => ErrorKind::Usage,
+            Self::Exists { .. } | Self::Io { .. } | Self::Build { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 /// Each line on one of its own, set off as somebody else's.

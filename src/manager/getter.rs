@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package::FetchedPackage;
 use crate::intake::source::{self, FetchOptions, Source, SourceContext, SourceError, Wanted};
 use crate::policy::SourceLocation;
@@ -67,6 +68,20 @@ pub enum GetError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl Classified for GetError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Admit(error) => error.kind(),
+            Self::Gate { source, .. } => source.kind().once_begun(),
+            Self::Getter { source, .. } => source.kind(),
+            Self::Provenance { .. } => ErrorKind::Unverified,
+            Self::Store(error) => error.kind().once_begun(),
+            Self::Write { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 /// A file that was downloaded for its own sake, in a private place; it goes with this.

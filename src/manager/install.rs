@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::audit::{AuditError, AuditEvent};
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::provenance::{Alternatives, Evidence, Instead, Keyring, KeyringError, Requirement, VerifyError};
 use crate::intake::source::version::Range;
 use crate::intake::source::{FetchOptions, Source, SourceError, Wanted};
@@ -143,6 +144,23 @@ pub enum InstallError {
         /// How it failed.
         source: HookError,
     },
+}
+
+impl Classified for InstallError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Get(error) => error.kind(),
+            Self::Keyring(error) => error.kind(),
+            Self::Verify(error) => error.kind(),
+            Self::Admit(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+            Self::Store(error) => error.kind().once_begun(),
+            Self::Gate { source, .. } => source.kind().once_begun(),
+            Self::Hook { source, .. } => source.kind(),
+            Self::Conflict { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl InstallError {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::error::{Classified, ErrorKind};
 use crate::manifest::{Extism, Metadata, PlatformCommand, RuntimeConfig};
 use crate::store::{ListedPlugin, Listing, StoreError};
 
@@ -91,6 +92,14 @@ pub enum InfoError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Classified for InfoError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+        }
+    }
 }
 
 impl Manager<'_> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::Manager;
 use super::audit::AuditNote;
 use crate::audit::{AuditError, AuditEvent, AuditSubject};
+use crate::error::{Classified, ErrorKind};
 use crate::files;
 use crate::intake::provenance::{FullFingerprint, Keyring, KeyringError, Signer, SignerState};
 use crate::intake::source::{self, FetchOptions, SourceError};
@@ -187,6 +188,28 @@ pub enum OwnKeyringError {
         #[source]
         source: io::Error,
     },
+}
+
+impl Classified for OwnKeyringError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Audit(error) => error.kind(),
+            Self::Source(error) => error.kind(),
+            Self::NotThere { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
+            Self::OtherKey { .. } => ErrorKind::Mismatch,
+            Self::Input { .. }
+            | Self::Keyring(_)
+            | Self::NoKey { .. }
+            | Self::Useless { .. }
+            | Self::PlainFile { .. }
+            | Self::GnuPgHome { .. }
+            | Self::Ambiguous { .. }
+            | Self::SharedFile { .. }
+            | Self::SecretFile { .. }
+            | Self::Write { .. }
+            | Self::Export { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl Manager<'_> {

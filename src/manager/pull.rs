@@ -9,6 +9,7 @@ use super::install::InstallError;
 use super::intake::VerifiedIntake;
 use super::update::scratch;
 use super::{Manager, VerificationMode};
+use crate::error::{Classified, ErrorKind};
 use crate::files;
 use crate::intake::package::{self, UnpackError, is_archive_name};
 use crate::intake::provenance::Evidence;
@@ -67,6 +68,16 @@ pub enum PullError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl Classified for PullError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Fetch(error) => error.kind(),
+            Self::Package { source, .. } => source.kind(),
+            Self::Write { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl Manager<'_> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package::{self, FetchedPackage, UnpackError};
 use crate::intake::provenance::{self, VerifyError};
 use crate::intake::source::{self, FetchOptions, OciReference, Publication, Pushed, SourceError};
@@ -67,6 +68,17 @@ pub enum PushError {
         /// The package, safe to show.
         file: String,
     },
+}
+
+impl Classified for PushError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Package { source, .. } => source.kind(),
+            Self::Provenance { source, .. } => source.kind(),
+            Self::Unsigned { .. } | Self::Unversioned { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl Manager<'_> {

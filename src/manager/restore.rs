@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::audit::{AuditError, AuditEvent};
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::provenance::{self, Requirement};
 use crate::intake::source::{self, FetchOptions, GitHubAccess, Source, SourceError};
 use crate::store::{Damage, Difference, InstallKind, PreviousDamage, Receipt, StagedPlugin, StoreError, StoreLock};
@@ -68,6 +69,18 @@ pub enum RestoreError {
         /// Why the source does not give it.
         source: Box<FetchLockedError>,
     },
+}
+
+impl Classified for RestoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+            Self::Admit(error) => error.kind(),
+            Self::Source(error) => error.kind(),
+            Self::Unavailable { source, .. } => source.kind(),
+        }
+    }
 }
 
 impl Manager<'_> {

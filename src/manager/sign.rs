@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::files;
 use crate::intake::package::{self, UnpackError};
 use crate::intake::provenance::SignError;
@@ -46,6 +47,17 @@ pub enum SignPackageError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl Classified for SignPackageError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Package { source, .. } => source.kind(),
+            Self::Sign(error) => error.kind(),
+            Self::Unversioned { .. } | Self::Write { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl Manager<'_> {

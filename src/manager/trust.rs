@@ -6,6 +6,7 @@ use super::Manager;
 use super::audit::AuditNote;
 use super::keyring::OwnKeyringError;
 use crate::audit::{AuditError, AuditEvent};
+use crate::error::{Classified, ErrorKind};
 use crate::intake::provenance::FullFingerprint;
 use crate::spelling::did_you_mean;
 use crate::store::{ChangedFile, Difference, InstalledPlugin, Receipt, Store, StoreError, WithdrawnChanges};
@@ -63,6 +64,18 @@ pub enum TrustError {
     Audit(#[from] AuditError),
 }
 
+impl Classified for TrustError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unknown { .. } => ErrorKind::NotInstalled,
+            Self::Store(error) => error.kind(),
+            Self::File(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+            Self::NotKnown { .. } => ErrorKind::Failed,
+        }
+    }
+}
+
 /// Why a key's limits were not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,6 +89,16 @@ pub enum LimitError {
     /// A policy wants it written down, and that cannot be.
     #[error(transparent)]
     Audit(#[from] AuditError),
+}
+
+impl Classified for LimitError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Key(error) => error.kind(),
+            Self::File(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+        }
+    }
 }
 
 impl Manager<'_> {

@@ -1,6 +1,7 @@
 //! `plugin uninstall`: the delete hook while its files are there, then the plugin, its package and its receipt.
 
 use crate::audit::{AuditError, AuditEvent};
+use crate::error::{Classified, ErrorKind};
 use crate::runtime::{HookError, HookEvent};
 use crate::store::{GateError, RemovedPlugin, StoreError, VerificationMethod};
 
@@ -34,6 +35,17 @@ pub enum UninstallError {
         /// How it failed.
         source: HookError,
     },
+}
+
+impl Classified for UninstallError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Audit(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Gate { source, .. } => source.kind().once_begun(),
+            Self::Hook { source, .. } => source.kind(),
+        }
+    }
 }
 
 impl Manager<'_> {

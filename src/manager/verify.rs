@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::audit::AuditEvent;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package::{self, UnpackError};
 use crate::intake::provenance::{self, Alternatives, Evidence, KeyringError, VerifyError};
 use crate::intake::source::{self, FetchOptions, SourceError};
@@ -67,6 +68,17 @@ pub enum VerifyPackageError {
     },
 }
 
+impl Classified for VerifyPackageError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Keyring(error) => error.kind(),
+            Self::Verify(error) => error.kind(),
+            Self::Package { source, .. } => source.kind(),
+        }
+    }
+}
+
 /// Why an installed plugin is not verified.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -116,6 +128,18 @@ pub enum VerifyInstalledError {
         /// Why not.
         source: Box<VerifyPackageError>,
     },
+}
+
+impl Classified for VerifyInstalledError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotThere { .. } => ErrorKind::NotInstalled,
+            Self::Store(error) => error.kind(),
+            Self::Gate(error) => error.kind(),
+            Self::Changed { .. } | Self::Nothing { .. } => ErrorKind::Unverified,
+            Self::Package { source, .. } => source.kind(),
+        }
+    }
 }
 
 impl Manager<'_> {

@@ -5,6 +5,7 @@ use std::fmt;
 use semver::Version;
 
 use super::{Pattern, Policy, Rule, RulePosition, SignerRule, SourceLocation, VerificationLevel};
+use crate::error::{Classified, ErrorKind};
 use crate::text::Sanitized;
 
 /// What is judged, as far as it is known. What is not known yet is not judged.
@@ -160,6 +161,18 @@ pub enum Refusal {
     },
 }
 
+impl Classified for Refusal {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TooWeak { .. } | Self::Signer { .. } | Self::Accepted { .. } => ErrorKind::PolicyVerification,
+            Self::SourceDenied { .. }
+            | Self::SourceNotAllowed { .. }
+            | Self::PluginDenied { .. }
+            | Self::HostTooOld { .. } => ErrorKind::Policy,
+        }
+    }
+}
+
 impl Refusal {
     /// The rule that refuses.
     pub fn at(&self) -> &RulePosition {
@@ -172,11 +185,6 @@ impl Refusal {
             | Self::Accepted { at, .. }
             | Self::HostTooOld { at, .. } => at,
         }
-    }
-
-    /// Whether it is about how something is verified (exit code 3), rather than what or where it is.
-    pub fn is_verification(&self) -> bool {
-        matches!(self, Self::TooWeak { .. } | Self::Signer { .. } | Self::Accepted { .. })
     }
 }
 

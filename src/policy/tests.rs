@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::error::{Classified as _, ErrorKind};
 use crate::yaml::Position;
 
 const SIGNER: &str = "E73208FE0133B7C8A809E83E27415E8C12120722";
@@ -129,7 +130,7 @@ fn verification_and_signers() {
         assert_eq!(refusal(&digest, Some("p"), "", Some(proof)).is_none(), fine, "{proof:?}");
     }
     let weak = refusal(&policy(&["verification: signature"]), Some("p"), "", Some(Proof::Digest)).unwrap();
-    assert!(weak.is_verification());
+    assert_eq!(weak.kind(), ErrorKind::PolicyVerification);
     assert_eq!(
         weak.to_string(),
         "the policy /p.yaml:1 asks for a signature, but `p` is verified by a digest only; install a signed package of it"
@@ -138,7 +139,7 @@ fn verification_and_signers() {
     assert!(refusal(&by_name, Some("other"), "", Some(Proof::Nothing)).is_none());
     for proof in [signed(), Proof::Digest, Proof::Nothing] {
         let refused = refusal(&by_name, Some("secrets"), "", Some(proof)).unwrap();
-        assert!(refused.is_verification() && matches!(refused, Refusal::Signer { .. }), "{refused}");
+        assert!(refused.kind() == ErrorKind::PolicyVerification && matches!(refused, Refusal::Signer { .. }), "{refused}");
     }
     assert_eq!(by_name.required_level(Some("secrets"), &[]).unwrap().value, VerificationLevel::Signature);
     assert_eq!(by_name.required_level(Some("other"), &[]), None);
@@ -178,7 +179,7 @@ fn names_and_the_host_are_judged() {
         assert_eq!(refusal(&denied, Some(name), "", None).is_none(), fine, "{name}");
     }
     let old = refusal(&policy(&["minimumHostVersion: 99.0.0"]), None, "", None).unwrap();
-    assert!(!old.is_verification() && old.to_string().contains("tool 99.0.0 or newer"), "{old}");
+    assert!(old.kind() != ErrorKind::PolicyVerification && old.to_string().contains("tool 99.0.0 or newer"), "{old}");
     assert!(refusal(&policy(&["minimumHostVersion: 0.0.1"]), None, "", None).is_none());
 }
 

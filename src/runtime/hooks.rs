@@ -9,6 +9,7 @@ use super::process::{ProcessEnd, kill_tree, wait_unless_interrupted};
 use super::program::Program;
 use super::sandbox::{self, Confinement, SandboxError};
 use super::{Environment, RunTarget, SIGNAL_BASE, StartError};
+use crate::error::{Classified, ErrorKind};
 use crate::interrupt::{self, SIGINT};
 use crate::manifest::platform::{Platform, PlatformError, prepare, select};
 use crate::manifest::{Metadata, PlatformCommand, PluginName, Subprocess};
@@ -207,6 +208,26 @@ pub enum HookError {
         #[source]
         source: io::Error,
     },
+}
+
+impl Classified for HookError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Forbidden { .. } => ErrorKind::Policy,
+            Self::Prepare { .. }
+            | Self::Start { .. }
+            | Self::NoSandbox { .. }
+            | Self::Temporary { .. }
+            | Self::SwitchedOff { .. }
+            | Self::Unasked { .. }
+            | Self::Declined { .. }
+            | Self::Exit { .. }
+            | Self::Signal { .. }
+            | Self::TimedOut { .. }
+            | Self::Interrupted { .. }
+            | Self::Wait { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl HookError {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error::{Classified, ErrorKind};
 use crate::executable::{self, Format, Machine};
 use crate::manifest::PluginName;
 use crate::manifest::platform::Platform;
@@ -142,6 +143,28 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+}
+
+impl Classified for StartError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Replaced { .. } | Self::NotInstalled { .. } => ErrorKind::Mismatch,
+            Self::NotOnPath { .. }
+            | Self::Missing { .. }
+            | Self::NotAFile { .. }
+            | Self::NotExecutable { .. }
+            | Self::InstalledWithoutBit { .. }
+            | Self::NotForYou { .. }
+            | Self::NoExec { .. }
+            | Self::NoInterpreterLine { .. }
+            | Self::Empty { .. }
+            | Self::CarriageReturn { .. }
+            | Self::NoInterpreter { .. }
+            | Self::NoLoader { .. }
+            | Self::WrongFormat { .. }
+            | Self::System { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 fn shown(path: &Path) -> String {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::process::ProcessEnd;
 use super::program::Program;
 use super::{Environment, RunTarget, StartError};
+use crate::error::{Classified, ErrorKind};
 use crate::manifest::platform::{CommandLine, Platform, PlatformError, prepare};
 use crate::manifest::{PluginName, Subprocess};
 use crate::text::Sanitized;
@@ -169,6 +170,29 @@ pub enum InvokeError {
     },
 }
 
+impl Classified for InvokeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotACommand { .. } | Self::NotAPostRenderer { .. } => ErrorKind::Usage,
+            Self::Start { source, .. } => source.kind(),
+            Self::NotATest { .. }
+            | Self::Wasm { .. }
+            | Self::NoWebAssembly { .. }
+            | Self::Message { .. }
+            | Self::Prepare { .. }
+            | Self::Exit { .. }
+            | Self::Signal { .. }
+            | Self::NoSuchScheme { .. }
+            | Self::TooMuch { .. }
+            | Self::TimedOut { .. }
+            | Self::EmptyResult { .. }
+            | Self::Stream { .. }
+            | Self::NoAnswer { .. }
+            | Self::Wait { .. } => ErrorKind::Failed,
+        }
+    }
+}
+
 impl InvokeError {
     /// Whether what was to be started was not there, or was not what the gate saw: nothing has been run then.
     pub(crate) fn is_before_the_start(&self) -> bool {
@@ -176,12 +200,6 @@ impl InvokeError {
             return source.is_before_the_start();
         }
         matches!(self, Self::Start { .. })
-    }
-
-    /// Whether a file is not what was installed, so that nothing was started: exit code 3 rather than 1.
-    pub fn is_refusal(&self) -> bool {
-        let start = |source: &StartError| matches!(source, StartError::Replaced { .. } | StartError::NotInstalled { .. });
-        matches!(self, Self::Start { source, .. } if start(source))
     }
 }
 

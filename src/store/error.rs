@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::missing::NotInstalled;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package::UnpackError;
 use crate::intake::provenance::VerifyError;
 use crate::manifest::ManifestError;
@@ -214,6 +215,37 @@ pub enum StoreError {
     },
 }
 
+impl Classified for StoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotInstalled(error) => error.kind(),
+            Self::NotADirectory { .. } => ErrorKind::NotFound,
+            Self::Manifest(error) => error.kind(),
+            Self::Receipt(error) => error.kind(),
+            Self::Unpack(error) => error.kind(),
+            Self::Tree(error) => error.kind(),
+            Self::Verify(error) => error.kind(),
+            Self::OtherFiles { .. } | Self::PreviousChanged { .. } => ErrorKind::Unverified,
+            Self::Policy { source, .. } => source.kind(),
+            Self::Io { .. }
+            | Self::Busy { .. }
+            | Self::LinkLeaves { .. }
+            | Self::IntoItself { .. }
+            | Self::BadName { .. }
+            | Self::Reserved { .. }
+            | Self::AlreadyInstalled { .. }
+            | Self::InTheWay { .. }
+            | Self::Elsewhere { .. }
+            | Self::CaseTwin { .. }
+            | Self::ReadOnlyRoot { .. }
+            | Self::NoPrevious { .. }
+            | Self::MadeByHook { .. }
+            | Self::QueryLost { .. }
+            | Self::NoReceipt { .. } => ErrorKind::Failed,
+        }
+    }
+}
+
 impl StoreError {
     /// [`StoreError::Io`].
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
@@ -223,11 +255,6 @@ impl StoreError {
     /// Whether a rename failed as it does between file systems, and in a lower layer of overlayfs.
     pub(super) fn crosses_devices(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::CrossesDevices)
-    }
-
-    /// Whether the named plugin is not there.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotInstalled { .. } | Self::NotADirectory { .. })
     }
 }
 

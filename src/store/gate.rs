@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::error::{Classified, ErrorKind};
 use crate::files::{self, UntrustedFile};
 use crate::manifest::platform::Platform;
 use crate::manifest::{FILE_NAME, MODULE_NAME, ManifestError, Metadata, NameError, PluginName, RuntimeConfig};
@@ -146,15 +147,19 @@ pub enum GateError {
     Store(#[from] Box<StoreError>),
 }
 
-impl GateError {
-    /// Whether the plugin is not there.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotInstalled { .. } | Self::Name(_))
-    }
-
-    /// Whether the plugin was refused for what was found of it, rather than for what it is called or for its receipt.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::WorldWritable { .. } | Self::ForeignOwner { .. })
+impl Classified for GateError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotInstalled(error) => error.kind(),
+            Self::Name(_) => ErrorKind::NotInstalled,
+            Self::Changed { .. } => ErrorKind::ChangedFiles,
+            Self::WorldWritable { .. } | Self::ForeignOwner { .. } => ErrorKind::UnsafeFiles,
+            Self::Policy { source, .. } => source.kind(),
+            Self::Receipt(error) => error.kind(),
+            Self::Tree(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::SwitchedOff { .. } | Self::Broken { .. } => ErrorKind::Failed,
+        }
     }
 }
 
@@ -204,7 +209,9 @@ impl Store {
                 }),
         };
         match allowlist {
-            Err(e) if mode == GateMode::Warn && e.is_refusal() => plugin.warnings.push(e.to_string()),
+            Err(e) if mode == GateMode::Warn && matches!(e.kind(), ErrorKind::ChangedFiles | ErrorKind::UnsafeFiles) => {
+                plugin.warnings.push(e.to_string());
+            }
             allowlist => plugin.allowlist = allowlist?,
         }
         let tree = TreeId::of(&plugin.dir).ok().flatten();

@@ -1,6 +1,7 @@
 //! What is said of a plugin that is not installed, or of which nothing is known.
 
 use super::{Store, StoreError};
+use crate::error::{Classified, ErrorKind};
 use crate::spelling::{did_you_mean, nearest};
 use crate::text::Sanitized;
 
@@ -14,6 +15,12 @@ pub struct NotInstalled {
     pub host: String,
     /// Installed plugins whose names are near, the nearest first.
     pub nearest: Vec<String>,
+}
+
+impl Classified for NotInstalled {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::NotInstalled
+    }
 }
 
 impl NotInstalled {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::files::{self, AllowedWriters, UntrustedFile};
 use crate::intake::provenance::{Evidence, Signature};
 use crate::policy::{Proof, SourceLocation};
@@ -416,6 +417,12 @@ pub enum ReceiptError {
         /// The version found.
         found: u32,
     },
+}
+
+impl Classified for ReceiptError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
 }
 
 impl ReceiptFile {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::manifest::platform::{self, Platform};
 use crate::manifest::{FILE_NAME, MODULE_NAME, Metadata, PlatformCommand};
 use crate::settings::Limits;
@@ -140,6 +141,12 @@ pub enum TreeError {
         /// The limit.
         limit: u64,
     },
+}
+
+impl Classified for TreeError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
 }
 
 /// Everything but directories below `dir`, sorted by path, without digests.

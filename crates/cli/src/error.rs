@@ -7,21 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::output::{self, Output, OutputError};
-use plugsmith::audit::AuditError;
-use plugsmith::intake::package::{PackError, UnpackError};
-use plugsmith::intake::provenance::{KeyringError, SignError};
-use plugsmith::intake::source::{SourceError, similar_paths};
-use plugsmith::manager::{
-    AdmitError, ChangeError, CreateError, ExplainError, ExportError, FetchLockedError, GetError, InfoError, InstallError,
-    LimitError, LockFileError, OwnKeyringError, PullError, PushError, RestoreError, SignPackageError, SyncError, TrustError,
-    UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError, WriteLockFileError,
-};
-use plugsmith::manifest::ManifestError;
-use plugsmith::policy::Refusal;
+use plugsmith::error::{Classified, ErrorKind};
+use plugsmith::intake::source::similar_paths;
 use plugsmith::spelling::did_you_mean;
-use plugsmith::store::{GateError, StoreError};
 use plugsmith::text::Sanitized;
-use plugsmith::trust::TrustFileError;
 
 /// The exit codes (command line, conventions).
 pub(crate) mod code {
@@ -172,262 +161,169 @@ impl From<OutputError> for CommandFailure {
     }
 }
 
-/// For errors whose exit code depends on the case.
-macro_rules! failures {
-    ($($error:ty => $code:expr),+ $(,)?) => {
-        $(impl From<$error> for CommandFailure {
-            fn from(error: $error) -> Self {
-                let code = $code(&error);
-                Self::new(code, error)
-            }
-        })+
-    };
-}
-
-failures! {
-    SourceError => source,
-    CreateError => |error: &CreateError| match error {
-        CreateError::Reserved { .. } => code::USAGE,
-        _ => code::FAILED,
-    },
-    GetError => get,
-    LockFileError => lock_file,
-    KeyringError => keyring,
-    StoreError => store,
-    GateError => gate,
-    PackError => pack,
-    UnpackError => unpack,
-    SignError => |_: &SignError| code::FAILED,
-    InstallError => install,
-    UpdateError => update,
-    ChangeError => |error: &ChangeError| match error {
-        ChangeError::Store(error) => store(error),
-        ChangeError::Admit(error) => admit(error),
-        _ => code::FAILED,
-    },
-    RestoreError => |error: &RestoreError| match error {
-        RestoreError::Store(error) => store(error),
-        RestoreError::Admit(error) => admit(error),
-        RestoreError::Source(error) => source(error),
-        RestoreError::Unavailable { source, .. } => obtain(source),
-        RestoreError::Audit(_) => code::FAILED,
-        _ => code::FAILED,
-    },
-    AuditError => |_: &AuditError| code::FAILED,
-    UninstallError => uninstall,
-    PullError => |error: &PullError| match error {
-        PullError::Fetch(error) => install(error),
-        PullError::Package { source, .. } => unpack(source),
-        _ => code::FAILED,
-    },
-    WriteLockFileError => |error: &WriteLockFileError| match error {
-        WriteLockFileError::Store(error) => store(error),
-        WriteLockFileError::File(error) => lock_file(error),
-        _ => code::FAILED,
-    },
-    SyncError => |error: &SyncError| match error {
-        SyncError::File(error) => lock_file(error),
-        SyncError::Store(error) => store(error),
-        SyncError::Fetch(error) => obtain(error),
-        SyncError::Admit(error) => admit(error),
-        SyncError::OtherPlugin { .. } => code::VERIFICATION,
-        SyncError::Install { source, .. } => install(source),
-        SyncError::Update(error) => update(error),
-        SyncError::Uninstall(error) => uninstall(error),
-        SyncError::Audit(_) => code::FAILED,
-        _ => code::FAILED,
-    },
-    ExportError => |error: &ExportError| match error {
-        ExportError::Store(error) => store(error),
-        ExportError::Obtain(error) => obtain(error),
-        ExportError::File(error) => lock_file(error),
-        _ => code::FAILED,
-    },
-    InfoError => |error: &InfoError| match error {
-        InfoError::Store(error) => store(error),
-        _ => code::FAILED,
-    },
-    SignPackageError => |error: &SignPackageError| match error {
-        SignPackageError::Source(error) => source(error),
-        SignPackageError::Package { source, .. } => unpack(source),
-        SignPackageError::Sign(_) | SignPackageError::Unversioned { .. } | SignPackageError::Write { .. } => code::FAILED,
-        _ => code::FAILED,
-    },
-    PushError => |error: &PushError| match error {
-        PushError::Source(error) => source(error),
-        PushError::Package { source, .. } => unpack(source),
-        PushError::Provenance { .. } => code::VERIFICATION,
-        PushError::Unsigned { .. } | PushError::Unversioned { .. } => code::FAILED,
-        _ => code::FAILED,
-    },
-    TrustError => |error: &TrustError| match error {
-        TrustError::Unknown { .. } => code::NOT_THERE,
-        TrustError::Store(error) => store(error),
-        _ => code::FAILED,
-    },
-    ExplainError => |error: &ExplainError| match error {
-        ExplainError::NotThere { .. } => code::NOT_THERE,
-        ExplainError::Source(error) => source(error),
-        ExplainError::Store(error) => store(error),
-        _ => code::FAILED,
-    },
-    TrustFileError => |_: &TrustFileError| code::FAILED,
-    LimitError => |error: &LimitError| match error {
-        LimitError::Key(OwnKeyringError::Unknown { .. }) => code::NOT_THERE,
-        _ => code::FAILED,
-    },
-    VerifyPackageError => verify_package,
-    OwnKeyringError => |error: &OwnKeyringError| match error {
-        OwnKeyringError::Source(error) => source(error),
-        OwnKeyringError::NotThere { .. } | OwnKeyringError::Unknown { .. } => code::NOT_THERE,
-        OwnKeyringError::OtherKey { .. } => code::VERIFICATION,
-        // Nothing was to be verified, so nothing failed to verify.
-        _ => code::FAILED,
-    },
-    VerifyInstalledError => |error: &VerifyInstalledError| match error {
-        VerifyInstalledError::NotThere { .. } => code::NOT_THERE,
-        VerifyInstalledError::Store(error) => store(error),
-        VerifyInstalledError::Gate(error) => gate(error),
-        VerifyInstalledError::Changed { .. } | VerifyInstalledError::Nothing { .. } => code::VERIFICATION,
-        VerifyInstalledError::Package { source, .. } => verify_package(source),
-        _ => code::FAILED,
-    },
-}
-
-fn source(error: &SourceError) -> u8 {
-    match error {
-        error if error.is_not_found() => code::NOT_THERE,
-        error if error.is_unavailable() => code::UNAVAILABLE,
-        error if error.is_verification() => code::VERIFICATION,
-        error if error.is_usage() => code::USAGE,
-        _ => code::FAILED,
+impl<E: Classified + Send + Sync + 'static> From<E> for CommandFailure {
+    fn from(error: E) -> Self {
+        Self::new(exit_code(error.kind()), error)
     }
 }
 
-fn get(error: &GetError) -> u8 {
-    match error {
-        GetError::Source(error) => source(error),
-        GetError::Admit(error) => admit(error),
-        GetError::Gate { source, .. } => gate(source),
-        GetError::Provenance { .. } => code::VERIFICATION,
-        GetError::Store(error) => store(error),
-        GetError::Getter { source, .. } if source.is_refusal() => code::VERIFICATION,
-        GetError::Getter { .. } | GetError::Write { .. } => code::FAILED,
-        _ => code::FAILED,
-    }
-}
-
-fn install(error: &InstallError) -> u8 {
-    match error {
-        InstallError::Source(error) => source(error),
-        InstallError::Get(error) => get(error),
-        InstallError::Gate { source, .. } => gate(source),
-        InstallError::Keyring(error) => keyring(error),
-        InstallError::Verify(_) => code::VERIFICATION,
-        InstallError::Admit(error) => admit(error),
-        InstallError::Store(error) => store(error),
-        InstallError::Conflict { .. } | InstallError::Hook { .. } | InstallError::Audit(_) => code::FAILED,
-        _ => code::FAILED,
-    }
-}
-
-fn update(error: &UpdateError) -> u8 {
-    match error {
-        UpdateError::Store(error) => store(error),
-        UpdateError::Failed { source, .. } | UpdateError::Unavailable { source, .. } => install(source),
-        UpdateError::NeedsDigest { .. } => code::VERIFICATION,
-        UpdateError::Gate { source, .. } => gate(source),
-        _ => code::FAILED,
-    }
-}
-
-fn uninstall(error: &UninstallError) -> u8 {
-    match error {
-        UninstallError::Store(error) => store(error),
-        UninstallError::Gate { source, .. } => gate(source),
-        UninstallError::Hook { .. } | UninstallError::Audit(_) => code::FAILED,
-        _ => code::FAILED,
-    }
-}
-
-fn lock_file(error: &LockFileError) -> u8 {
-    match error {
-        LockFileError::Missing { .. } => code::NOT_THERE,
-        _ => code::FAILED,
-    }
-}
-
-fn obtain(error: &FetchLockedError) -> u8 {
-    match error {
-        FetchLockedError::NoDigest { .. } | FetchLockedError::Unsigned { .. } | FetchLockedError::OtherSigner { .. } => {
+/// The exit code for a failure of this `kind`.
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Failed | ErrorKind::UnsafeFiles | ErrorKind::Policy => code::FAILED,
+        ErrorKind::Usage => code::USAGE,
+        ErrorKind::Unverified | ErrorKind::Mismatch | ErrorKind::ChangedFiles | ErrorKind::PolicyVerification => {
             code::VERIFICATION
         }
-        FetchLockedError::Admit(error) => admit(error),
-        FetchLockedError::Offline { .. } => code::NOT_THERE,
-        FetchLockedError::Credentials { .. } => code::USAGE,
-        FetchLockedError::Failed { source, .. } => install(source),
-        _ => code::FAILED,
+        ErrorKind::NotFound | ErrorKind::NotInstalled | ErrorKind::KeyringNotFound => code::NOT_THERE,
+        ErrorKind::Unavailable | ErrorKind::ProofUnavailable => code::UNAVAILABLE,
     }
 }
 
-fn keyring(error: &KeyringError) -> u8 {
-    if error.is_missing() { code::NOT_THERE } else { code::VERIFICATION }
-}
+#[cfg(test)]
+mod tests {
+    use std::io;
 
-fn store(error: &StoreError) -> u8 {
-    match error {
-        StoreError::Verify(_) | StoreError::OtherFiles { .. } | StoreError::PreviousChanged { .. } => code::VERIFICATION,
-        StoreError::Policy { source, .. } => refusal(source),
-        StoreError::Manifest(ManifestError::Missing { .. }) | StoreError::NotADirectory { .. } => code::NOT_THERE,
-        error if error.is_not_found() => code::NOT_THERE,
-        _ => code::FAILED,
+    use plugsmith::intake::provenance::{KeyringError, VerifyError};
+    use plugsmith::intake::source::{GitError, HttpError, OciError, SourceError};
+    use plugsmith::manager::{
+        AdmitError, ChangeError, CreateError, GetError, InfoError, InstallError, LimitError, LockFileError, OwnKeyringError,
+        RestoreError, TrustError, UninstallError, UnverifiedError, UpdateError, VerifyInstalledError, VerifyPackageError,
+    };
+    use plugsmith::manifest::{ManifestError, NameError, PluginName};
+    use plugsmith::runtime::{InvokeError, StartError};
+    use plugsmith::store::{GateError, NotInstalled, StoreError};
+
+    use super::CommandFailure;
+
+    fn code(error: impl Into<CommandFailure>) -> u8 {
+        error.into().code
     }
-}
 
-fn gate(error: &GateError) -> u8 {
-    match error {
-        error if error.is_not_found() => code::NOT_THERE,
-        GateError::Changed { .. } => code::VERIFICATION,
-        GateError::Policy { source, .. } => refusal(source),
-        _ => code::FAILED,
+    fn text() -> String {
+        "x".to_owned()
     }
-}
 
-fn admit(error: &AdmitError) -> u8 {
-    match error {
-        AdmitError::Policy { source, .. } => refusal(source),
-        AdmitError::Unverified(UnverifiedError::Keyring(error)) => keyring(error),
-        AdmitError::Raised { .. }
-        | AdmitError::Unverified(_)
-        | AdmitError::Limited { .. }
-        | AdmitError::Revoked { .. }
-        | AdmitError::SignerMissing { .. }
-        | AdmitError::SignerChanged { .. } => code::VERIFICATION,
-        _ => code::FAILED,
+    fn name() -> PluginName {
+        PluginName::new("x").unwrap()
     }
-}
 
-fn refusal(refusal: &Refusal) -> u8 {
-    if refusal.is_verification() { code::VERIFICATION } else { code::FAILED }
-}
-
-fn pack(error: &PackError) -> u8 {
-    match error {
-        PackError::Manifest { source, .. } if matches!(**source, ManifestError::Missing { .. }) => code::NOT_THERE,
-        _ => code::FAILED,
+    fn invalid_name() -> NameError {
+        PluginName::new("/").unwrap_err()
     }
-}
 
-fn unpack(_: &UnpackError) -> u8 {
-    code::FAILED
-}
+    fn not_installed() -> NotInstalled {
+        NotInstalled { name: text(), host: text(), nearest: Vec::new() }
+    }
 
-fn verify_package(error: &VerifyPackageError) -> u8 {
-    match error {
-        VerifyPackageError::Source(error) => source(error),
-        VerifyPackageError::Keyring(error) => keyring(error),
-        VerifyPackageError::Verify(_) => code::VERIFICATION,
-        VerifyPackageError::Package { source, .. } => unpack(source),
-        _ => code::FAILED,
+    fn missing_keyring() -> KeyringError {
+        KeyringError::Missing { path: "k".into(), named_by: text() }
+    }
+
+    fn empty_provenance() -> VerifyError {
+        VerifyError::Empty { at: text() }
+    }
+
+    fn changed() -> GateError {
+        GateError::Changed { name: text(), differences: Vec::new(), ways_out: text() }
+    }
+
+    fn write_refused() -> io::Error {
+        io::Error::from(io::ErrorKind::PermissionDenied)
+    }
+
+    fn no_version() -> SourceError {
+        OciError::UnknownVersion { reference: text(), version: text(), nearest: text() }.into()
+    }
+
+    fn status(status: u16) -> HttpError {
+        HttpError::Status { url: text(), status, said: plugsmith::intake::source::ServerMessage::default() }
+    }
+
+    #[test]
+    fn exit_code_of_sources() {
+        assert_eq!(code(SourceError::Malformed { argument: text() }), 2);
+        assert_eq!(code(SourceError::from(GitError::BadVersion { version: text() })), 2);
+        assert_eq!(code(no_version()), 4);
+        assert_eq!(code(SourceError::Read { path: "p".into(), source: io::Error::from(io::ErrorKind::NotFound) }), 4);
+        assert_eq!(code(SourceError::Read { path: "p".into(), source: write_refused() }), 1);
+        assert_eq!(code(SourceError::from(GitError::Empty { url: text() })), 4);
+        assert_eq!(code(SourceError::from(GitError::Timeout { url: text(), seconds: 1 })), 5);
+        assert_eq!(code(SourceError::from(GitError::WhoAsks { url: text() })), 1);
+        assert_eq!(code(SourceError::from(GitError::TagName { reference: text(), own: text() })), 3);
+        assert_eq!(code(SourceError::from(OciError::Size { what: text(), expected: 1, actual: 2 })), 3);
+        assert_eq!(code(SourceError::from(status(500))), 5);
+        assert_eq!(code(SourceError::from(status(418))), 1);
+        assert_eq!(code(SourceError::ProvenanceFailing { at: text(), status: 500 }), 5);
+        assert_eq!(code(SourceError::ProvenanceFailing { at: text(), status: 418 }), 3);
+        assert_eq!(code(SourceError::ProvenanceUnreachable { at: text(), source: status(503).into() }), 5);
+        assert_eq!(code(SourceError::ProvenanceUnreachable { at: text(), source: status(418).into() }), 3);
+        assert_eq!(code(SourceError::ProvenanceForbidden { at: text(), status: 403, logged_in: false }), 3);
+        let no_file = Box::new(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(code(SourceError::from(HttpError::TlsFile { path: "p".into(), what: "a key", source: no_file })), 4);
+    }
+
+    #[test]
+    fn exit_code_of_the_store_and_the_gate() {
+        assert_eq!(code(StoreError::from(not_installed())), 4);
+        assert_eq!(code(StoreError::NotADirectory { path: "p".into() }), 4);
+        assert_eq!(code(StoreError::from(ManifestError::Missing { path: "p".into() })), 4);
+        assert_eq!(code(StoreError::Io { action: "read", path: "p".into(), source: write_refused() }), 1);
+        assert_eq!(code(StoreError::Verify(empty_provenance())), 3);
+        assert_eq!(code(StoreError::PreviousChanged { name: text(), differences: Vec::new(), next: text() }), 3);
+        assert_eq!(code(StoreError::NoPrevious { name: text() }), 1);
+        assert_eq!(code(GateError::from(not_installed())), 4);
+        assert_eq!(code(GateError::from(invalid_name())), 4);
+        assert_eq!(code(changed()), 3);
+        assert_eq!(code(GateError::WorldWritable { name: text(), path: "p".into() }), 1);
+        assert_eq!(code(InfoError::from(StoreError::from(not_installed()))), 4);
+    }
+
+    #[test]
+    fn exit_code_of_what_comes_in() {
+        assert_eq!(code(missing_keyring()), 4);
+        assert_eq!(code(KeyringError::TooLarge { path: "k".into() }), 3);
+        assert_eq!(code(InstallError::from(missing_keyring())), 4);
+        assert_eq!(code(InstallError::from(empty_provenance())), 3);
+        assert_eq!(code(InstallError::from(no_version())), 4);
+        assert_eq!(code(InstallError::Gate { name: name(), source: changed() }), 3);
+        assert_eq!(code(InstallError::Gate { name: name(), source: not_installed().into() }), 4);
+        assert_eq!(code(InstallError::from(AdmitError::from(UnverifiedError::from(missing_keyring())))), 4);
+        assert_eq!(code(InstallError::from(AdmitError::from(UnverifiedError::from(empty_provenance())))), 3);
+        assert_eq!(code(InstallError::from(AdmitError::Revoked { name: text(), signer: text(), revoked: true })), 3);
+        let getter = |source| GetError::Getter { plugin: text(), url: text(), source: Box::new(source) };
+        let replaced = InvokeError::Start { plugin: name(), source: StartError::Replaced { path: "p".into() } };
+        assert_eq!(code(getter(replaced)), 3);
+        let missing = InvokeError::Start { plugin: name(), source: StartError::Missing { path: "p".into() } };
+        assert_eq!(code(getter(missing)), 1);
+        let timed_out = InvokeError::TimedOut { plugin: name() };
+        assert_eq!(code(GetError::Provenance { plugin: text(), at: text(), source: timed_out.into() }), 3);
+        assert_eq!(code(GetError::Gate { plugin: text(), source: Box::new(changed()) }), 3);
+        assert_eq!(code(VerifyPackageError::from(missing_keyring())), 4);
+        assert_eq!(code(VerifyPackageError::from(empty_provenance())), 3);
+    }
+
+    #[test]
+    fn exit_code_of_verbs() {
+        let install = || Box::new(InstallError::from(no_version()));
+        assert_eq!(code(UpdateError::Unavailable { name: text(), version: text(), source: install() }), 4);
+        assert_eq!(code(UpdateError::Older { name: text(), installed: text(), offered: text() }), 1);
+        assert_eq!(code(UninstallError::Gate { name: text(), source: changed() }), 3);
+        assert_eq!(code(ChangeError::from(StoreError::from(not_installed()))), 4);
+        assert_eq!(code(RestoreError::from(no_version())), 4);
+        assert_eq!(code(LockFileError::Missing { path: "p".into(), host: text() }), 4);
+        assert_eq!(code(LockFileError::TooLarge { path: "p".into() }), 1);
+        assert_eq!(code(CreateError::Reserved { name: name(), host: text() }), 2);
+        assert_eq!(code(CreateError::Exists { path: "p".into() }), 1);
+        assert_eq!(code(TrustError::Unknown { name: text(), host: text(), nearest: Vec::new() }), 4);
+        let unknown = || OwnKeyringError::Unknown { selector: text(), path: text(), host: text() };
+        assert_eq!(code(unknown()), 4);
+        assert_eq!(code(LimitError::from(unknown())), 4);
+        assert_eq!(code(OwnKeyringError::OtherKey { from: text(), wanted: text(), found: Vec::new() }), 3);
+        assert_eq!(code(OwnKeyringError::from(missing_keyring())), 1);
+        assert_eq!(code(VerifyInstalledError::NotThere { name: text(), host: text(), nearest: Vec::new() }), 4);
+        assert_eq!(code(VerifyInstalledError::Nothing { name: text(), why: text() }), 3);
+        let package = Box::new(VerifyPackageError::from(missing_keyring()));
+        assert_eq!(code(VerifyInstalledError::Package { name: text(), source: package }), 4);
     }
 }

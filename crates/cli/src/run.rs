@@ -88,14 +88,13 @@ fn ask(plugin: &Plugin, input: InvokeInput<'_>, context: &Context<'_>) -> Result
         Err(InvokeError::Signal { signal, .. }) => end_by_signal(signal),
         // To Helm, a plugin that is no command is none that could be named here.
         Err(error @ InvokeError::NotACommand { .. }) => {
-            let failure = CommandFailure::new(code::USAGE, error);
+            let failure = CommandFailure::from(error);
             Err(match use_of(plugin, context.host.name()) {
                 Some(hint) => failure.hint(hint),
                 None => failure,
             })
         }
-        Err(error) if error.is_refusal() => Err(CommandFailure::new(code::VERIFICATION, error)),
-        Err(error) => Err(CommandFailure::new(code::FAILED, error)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -20,6 +20,7 @@ use super::header::{BLOCK, NewEntry, NewEntryKind, OCTAL_MAX};
 use super::pointer;
 use super::walk::{self, Item, ItemKind, TEMPORARY};
 use crate::digest::{HashingWriter, Sha256Digest};
+use crate::error::{Classified, ErrorKind};
 use crate::files;
 use crate::manifest::{self, ManifestError, Metadata};
 use crate::report::{Report, ReportEvent};
@@ -171,6 +172,27 @@ pub enum PackError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Classified for PackError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Manifest { source, .. } => source.kind(),
+            Self::NoVersion { .. }
+            | Self::ManifestIgnored { .. }
+            | Self::IgnoreFile { .. }
+            | Self::Read { .. }
+            | Self::NotStorable { .. }
+            | Self::LinkLeaves { .. }
+            | Self::LinkDangling { .. }
+            | Self::LinkIntoGit { .. }
+            | Self::LinkCycle { .. }
+            | Self::Changed { .. }
+            | Self::Refused { .. }
+            | Self::Time { .. }
+            | Self::Write { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 /// A path for a message.

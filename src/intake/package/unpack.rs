@@ -12,6 +12,7 @@ use super::fault::{PackageFault, ShownName};
 use super::gunzip::GunzipStream;
 use super::pointer;
 use crate::digest::{Hasher, Sha256Digest};
+use crate::error::{Classified, ErrorKind};
 use crate::manifest::{self, ManifestError, Metadata};
 use crate::report::{NoReport, Report, ReportEvent};
 use crate::settings::Limits;
@@ -77,6 +78,12 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Classified for UnpackError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
 }
 
 impl UnpackError {

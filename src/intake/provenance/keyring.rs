@@ -21,6 +21,7 @@ use openpgp::{Cert, Fingerprint, KeyHandle, Packet, PacketPile};
 use super::armor;
 use super::keybox::{self, KeyboxError};
 use super::packets::{self, FramingError, tag};
+use crate::error::{Classified, ErrorKind};
 use crate::files::{self, AllowedWriters, UntrustedFile};
 use crate::host::{self, Homes, Host, SettingOrigin};
 use crate::text::Sanitized;
@@ -146,10 +147,20 @@ pub enum KeyringError {
     },
 }
 
-impl KeyringError {
-    /// Whether somebody named a keyring, or allowed signers, that do not exist.
-    pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::MissingSigners { .. })
+impl Classified for KeyringError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing { .. } | Self::MissingSigners { .. } => ErrorKind::KeyringNotFound,
+            Self::NoneFound { .. }
+            | Self::Read { .. }
+            | Self::Changeable(_)
+            | Self::TooLarge { .. }
+            | Self::TooManyFiles { .. }
+            | Self::Empty { .. }
+            | Self::Damaged { .. }
+            | Self::Keybox { .. }
+            | Self::KeyboxDaemon { .. } => ErrorKind::Unverified,
+        }
     }
 }
 

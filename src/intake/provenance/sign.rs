@@ -24,6 +24,7 @@ use super::keyring::Keyring;
 use super::message::{self, Message, MessageError};
 use super::{statement, verify};
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::manifest::Metadata;
 use crate::settings::Limits;
 use crate::text::Sanitized;
@@ -146,6 +147,12 @@ pub enum SignError {
     /// GnuPG signed another text.
     #[error("GnuPG signed another text than it was given; look for options in `gpg.conf` that change it")]
     OtherText,
+}
+
+impl Classified for SignError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failed
+    }
 }
 
 /// A certificate that fits, and the key in it that would sign.

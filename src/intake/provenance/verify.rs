@@ -13,6 +13,7 @@ use super::ssh::{self, SshError};
 use super::statement::{Statement, StatementError, StatementMatch};
 use super::{Evidence, Signature, VerifiedPackage};
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package::{FetchedPackage, GitOrigin, SignedObject};
 use crate::manifest::Metadata;
 use crate::settings::Limits;
@@ -285,6 +286,12 @@ pub enum VerifyError {
         /// The name and version in the package's manifest.
         plugin: String,
     },
+}
+
+impl Classified for VerifyError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unverified
+    }
 }
 
 /// Decides whether `fetched` is what `requirement` asks for.

@@ -8,6 +8,7 @@ use super::github::GitHubError;
 use super::http::{self, HttpError};
 use super::oci::OciError;
 use super::suggestion::{self, Suggestion};
+use crate::error::{Classified, ErrorKind};
 
 /// Why a source could not be understood or fetched. No message holds a user name, a password or the query of a URL.
 #[derive(Debug, thiserror::Error)]
@@ -192,7 +193,7 @@ pub enum SourceError {
     #[error(
         "the provenance `{at}` is unreachable: whether there is one is not known; {}name the package's digest with \
          `--digest sha256:...`",
-        if source.is_unavailable() { "check the network and try again, or " } else { "mend the cause, or " }
+        if source.kind() == ErrorKind::Unavailable { "check the network and try again, or " } else { "mend the cause, or " }
     )]
     ProvenanceUnreachable {
         /// Its URL.
@@ -226,44 +227,43 @@ pub enum SourceError {
     Http(#[from] HttpError),
 }
 
+impl Classified for SourceError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Malformed { .. }
+            | Self::FileUrl { .. }
+            | Self::UnknownScheme { .. }
+            | Self::BadReference { .. }
+            | Self::Option { .. } => ErrorKind::Usage,
+            Self::NotFound { .. } | Self::Unsupported { .. } => ErrorKind::NotFound,
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::ProvenanceFailing { status, .. } if http::is_transient(*status) => ErrorKind::ProofUnavailable,
+            Self::ProvenanceUnreachable { source, .. } => source.kind().of_proof(),
+            Self::ProvenanceUnreadable { .. }
+            | Self::ProvenanceTooLarge { .. }
+            | Self::ProvenanceForbidden { .. }
+            | Self::ProvenanceFailing { .. } => ErrorKind::Unverified,
+            Self::Git(error) => error.kind(),
+            Self::Oci(error) => error.kind(),
+            Self::GitHub(error) => error.kind(),
+            Self::Http(error) => error.kind(),
+            Self::Look { .. }
+            | Self::NotAPackage { .. }
+            | Self::WrongVersion { .. }
+            | Self::Directory { .. }
+            | Self::Read { .. }
+            | Self::NotRegular { .. }
+            | Self::TooLarge { .. }
+            | Self::Spool { .. }
+            | Self::NotAnArchive { .. } => ErrorKind::Failed,
+        }
+    }
+}
+
 impl SourceError {
     /// Nothing is there that `argument` could name.
     pub(super) fn not_found(argument: &str) -> Self {
         Self::NotFound { argument: suggestion::shown(argument), meant: Suggestion::of(argument) }
-    }
-
-    /// Whether it says that something is not there (exit code 4).
-    pub fn is_not_found(&self) -> bool {
-        match self {
-            Self::NotFound { .. }
-            | Self::Unsupported { .. }
-            | Self::Http(HttpError::NotFound { .. })
-            | Self::Oci(OciError::UnknownVersion { .. } | OciError::NoRepository { .. }) => true,
-            Self::GitHub(error) => error.is_not_found(),
-            Self::Git(
-                GitError::NotFound { .. }
-                | GitError::UnknownVersion { .. }
-                | GitError::Empty { .. }
-                | GitError::NoDefault { .. },
-            ) => true,
-            Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            Self::Http(HttpError::TlsFile { source, .. }) => {
-                source.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether a server could not be reached or failed, so that trying again may help (exit code 5).
-    pub fn is_unavailable(&self) -> bool {
-        match self {
-            Self::Http(error) => error.is_unavailable(),
-            Self::ProvenanceFailing { status, .. } => http::is_transient(*status),
-            Self::ProvenanceUnreachable { source, .. } => source.is_unavailable(),
-            Self::Git(error) => error.is_unavailable(),
-            Self::GitHub(error) => error.is_unavailable(),
-            _ => false,
-        }
     }
 
     /// Whether it says that a URL is no git repository.
@@ -274,35 +274,6 @@ impl SourceError {
     /// Whether it says that a git server wants to know who asks, or refuses whoever does.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Git(GitError::WhoAsks { .. } | GitError::Refused { .. }))
-    }
-
-    /// Whether it says that the command was used wrongly (exit code 2).
-    pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Malformed { .. }
-                | Self::FileUrl { .. }
-                | Self::UnknownScheme { .. }
-                | Self::BadReference { .. }
-                | Self::Option { .. }
-                | Self::Git(GitError::BadVersion { .. })
-                | Self::GitHub(GitHubError::Api { .. })
-        )
-    }
-
-    /// Whether what came cannot be verified: a provenance that was asked for cannot be had, or something is not what its digest
-    /// or its signature says (exit code 3).
-    pub fn is_verification(&self) -> bool {
-        matches!(
-            self,
-            Self::ProvenanceUnreadable { .. }
-                | Self::ProvenanceTooLarge { .. }
-                | Self::ProvenanceForbidden { .. }
-                | Self::ProvenanceFailing { .. }
-                | Self::ProvenanceUnreachable { .. }
-                | Self::Oci(OciError::Digest { .. } | OciError::Size { .. } | OciError::Longer { .. })
-                | Self::Git(GitError::TagName { .. })
-        ) || matches!(self, Self::GitHub(error) if error.is_verification())
     }
 
     /// What it means that the provenance at `at` could not be had. A server that says there is none is no matter for this:

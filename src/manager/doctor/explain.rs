@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package;
 use crate::intake::source::{Source, SourceError};
 use crate::manager::Manager;
@@ -84,6 +85,16 @@ pub enum ExplainError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Classified for ExplainError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotThere { .. } => ErrorKind::NotFound,
+            Self::Source(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+        }
+    }
 }
 
 impl Manager<'_> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::files;
 use crate::manifest::PluginName;
 use crate::manifest::platform::Platform;
@@ -148,6 +149,15 @@ pub enum LockFileError {
         /// The version found.
         found: u32,
     },
+}
+
+impl Classified for LockFileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing { .. } => ErrorKind::NotFound,
+            Self::Io { .. } | Self::TooLarge { .. } | Self::Malformed { .. } | Self::Newer { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 /// The command that writes the lock file `path`.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::fetch::FetchContext;
 use super::{FetchLockedError, LOCK_FILE_NAME, LockFileError, LockedPlugin, UnlockablePlugin};
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::files;
 use crate::intake::source::FetchOptions;
 use crate::manager::{Manager, VerificationMode};
@@ -52,6 +53,17 @@ pub enum ExportError {
         /// The mirror.
         path: PathBuf,
     },
+}
+
+impl Classified for ExportError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Obtain(error) => error.kind(),
+            Self::File(error) => error.kind(),
+            Self::Write { .. } | Self::Interrupted { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl Manager<'_> {

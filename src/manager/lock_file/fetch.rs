@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::LockedPlugin;
 use super::verify::VerifiedLocked;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::package::FetchedPackage;
 use crate::intake::provenance::Alternatives;
 use crate::intake::provenance::expect_digest;
@@ -130,6 +131,19 @@ pub enum FetchLockedError {
         /// What failed.
         source: Box<InstallError>,
     },
+}
+
+impl Classified for FetchLockedError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoDigest { .. } | Self::Unsigned { .. } | Self::OtherSigner { .. } => ErrorKind::Unverified,
+            Self::Admit(error) => error.kind(),
+            Self::Offline { .. } => ErrorKind::NotFound,
+            Self::Credentials { .. } => ErrorKind::Usage,
+            Self::Failed { source, .. } => source.kind(),
+            Self::Directory { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 fn mirror_lacks(mirror: &Option<PathBuf>) -> String {

@@ -19,6 +19,7 @@ pub use fetch::FetchLockedError;
 pub use sync::{SyncChange, SyncError, SyncRequest, SyncResults, Synced};
 
 use super::Manager;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::source::{self, Source};
 use crate::manifest::PluginName;
 use crate::store::{InstallKind, Receipt, StoreError, VerificationMethod, VerifiedBy};
@@ -55,6 +56,15 @@ pub enum WriteLockFileError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] LockFileError),
+}
+
+impl Classified for WriteLockFileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::File(error) => error.kind(),
+        }
+    }
 }
 
 impl Manager<'_> {

@@ -8,6 +8,7 @@ use super::fetch::{FetchContext, receipt_source};
 use super::verify::VerifiedLocked;
 use super::{FetchLockedError, LockFile, LockFileError, LockedPlugin, LockedVerification};
 use crate::audit::{AuditError, AuditEvent};
+use crate::error::{Classified, ErrorKind};
 use crate::intake::provenance::Evidence;
 use crate::intake::source::FetchOptions;
 use crate::manager::admit::{AdmissionRequest, Voucher, source_identity};
@@ -117,6 +118,22 @@ pub enum SyncError {
     /// It could not be removed.
     #[error(transparent)]
     Uninstall(Box<UninstallError>),
+}
+
+impl Classified for SyncError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+            Self::Store(error) => error.kind().once_begun(),
+            Self::Fetch(error) => error.kind(),
+            Self::Admit(error) => error.kind(),
+            Self::OtherPlugin { .. } => ErrorKind::Unverified,
+            Self::Install { source, .. } => source.kind(),
+            Self::Update(error) => error.kind(),
+            Self::Uninstall(error) => error.kind(),
+        }
+    }
 }
 
 /// What became of each plugin, by its name.

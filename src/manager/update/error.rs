@@ -3,6 +3,7 @@
 use super::InstallError;
 use crate::audit::AuditError;
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::provenance::Alternatives;
 use crate::manager::place::PlaceError;
 use crate::runtime::HookError;
@@ -102,6 +103,20 @@ pub enum UpdateError {
         /// How it failed.
         source: Box<HookError>,
     },
+}
+
+impl Classified for UpdateError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Audit(error) => error.kind(),
+            Self::Failed { source, .. } | Self::Unavailable { source, .. } => source.kind(),
+            Self::NeedsDigest { .. } => ErrorKind::Unverified,
+            Self::Gate { source, .. } => source.kind().once_begun(),
+            Self::Hook { source, .. } => source.kind(),
+            Self::Held { .. } | Self::Older { .. } | Self::OtherName { .. } => ErrorKind::Failed,
+        }
+    }
 }
 
 impl UpdateError {

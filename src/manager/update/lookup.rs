@@ -7,6 +7,7 @@ use semver::Version;
 use super::error::Stopped;
 use super::tracked::{TrackedSource, options_for, with_pre_releases};
 use super::{Unchanged, UpdateError, UpdateRequest, UpdateTarget};
+use crate::error::{Classified as _, ErrorKind};
 use crate::intake::package::{self, FetchedPackage};
 use crate::intake::source::version::{Range, tag_version};
 use crate::intake::source::{self, FetchOptions, ResolvedVersion, Source, Wanted};
@@ -68,7 +69,7 @@ impl Manager<'_> {
         }
         let resolved = match source::resolve(source, options, spool, self.report) {
             // There is no version at all, with or without pre-releases: then it is the branch that is followed.
-            Err(e) if e.is_not_found() && request.pre && to.is_none() && origin.version.is_none() => {
+            Err(e) if e.kind() == ErrorKind::NotFound && request.pre && to.is_none() && origin.version.is_none() => {
                 options.version = None;
                 source::resolve(source, options, spool, self.report)
             }

@@ -6,6 +6,7 @@ use super::error::Stopped;
 use super::lookup::SourceState;
 use super::tracked::with_pre_releases;
 use super::{TrackedSource, Unchanged, Updatable, UpdateError, UpdateRequest, UpdateTarget, scratch};
+use crate::error::{Classified as _, ErrorKind};
 use crate::intake::package;
 use crate::intake::source::version::tag_version;
 use crate::intake::source::{self, ResolvedVersion, Source};
@@ -182,7 +183,7 @@ impl Manager<'_> {
         let spool = scratch()?;
         match source::resolve(&origin.source, &options, spool.path(), self.report) {
             Ok(resolved) => Ok(resolved.and_then(|resolved| version_of(&resolved))),
-            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -48,15 +48,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context<'_>) -> Result {
 
 /// What a failed plugin means for this program: it ends as the plugin did.
 fn end(error: InvokeError, context: &Context<'_>) -> CommandFailure {
-    let code = match &error {
-        InvokeError::Exit { code, .. } => u8::try_from(*code).unwrap_or(code::FAILED),
+    match error {
+        InvokeError::Exit { code, .. } => CommandFailure::new(u8::try_from(code).unwrap_or(code::FAILED), error),
         InvokeError::Signal { signal, .. } => {
             context.output.error(&error, &[]);
-            end_by_signal(*signal)
+            end_by_signal(signal)
         }
-        InvokeError::NotAPostRenderer { .. } => code::USAGE,
-        error if error.is_refusal() => code::VERIFICATION,
-        _ => code::FAILED,
-    };
-    CommandFailure::new(code, error)
+        // Only these two say how the plugin itself ended.
+        _ => error.into(),
+    }
 }

@@ -10,6 +10,7 @@ use crate::Context;
 use crate::error::{CommandFailure, Result, code};
 use crate::verb::{Action, OutputArguments, VerbRow, run_one, shown, signed_by};
 use plugsmith::digest::Sha256Digest;
+use plugsmith::error::{Classified as _, ErrorKind};
 use plugsmith::intake::provenance::{Keyring, KeyringError, Passphrase, SignError, SigningKey, sign};
 use plugsmith::intake::source::is_package;
 use plugsmith::manifest::Metadata;
@@ -73,7 +74,7 @@ impl KeyArguments {
     pub(crate) fn find(&self, context: &Context<'_>) -> Result<SigningKey> {
         // Nothing is verified here, so nothing failed to verify.
         let failed = |error: KeyringError| CommandFailure {
-            code: if error.is_missing() { code::NOT_THERE } else { code::FAILED },
+            code: if error.kind() == ErrorKind::KeyringNotFound { code::NOT_THERE } else { code::FAILED },
             ..error.into()
         };
         let keyring = Keyring::locate_for_signing(&self.keyring, context.host, context.homes).map_err(failed)?;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::error::{Classified, ErrorKind};
 use crate::intake::source::http::TlsCause;
 use crate::text::quoted;
 
@@ -239,9 +240,32 @@ pub enum GitError {
     },
 }
 
-impl GitError {
-    /// Whether the server could not be reached or failed, so that trying again may help.
-    pub(in crate::intake::source) fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Failing { .. } | Self::Timeout { .. })
+impl Classified for GitError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::BadVersion { .. } => ErrorKind::Usage,
+            Self::NotFound { .. } | Self::UnknownVersion { .. } | Self::Empty { .. } | Self::NoDefault { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Unreachable { .. } | Self::Failing { .. } | Self::Timeout { .. } => ErrorKind::Unavailable,
+            Self::TagName { .. } => ErrorKind::Unverified,
+            Self::NoProgram { .. }
+            | Self::Pipe { .. }
+            | Self::WhoAsks { .. }
+            | Self::Refused { .. }
+            | Self::SshKey { .. }
+            | Self::SshHost { .. }
+            | Self::OtherOwner { .. }
+            | Self::Tls { .. }
+            | Self::Moved { .. }
+            | Self::Failed { .. }
+            | Self::TooLarge { .. }
+            | Self::Credentials { .. }
+            | Self::NotACommit { .. }
+            | Self::LargeFile { .. }
+            | Self::Link { .. }
+            | Self::Path { .. }
+            | Self::Answer { .. } => ErrorKind::Failed,
+        }
     }
 }

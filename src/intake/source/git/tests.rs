@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::error::{Classified as _, ErrorKind};
 use crate::intake::package::{FetchedPackage, GitOrigin};
 use crate::intake::source::{
     FetchOptions, GitError, Secret, Source, SourceContext, SourceError, fetch, http_server, resolve,
@@ -206,7 +207,7 @@ fn v_without_tags_the_default_branch_is_taken_and_an_empty_repository_says_so() 
     assert_eq!((origin.commit, origin.reference.as_deref()), (commit, Some("main")));
     let missing = Source::parse("git+file:///no/such/repository", &SourceContext::default()).unwrap();
     let error = get(&missing, &FetchOptions::default(), &NoReport).map(drop).unwrap_err();
-    assert!(error.is_not_found(), "{error}");
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
 
 #[test]
@@ -344,7 +345,7 @@ fn v_a_web_address_without_a_suffix_may_be_a_repository() {
     }
     let gone = Source::parse(&server.url("/gone"), &SourceContext::default()).unwrap();
     let error = get(&gone, &FetchOptions::default(), &NoReport).map(drop).unwrap_err();
-    assert!(matches!(error, SourceError::Http(_)) && error.is_not_found(), "{error:?}");
+    assert!(matches!(error, SourceError::Http(_)) && error.kind() == ErrorKind::NotFound, "{error:?}");
 }
 
 /// Options with the user name `ann` and a password.
@@ -412,10 +413,10 @@ fn v_servers_that_fail_may_work_later_and_others_will_not() {
         let server = http_server::Server::start(move |_, to| http_server::answer(to, status, &[], b""));
         let source = Source::parse(&server.url("/r.git"), &SourceContext::default()).unwrap();
         let error = get(&source, &FetchOptions::default(), &NoReport).map(drop).unwrap_err();
-        assert_eq!(error.is_unavailable(), later, "{status}: {error:?}");
+        assert_eq!(error.kind() == ErrorKind::Unavailable, later, "{status}: {error:?}");
     }
     let nobody = Source::parse("http://127.0.0.1:1/r.git", &SourceContext::default()).unwrap();
-    assert!(get(&nobody, &FetchOptions::default(), &NoReport).map(drop).unwrap_err().is_unavailable());
+    assert_eq!(get(&nobody, &FetchOptions::default(), &NoReport).map(drop).unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[test]
@@ -478,6 +479,6 @@ fn v_options_of_http_are_refused_for_ssh_and_files() {
     let spool = tempfile::tempdir().unwrap();
     let source = Source::parse("ssh://git@127.0.0.1:1/r", &SourceContext::default()).unwrap();
     let options = FetchOptions { username: Some("ann".to_owned()), ..FetchOptions::default() };
-    assert!(fetch(&source, &options, spool.path(), &NoReport).unwrap_err().is_usage());
+    assert_eq!(fetch(&source, &options, spool.path(), &NoReport).unwrap_err().kind(), ErrorKind::Usage);
     assert!(Path::new(spool.path()).read_dir().unwrap().next().is_none());
 }

@@ -1,6 +1,7 @@
 //! Why a package could not be had from a GitHub release.
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::source::http::HttpError;
 use crate::text::Sanitized;
 
@@ -135,7 +136,7 @@ pub enum GitHubError {
     /// The checksums file is there and cannot be had.
     #[error(
         "the checksums `{at}` cannot be had, so that nothing is known of the package; {}name its digest with `--digest sha256:...`",
-        if source.is_unavailable() { "try again later, or " } else { "ask their author, or " }
+        if source.kind() == ErrorKind::Unavailable { "try again later, or " } else { "ask their author, or " }
     )]
     Checksums {
         /// The file's URL.
@@ -154,6 +155,25 @@ pub enum GitHubError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl Classified for GitHubError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Api { .. } => ErrorKind::Usage,
+            Self::NotFound { .. }
+            | Self::NoReleases { .. }
+            | Self::UnknownVersion { .. }
+            | Self::NoPackages { .. }
+            | Self::NoPackage { .. } => ErrorKind::NotFound,
+            Self::RateLimit { .. } => ErrorKind::Unavailable,
+            Self::Checksums { source, .. } => source.kind().of_proof(),
+            Self::Digest { .. } | Self::BadChecksums { .. } => ErrorKind::Unverified,
+            Self::SeveralPackages { .. } | Self::Token { .. } | Self::OpenLine { .. } | Self::Answer { .. } => {
+                ErrorKind::Failed
+            }
+        }
+    }
 }
 
 /// A token for GitHub, by the variable that holds it.
@@ -191,34 +211,8 @@ fn more(token: &TokenState) -> String {
 }
 
 impl GitHubError {
-    /// Whether it says that something is not there.
-    pub(in crate::intake::source) fn is_not_found(&self) -> bool {
-        matches!(
-            self,
-            Self::NotFound { .. }
-                | Self::NoReleases { .. }
-                | Self::UnknownVersion { .. }
-                | Self::NoPackages { .. }
-                | Self::NoPackage { .. }
-        )
-    }
-
     /// Whether there is no package to be had, so that the git repository is asked: the one way to those that only git may see.
     pub(super) fn leaves_git(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::NoReleases { .. } | Self::NoPackages { .. })
-    }
-
-    /// Whether GitHub could not be reached or failed, so that trying again may help.
-    pub(in crate::intake::source) fn is_unavailable(&self) -> bool {
-        match self {
-            Self::RateLimit { .. } => true,
-            Self::Checksums { source, .. } => source.is_unavailable(),
-            _ => false,
-        }
-    }
-
-    /// Whether a package is not what it should be, or nobody can tell.
-    pub(in crate::intake::source) fn is_verification(&self) -> bool {
-        matches!(self, Self::Digest { .. } | Self::Checksums { .. } | Self::BadChecksums { .. })
     }
 }

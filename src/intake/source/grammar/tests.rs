@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::{Classified as _, ErrorKind};
 
 fn known() -> SourceContext {
     SourceContext {
@@ -104,7 +105,7 @@ fn nothing_there_and_nothing_understood_are_told_apart() {
         "x/..",
     ] {
         let error = parse(missing).unwrap_err();
-        assert!(error.is_not_found(), "{missing}: {error}");
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{missing}: {error}");
     }
     for malformed in ["", " foo", "foo\n", "foo\u{7}", "a b\t"] {
         assert!(matches!(parse(malformed), Err(SourceError::Malformed { .. })), "{malformed:?}");

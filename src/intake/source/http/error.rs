@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::server_message::ServerMessage;
 use super::tls_cause::TlsCause;
+use crate::error::{Classified, ErrorKind};
 
 /// What lies under a failed request.
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -266,10 +267,21 @@ pub enum HttpError {
     },
 }
 
-impl HttpError {
-    /// Whether the server could not be reached or failed, so that trying again may help.
-    pub fn is_unavailable(&self) -> bool {
+impl Classified for HttpError {
+    fn kind(&self) -> ErrorKind {
         match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::TlsFile { source, .. } => match source.downcast_ref::<io::Error>() {
+                Some(error) if error.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+                Some(_) | None => ErrorKind::Failed,
+            },
+            Self::Status { status, .. } => {
+                if is_transient(*status) {
+                    ErrorKind::Unavailable
+                } else {
+                    ErrorKind::Failed
+                }
+            }
             Self::RateLimit { .. }
             | Self::RetryLater { .. }
             | Self::Unreachable { .. }
@@ -278,10 +290,8 @@ impl HttpError {
             | Self::Timeout { .. }
             | Self::Broken { .. }
             | Self::Short { .. }
-            | Self::Changed { .. } => true,
-            Self::Status { status, .. } => is_transient(*status),
-            Self::NotFound { .. }
-            | Self::Unauthorized { .. }
+            | Self::Changed { .. } => ErrorKind::Unavailable,
+            Self::Unauthorized { .. }
             | Self::Refused { .. }
             | Self::Forbidden { .. }
             | Self::Tls { .. }
@@ -290,12 +300,11 @@ impl HttpError {
             | Self::Downgrade { .. }
             | Self::BadRedirect { .. }
             | Self::TooManyRedirects { .. }
-            | Self::TlsFile { .. }
             | Self::Proxy { .. }
             | Self::Coding { .. }
             | Self::Client { .. }
             | Self::Upload { .. }
-            | Self::Netrc { .. } => false,
+            | Self::Netrc { .. } => ErrorKind::Failed,
         }
     }
 }

@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified as _, ErrorKind};
 use crate::intake::package::FetchedPackage;
 use crate::intake::source::http_server::{self, Server, answer, head, redirect};
 use crate::intake::source::{FetchOptions, HttpError, Secret, Source, SourceContext, SourceError, TlsCause, fetch};
@@ -116,7 +117,7 @@ fn f_what_a_server_packs_on_the_way_is_unpacked_and_what_it_only_calls_packed_is
     assert!(http(get(&server.url("/refused.tgz"), &options)).to_string().contains("full moon"));
     for path in ["/brotli.tgz", "/broken.tgz"] {
         let error = http(get(&server.url(path), &options));
-        assert!(matches!(error, HttpError::Coding { .. }) && !error.is_unavailable(), "{path}: {error:?}");
+        assert!(matches!(error, HttpError::Coding { .. }) && error.kind() != ErrorKind::Unavailable, "{path}: {error:?}");
     }
 }
 
@@ -275,7 +276,7 @@ fn f_later_is_advised_only_where_later_may_help() {
         let message = error.to_string();
         assert!(message.contains("it is full moon") && message.contains(&format!("HTTP {status}")), "{message}");
         assert_eq!(message.contains("try again later"), later, "{message}");
-        assert_eq!(error.is_unavailable(), later, "{status}");
+        assert_eq!(error.kind() == ErrorKind::Unavailable, later, "{status}");
     }
 }
 
@@ -298,10 +299,10 @@ fn f_what_may_pass_is_told_from_what_will_not() {
         broken.url("/foo.tgz"),
     ] {
         let error = get(&url, &options).unwrap_err();
-        assert!(error.is_unavailable(), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     }
     let circle = Server::start(|_, to| redirect(to, "/circle.tgz"));
-    assert!(!get(&circle.url("/circle.tgz"), &options).unwrap_err().is_unavailable());
+    assert!(get(&circle.url("/circle.tgz"), &options).unwrap_err().kind() != ErrorKind::Unavailable);
 }
 
 #[test]
@@ -321,7 +322,7 @@ fn f_the_four_ways_not_to_get_a_provenance_are_four_errors() {
     assert_eq!(get(&server.url("/404.tgz"), &options).unwrap().provenance, None);
     let error = |path: &str| {
         let error = get(&server.url(path), &options).unwrap_err();
-        assert!(error.is_verification(), "{error:?}");
+        assert!(matches!(error.kind(), ErrorKind::Unverified | ErrorKind::ProofUnavailable), "{error:?}");
         error
     };
     assert!(matches!(error("/401.tgz"), SourceError::ProvenanceForbidden { status: 401, .. }));
@@ -536,7 +537,7 @@ fn options_that_cannot_be_honoured_are_refused() {
     let local = Source::parse(file.to_str().unwrap(), &SourceContext::default()).unwrap();
     let refused = |source: &Source, options: FetchOptions| {
         let error = fetch(source, &options, spool.path(), &NoReport).unwrap_err();
-        assert!(error.is_usage(), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error:?}");
         match error {
             SourceError::Option { option, .. } => option,
             other => panic!("{other:?}"),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified, ErrorKind};
 use crate::intake::source::http::ServerMessage;
 
 /// Why a package could not be had from a registry, beyond what HTTP says.
@@ -181,4 +182,25 @@ pub enum OciError {
         #[source]
         source: Option<io::Error>,
     },
+}
+
+impl Classified for OciError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownVersion { .. } | Self::NoRepository { .. } => ErrorKind::NotFound,
+            Self::Digest { .. } | Self::Size { .. } | Self::Longer { .. } => ErrorKind::Unverified,
+            Self::Manifest { .. }
+            | Self::Taken { .. }
+            | Self::ArtifactType { .. }
+            | Self::NoPackage { .. }
+            | Self::Ambiguous { .. }
+            | Self::Platform { .. }
+            | Self::Unknown { .. }
+            | Self::Refused { .. }
+            | Self::TokenHost { .. }
+            | Self::Challenge { .. }
+            | Self::CredentialFile { .. }
+            | Self::Helper { .. } => ErrorKind::Failed,
+        }
+    }
 }

@@ -28,6 +28,7 @@ use super::spool::SpoolFile;
 use super::version::{Range, nearest, tag_version};
 use super::weburl::WebUrl;
 use crate::digest::Sha256Digest;
+use crate::error::{Classified as _, ErrorKind};
 use crate::intake::package::{FetchedPackage, PackageOrigin, Vouched};
 use crate::manifest::platform::Platform;
 use crate::report::Report;
@@ -169,7 +170,7 @@ fn manifest(registry: &mut Registry<'_>, name: &str) -> Result<Body, SourceError
 /// The manifest under the tag of a reference; an unknown one names the nearest known ones.
 fn tagged(registry: &mut Registry<'_>, tag: &str) -> Result<Body, SourceError> {
     match manifest(registry, &registry_tag(tag)) {
-        Err(error) if error.is_not_found() => match tags(registry) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match tags(registry) {
             Ok(known) => Err(unknown(registry, tag, &known)),
             Err(missing @ SourceError::Oci(OciError::NoRepository { .. })) => Err(missing),
             Err(_) => Err(error),
@@ -184,7 +185,7 @@ fn versioned(registry: &mut Registry<'_>, version: Option<&str>) -> Result<(Stri
     if let Some(version) = version.filter(|version| super::grammar::is_tag(version)) {
         match manifest(registry, &registry_tag(version)) {
             Ok(body) => return Ok((version.to_owned(), body)),
-            Err(error) if error.is_not_found() => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
@@ -225,7 +226,7 @@ fn tags(registry: &mut Registry<'_>) -> Result<Vec<String>, SourceError> {
     let mut page = registry.url("tags/list?n=1000");
     for _ in 0..PAGES {
         let body = registry.get(&page, &HeaderMap::new(), DOCUMENT).map_err(|error| match error {
-            error if error.is_not_found() => OciError::NoRepository { reference: registry.shown() }.into(),
+            error if error.kind() == ErrorKind::NotFound => OciError::NoRepository { reference: registry.shown() }.into(),
             error => error,
         })?;
         let tags: Tags = serde_json::from_slice(&body.bytes).map_err(|e| OciError::Manifest {

@@ -12,6 +12,7 @@ use super::auth::Registry;
 use super::manifest::{PLUGIN, TITLE};
 use super::{ACCEPTED, DOCUMENT, OciError, registry_tag};
 use crate::digest::Sha256Digest;
+use crate::error::{Classified as _, ErrorKind};
 use crate::intake::source::error::SourceError;
 use crate::intake::source::grammar::{OciReference, Source, is_repository_part, is_tag};
 use crate::intake::source::http::UploadContent;
@@ -119,7 +120,7 @@ pub fn push(
             }
             report.warning(&format!("{target} held another artifact, sha256:{found}; it is replaced"));
         }
-        Err(error) if error.is_not_found() => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
 

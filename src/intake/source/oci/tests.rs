@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
 use crate::digest::Sha256Digest;
+use crate::error::{Classified as _, ErrorKind};
 use crate::intake::package::FetchedPackage;
 use crate::intake::source::http_server::{Connection, Request, Server, answer, redirect};
 use crate::intake::source::{FetchOptions, OciError, Secret, Source, SourceContext, SourceError, Wanted, fetch, resolve};
@@ -167,10 +168,10 @@ fn o_a_version_is_a_tag_or_the_highest_of_a_range() {
     assert!(resolved.revision.unwrap().starts_with("sha256:"));
     for wanted in ["3.0.0", "~3", "unknown"] {
         let error = pull(&server, "", &version(wanted)).unwrap_err();
-        assert!(error.is_not_found() && error.to_string().contains("nearest known ones: "), "{error}");
+        assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("nearest known ones: "), "{error}");
     }
     assert!(matches!(error(&server, ":9.9.9", &options()), OciError::UnknownVersion { .. }));
-    assert!(pull(&server, ":1.0.0", &version("1.0.0")).unwrap_err().is_usage());
+    assert_eq!(pull(&server, ":1.0.0", &version("1.0.0")).unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn o_what_is_not_what_it_should_be_is_refused() {
             Ordering::Equal => matches!(failed, SourceError::Oci(OciError::Digest { .. })),
             Ordering::Greater => matches!(failed, SourceError::Oci(OciError::Longer { .. })),
         };
-        assert!(expected && failed.is_verification(), "{failed:?}");
+        assert!(expected && failed.kind() == ErrorKind::Unverified, "{failed:?}");
     }
     // A tag that says another version than its package.
     content.tag("3.0.0", &content.release("1.0.0"));
