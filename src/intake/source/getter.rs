@@ -136,7 +136,7 @@ fn last_part(url: &str) -> &str {
 mod tests {
     use super::*;
     use crate::digest::Sha256Digest;
-    use crate::intake::source::SourceContext;
+    use crate::intake::source::{SourceContext, Wanted};
     use crate::report::NoReport;
 
     fn source(argument: &str) -> Source {
@@ -176,8 +176,12 @@ mod tests {
 
     #[test]
     fn f_flags_win_over_the_url_and_nothing_is_asked_that_nobody_wants() {
-        let options =
-            FetchOptions { username: Some("bob".to_owned()), password: Some(Secret::new("x")), ..FetchOptions::default() };
+        let options = FetchOptions {
+            username: Some("bob".to_owned()),
+            password: Some(Secret::new("x")),
+            wanted: Wanted::package(),
+            ..FetchOptions::default()
+        };
         let (fetched, seen) = fetch("s3://ann@bucket", &options);
         assert_eq!((seen.len(), fetched.file_name(), fetched.provenance.is_none()), (1, "bucket", true));
         assert_eq!((seen[0].username.as_deref(), seen[0].url.as_str()), (Some("bob"), "s3://bucket"));

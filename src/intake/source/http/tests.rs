@@ -13,7 +13,7 @@ use crate::digest::Sha256Digest;
 use crate::error::{Classified as _, ErrorKind};
 use crate::intake::package::FetchedPackage;
 use crate::intake::source::http_server::{self, Server, answer, head, redirect};
-use crate::intake::source::{FetchOptions, HttpError, Secret, Source, SourceContext, SourceError, TlsCause, fetch};
+use crate::intake::source::{FetchOptions, HttpError, Secret, Source, SourceContext, SourceError, TlsCause, Wanted, fetch};
 use crate::report::NoReport;
 
 /// A body that begins as gzip and is longer than one block.
@@ -24,7 +24,7 @@ fn body() -> Vec<u8> {
 }
 
 fn options() -> FetchOptions {
-    let mut options = FetchOptions::default();
+    let mut options = FetchOptions { wanted: Wanted::package(), ..FetchOptions::default() };
     options.http.connect_timeout = Duration::from_secs(5);
     options.http.idle_timeout = Duration::from_secs(5);
     options
@@ -59,7 +59,8 @@ fn f_a_package_comes_with_its_provenance_and_its_query() {
         "/p/foo-1.0.0.tgz.prov?token=abc" => answer(to, "200 OK", &[], b"signed"),
         _ => answer(to, "404 Not Found", &[], b""),
     });
-    let options = options();
+    let mut options = options();
+    options.wanted = Wanted::default();
     let fetched = get(&server.url("/p/foo-1.0.0.tgz?token=abc#frag"), &options).unwrap();
     assert_eq!(fetched.digest, Sha256Digest::of(&body()));
     assert_eq!(fetched.file_name, "foo-1.0.0.tgz");
@@ -107,6 +108,7 @@ fn f_what_a_server_packs_on_the_way_is_unpacked_and_what_it_only_calls_packed_is
         _ => answer(to, "404 x", &[], b""),
     });
     let mut options = options();
+    options.wanted = Wanted::default();
     options.http.retries = 0;
     for path in ["/plain.tgz", "/label.tgz", "/label", "/coded.tgz", "/coded", "/typed", "/wrong.tgz"] {
         let fetched = get(&server.url(path), &options).unwrap();
@@ -135,6 +137,7 @@ fn f_nothing_packed_grows_beyond_its_limit() {
     let error = http(get(&server.url("/foo.tgz"), &options));
     assert!(matches!(error, HttpError::TooLarge { limit: 100, .. }), "{error:?}");
     options.http.max_bytes = 1 << 20;
+    options.wanted = Wanted::default();
     assert!(matches!(get(&server.url("/small.tgz"), &options), Err(SourceError::ProvenanceTooLarge { .. })));
 }
 
@@ -318,6 +321,7 @@ fn f_the_four_ways_not_to_get_a_provenance_are_four_errors() {
         _ => answer(to, "404 x", &[], b""),
     });
     let mut options = options();
+    options.wanted = Wanted::default();
     options.http.retries = 1;
     assert_eq!(get(&server.url("/404.tgz"), &options).unwrap().provenance, None);
     let error = |path: &str| {
@@ -344,7 +348,8 @@ fn f_credentials_are_asked_for_only_where_none_were_given() {
         path if path.ends_with(".tgz") => answer(to, "200 OK", &[], &body()),
         path => answer(to, path.get(1..4).unwrap(), &[], b""),
     });
-    let options = options();
+    let mut options = options();
+    options.wanted = Wanted::default();
     for server in [&server, &provenance] {
         for (status, user) in [("401", false), ("401", true), ("403", false), ("403", true)] {
             let url = server.url(&format!("/{status}.tgz"));
